@@ -1,0 +1,232 @@
+"""What the study runs, as validated data: experiments at the documents' own sizes, and the profile that overlays them."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+EXPERIMENTS = Path(__file__).parent / "experiments"
+
+
+class ConfigurationError(ValueError):
+    """A configuration file says something the study cannot do; the message names the place and the remedy."""
+
+
+class Strict(BaseModel):
+    """A schema that refuses unknown keys, so that a misspelt setting is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Solver(Strict):
+    """How an ODE block is solved and differentiated; the names are nodekit's."""
+
+    method: str
+    step_size: float | None = None
+    rtol: float = 1e-3
+    atol: float = 1e-3
+    gradient: Literal["backprop", "checkpoint", "adjoint", "interpolated", "reversible"] = "adjoint"
+    options: dict[str, Any] = {}
+
+
+class Dataset(Strict):
+    """Which images, arranged how, and how many (None: all there are)."""
+
+    name: Literal["mnist", "iceberg", "shapes"]
+    arrangement: str = "corrected"
+    train_images: int | None = Field(default=None, gt=0)
+    test_images: int | None = Field(default=None, gt=0)
+
+
+class Model(Strict):
+    """A model of `pipeline.models` by name, with its keyword arguments."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Optimizer(Strict):
+    """An optimizer of `torch.optim` by name, with its keyword arguments."""
+
+    name: Literal["SGD", "Adam", "RMSprop"]
+    arguments: dict[str, Any] = {}
+
+
+class Settings(Strict):
+    """Everything that determines one kind of run; a profile or a variant may override any part of it."""
+
+    seeds: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1)
+    dataset: Dataset | None = None
+    model: Model | None = None
+    solver: Solver | None = None
+    optimizer: Optimizer | None = None
+    loss: Literal["cross_entropy", "binary_cross_entropy", "softmax_binary_cross_entropy"] | None = None
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    test_batch_size: int = Field(default=128, ge=1)
+    arguments: dict[str, Any] = {}
+
+
+class Experiment(Strict):
+    """One row of the study: where it stands in the documents, how it is run, and in which variants."""
+
+    id: str
+    title: str
+    document: Literal["thind", "ulala", "homework", "slides", "reading"]
+    place: str
+    kind: Literal["train", "compute", "r"]
+    settings: Settings
+    variants: dict[str, dict[str, Any]] = {"main": {}}
+    tolerances: dict[str, float] = {}
+
+
+class Run(Strict):
+    """One experiment, one variant, one seed, with its settings resolved and what was reduced said in words."""
+
+    experiment: str
+    variant: str
+    seed: int
+    kind: str
+    settings: Settings
+    reduced: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The run's folder below `results/runs`."""
+        return f"{self.experiment}/{self.variant}/seed{self.seed}"
+
+
+class Profile(Strict):
+    """A file of `pipeline/config`: which experiments run, on what, and which of their settings are made smaller."""
+
+    profile: str
+    experiments: list[str]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    mirror: str | None = None
+    checkpoint_seconds: float = Field(default=30, ge=0)
+    results: str = "results"
+    data: str = "data"
+    overrides: dict[str, dict[str, Any]] = {}
+
+
+class Study(BaseModel):
+    """The experiments a profile selects, in its order, and the runs they expand to."""
+
+    profile: Profile
+    experiments: dict[str, Experiment]
+
+    def run(self, experiment: str, variant: str, seed: int) -> Run:
+        """The resolved run of one variant and seed, the profile's overrides applied last."""
+        chosen = self.experiments[experiment]
+        document = merge(chosen.settings.model_dump(), chosen.variants[variant])
+        override = self.profile.overrides.get(experiment, {})
+        where = f"{experiment}, variant {variant}, profile {self.profile.profile}"
+        resolved = validated(Settings, merge(document, override), where)
+        return Run(
+            experiment=experiment,
+            variant=variant,
+            seed=seed,
+            kind=chosen.kind,
+            settings=resolved,
+            reduced=reductions(validated(Settings, document, where), resolved),
+        )
+
+    def runs(self, experiment: str | None = None, kind: str | None = None) -> list[Run]:
+        """Every run of the study, or of one experiment or kind."""
+        names = [experiment] if experiment else list(self.experiments)
+        every = [
+            self.run(name, variant, seed)
+            for name in names
+            for variant in self.experiments[name].variants
+            for seed in range(1, self.run(name, variant, 1).settings.seeds + 1)
+        ]
+        return [run for run in every if kind is None or run.kind == kind]
+
+
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `override` put over it, mappings merged key by key."""
+    merged = copy.deepcopy(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+REDUCIBLE = {
+    "epochs": "epochs",
+    "seeds": None,
+    "dataset.train_images": "training images",
+    "dataset.test_images": "test images",
+    "solver.step_size": None,
+}
+
+
+def reductions(document: Settings, resolved: Settings) -> str:
+    """What the profile made smaller than the document's own size, in words; empty where nothing was."""
+
+    def value(settings: Settings, path: str) -> Any:
+        for part in path.split("."):
+            settings = getattr(settings, part, None) if settings is not None else None
+        return settings
+
+    parts = []
+    for path, words in REDUCIBLE.items():
+        was, now = value(document, path), value(resolved, path)
+        if words and now is not None and now != was:
+            parts.append(f"{now} of {'all' if was is None else was} {words}")
+    return ", ".join(parts)
+
+
+def validated(schema: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+    """`values` as `schema`, or a ConfigurationError that names the key, the place and the nearest known name."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        message = f"{where}: {path}: {first['msg']}"
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(first["loc"][-1]), known_keys(schema), n=1)
+            message = f"{where}: unknown setting '{path}'" + (f"; did you mean '{near[0]}'?" if near else "")
+        raise ConfigurationError(message) from None
+
+
+def known_keys(schema: type[BaseModel]) -> list[str]:
+    """The names of all fields of a schema and of the schemas inside it."""
+    names = []
+    for name, field in schema.model_fields.items():
+        names.append(name)
+        for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                names += known_keys(candidate)
+    return names
+
+
+def load_experiments(folder: Path = EXPERIMENTS) -> dict[str, Experiment]:
+    """Every experiment of the YAML files in `folder`, by id."""
+    found: dict[str, Experiment] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        for name, values in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+            found[name] = validated(Experiment, {"id": name, **values}, f"{path.name}: {name}")
+    return found
+
+
+def load_study(config: dict[str, Any]) -> Study:
+    """The study that a configuration (as Snakemake hands it over) describes."""
+    profile = validated(Profile, config, "configuration")
+    known = load_experiments()
+    for name in [*profile.experiments, *profile.overrides]:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+            raise ConfigurationError(f"configuration: unknown experiment '{name}'{hint}")
+    study = Study(profile=profile, experiments={name: known[name] for name in profile.experiments})
+    study.runs()
+    return study
