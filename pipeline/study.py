@@ -1,4 +1,4 @@
-"""What the study runs, as validated data: experiments at the documents' own sizes, and the profile that overlays them."""
+"""What the study runs, as validated data: experiments at the documents' own sizes, and the profile laid over them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,37 @@
+# The study, from downloads to the report. Each stage is a file of pipeline/rules; what is run is data in
+# pipeline/experiments, how much of it is a profile in pipeline/config.
+from snakemake.utils import min_version
+
+from pipeline.study import load_study
+
+min_version("9.0")
+
+# A profile given with --configfile stands alone; it is not merged with the default one.
+if "profile" not in config:
+
+    configfile: "pipeline/config/default.yaml"
+
+
+study = load_study(config)
+profile = study.profile
+RESULTS, DATA = profile.results, profile.data
+
+
+wildcard_constraints:
+    experiment=r"[A-Z]\d+",
+    variant=r"\w+",
+    seed=r"\d+",
+
+
+include: "pipeline/rules/data.smk"
+include: "pipeline/rules/runs.smk"
+include: "pipeline/rules/tables.smk"
+include: "pipeline/rules/figures.smk"
+include: "pipeline/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/tables/claims.csv",

@@ -1,0 +1,126 @@
+"""Published numbers beside reproduced ones, with a verdict by a tolerance that was fixed beforehand."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+from scipy import stats
+
+from pipeline.study import Run, Study
+
+COLUMNS = [
+    *("id", "document", "place", "quantity", "variant", "metric", "epoch", "unit", "relation"),
+    *("published", "reproduced", "ci_low", "ci_high", "n_seeds", "tolerance", "verdict", "reason", "command"),
+]
+
+
+class Claim(BaseModel):
+    """One number that a document states, and the column of our tables that answers it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    document: str
+    place: str
+    quantity: str
+    relation: Literal["=", "<", ">"]
+    published: float
+    unit: str
+    variant: str
+    metric: str
+    epoch: int | None
+
+
+def load_claims(path: Path) -> list[Claim]:
+    """The claims of a CSV of `data/published`; an empty epoch means the end of the run."""
+    table = pd.read_csv(path, dtype={"unit": str, "place": str}, keep_default_na=False, na_values={"epoch": [""]})
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [Claim.model_validate(row) for row in rows]
+
+
+def evaluate(study: Study, published: Path, tables: Path, processed: Path) -> pd.DataFrame:
+    """One row a published number of the study's experiments, in the order of `published`."""
+    claims = [claim for claim in load_claims(published) if claim.id in study.experiments]
+    rows = [claim_row(study, claim, tables / claim.id, processed) for claim in claims]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def claim_row(study: Study, claim: Claim, tables: Path, processed: Path) -> dict:
+    """The row of one claim: its seeds' mean, its interval, its verdict and why."""
+    values = reproduced_values(claim, tables)
+    mean, low, high = interval(values)
+    tolerances = study.experiments[claim.id].tolerances
+    # A metric of a series, such as y_at_3, has the tolerance of the series.
+    tolerance = tolerances.get(claim.metric, tolerances.get(claim.metric.partition("_at_")[0]))
+    run = study.run(claim.id, claim.variant, 1)
+    holds = tolerance is not None and within(claim.relation, claim.published, mean, tolerance)
+    verdict, reason = judge(run, claim, holds, values.size, tolerance, processed)
+    profile = study.profile.profile
+    option = "" if profile == "default" else f" --configfile pipeline/config/{profile}.yaml"
+    return {
+        **claim.model_dump(),
+        "reproduced": mean,
+        "ci_low": low,
+        "ci_high": high,
+        "n_seeds": values.size,
+        "tolerance": tolerance,
+        "verdict": verdict,
+        "reason": reason,
+        "command": f"snakemake --cores{option} -- {study.profile.results}/tables/{claim.id}/metrics.csv",
+    }
+
+
+def reproduced_values(claim: Claim, tables: Path) -> np.ndarray:
+    """Our values of a claim, one a seed; empty where the run did not go so far."""
+    if claim.metric == "seconds_per_epoch":
+        table = pd.read_csv(tables / "timing.csv")
+        return table[table.variant == claim.variant].groupby("seed").seconds.mean().to_numpy()
+    if claim.epoch is None:
+        table = pd.read_csv(tables / "metrics.csv")
+        return table[(table.variant == claim.variant) & (table.quantity == claim.metric)].value.to_numpy(dtype=float)
+    table = pd.read_csv(tables / "history.csv")
+    return table[(table.variant == claim.variant) & (table.epoch == claim.epoch)][claim.metric].to_numpy(dtype=float)
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """The mean of `values` and Student's interval for it; no interval for a single value."""
+    if values.size == 0:
+        return math.nan, math.nan, math.nan
+    mean = float(values.mean())
+    if values.size == 1:
+        return mean, math.nan, math.nan
+    half = stats.t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
+    return mean, mean - float(half), mean + float(half)
+
+
+def within(relation: str, published: float, reproduced: float, tolerance: float) -> bool:
+    """Whether a reproduced number bears out a published one."""
+    if relation == "<":
+        return reproduced < published + tolerance
+    if relation == ">":
+        return reproduced > published - tolerance
+    return abs(reproduced - published) <= tolerance
+
+
+def judge(run: Run, claim: Claim, holds: bool, seeds: int, tolerance: float | None, processed: Path) -> tuple[str, str]:
+    """The verdict on a claim and the reason for it, in words."""
+    incomparable = "not comparable"
+    if seeds == 0:
+        return incomparable, f"not run so far: {run.reduced}"
+    dataset = run.settings.dataset
+    if dataset and json.loads((processed / f"{dataset.name}.json").read_text(encoding="utf-8"))["simulated"]:
+        return incomparable, "simulated data"
+    if tolerance is None:
+        return incomparable, "depends on the machine"
+    if run.reduced:
+        return (
+            ("reproduced", f"although reduced: {run.reduced}") if holds else (incomparable, f"reduced: {run.reduced}")
+        )
+    bound = f"{claim.relation} {claim.published:g}" + (f" within {tolerance:g}" if tolerance else "")
+    return ("reproduced" if holds else "not reproduced"), bound

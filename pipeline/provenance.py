@@ -1,0 +1,68 @@
+"""Where results come from: commit, configuration, data, versions, device and run times."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+PACKAGES = ["torch", "torchvision", "numpy", "pandas", "snakemake", "rpy2", "lightning-fabric", "scikit-image"]
+
+
+def provenance(config: dict[str, Any], data: list[Path], timing: list[Path], benchmarks: Path) -> dict[str, Any]:
+    """Everything a reader needs to judge or repeat the results, as JSON-ready values."""
+    runs = pd.concat(map(pd.read_csv, timing)) if timing else pd.DataFrame()
+    keys = ["experiment", "variant", "seed", "device", "threads"]
+    totals = runs.groupby(keys, as_index=False, sort=False).seconds.sum() if timing else runs
+    seconds = [pd.read_csv(path, sep="\t").s.sum() for path in sorted(benchmarks.rglob("*.tsv"))]
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain")),
+        "profile": config["profile"],
+        "configuration": config,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "versions": {
+            "nodekit": version("nodekit-ode"),
+            "Python": platform.python_version(),
+            "R": output("Rscript", "-e", "cat(as.character(getRversion()))"),
+            **{package: version(package) for package in PACKAGES},
+        },
+        "data": [json.loads(path.read_text(encoding="utf-8")) for path in data],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_seconds": float(sum(seconds)),
+        "runs": totals.to_dict("records"),
+    }
+
+
+def git(*arguments: str) -> str:
+    """What git says of this checkout; empty where there is none."""
+    return output("git", *arguments)
+
+
+def output(*command: str) -> str:
+    """The output of a command; empty where it is not there or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,32 @@
+# Figures: each an R function over tables, drawn through rpy2 in a process of its own.
+from pipeline.figures import load_figures
+
+FIGURES = {
+    name: figure
+    for name, figure in load_figures().items()
+    if figure.experiment in study.experiments
+}
+
+
+rule figures:
+    input:
+        expand(
+            f"{RESULTS}/figures/{{name}}.{{kind}}",
+            name=FIGURES,
+            kind=["png", "svg", "pdf"],
+        ),
+
+
+rule draw_figure:
+    input:
+        unpack(lambda wildcards: FIGURES[wildcards.name].files(RESULTS)),
+        code=[
+            *sorted(map(str, Path("rscripts/figures").glob("*.R"))),
+            "rscripts/theme.R",
+        ],
+    output:
+        multiext(f"{RESULTS}/figures/{{name}}", ".png", ".svg", ".pdf"),
+    log:
+        f"{RESULTS}/logs/figures/{{name}}.log",
+    script:
+        "../scripts/draw_figure.py"

@@ -1,0 +1,39 @@
+# The report: one self-contained page from the claims, the tables, the figures and where they came from.
+rule write_provenance:
+    input:
+        data=[f"{DATA}/processed/{name}.json" for name in DATASETS],
+        timing=[table for table in TABLES if table.endswith("timing.csv")],
+    output:
+        f"{RESULTS}/provenance.json",
+    log:
+        f"{RESULTS}/logs/provenance.log",
+    params:
+        config=config,
+        benchmarks=f"{RESULTS}/benchmarks",
+    script:
+        "../scripts/write_provenance.py"
+
+
+rule render_report:
+    input:
+        claims=f"{RESULTS}/tables/claims.csv",
+        tables=TABLES,
+        figures=rules.figures.input,
+        provenance=f"{RESULTS}/provenance.json",
+        code=sorted(
+            str(path) for path in Path("rscripts/report").rglob("*") if path.is_file()
+        ),
+        registry="pipeline/figures.yaml",
+    output:
+        f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/report.log",
+    params:
+        results=RESULTS,
+    script:
+        "../scripts/render_report.py"
+
+
+rule report:
+    input:
+        rules.render_report.output,

@@ -1,0 +1,84 @@
+# Runs: one rule instance for each experiment, variant and seed.
+RUN = f"{RESULTS}/runs/{{experiment}}/{{variant}}/seed{{seed}}"
+RUN_LOG = f"{RESULTS}/logs/runs/{{experiment}}/{{variant}}/seed{{seed}}.log"
+RUN_BENCHMARK = f"{RESULTS}/benchmarks/runs/{{experiment}}/{{variant}}/seed{{seed}}.tsv"
+
+
+def run_of(wildcards):
+    return study.run(wildcards.experiment, wildcards.variant, int(wildcards.seed))
+
+
+def ids(kind):
+    """A pattern of the experiments of one kind, so that each output has one rule that makes it."""
+    return (
+        "|".join(
+            name
+            for name, experiment in study.experiments.items()
+            if experiment.kind == kind
+        )
+        or "none"
+    )
+
+
+rule train:
+    input:
+        lambda wildcards: processed(run_of(wildcards)),
+    output:
+        **{
+            name: f"{RUN}/{name}.csv"
+            for name in ("history", "metrics", "losses", "timing")
+        },
+        model=f"{RUN}/model.pt",
+    log:
+        RUN_LOG,
+    benchmark:
+        RUN_BENCHMARK
+    wildcard_constraints:
+        experiment=ids("train"),
+    threads: lambda wildcards: run_of(wildcards).settings.threads
+    params:
+        run=lambda wildcards: run_of(wildcards).model_dump(),
+        checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
+        processed=f"{DATA}/processed",
+        device=profile.device,
+        precision=profile.precision,
+        checkpoint_seconds=profile.checkpoint_seconds,
+    script:
+        "../scripts/train.py"
+
+
+rule compute:
+    output:
+        **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics")},
+    log:
+        RUN_LOG,
+    benchmark:
+        RUN_BENCHMARK
+    wildcard_constraints:
+        experiment=ids("compute"),
+    params:
+        run=lambda wildcards: run_of(wildcards).model_dump(),
+    script:
+        "../scripts/compute.py"
+
+
+rule run_in_r:
+    input:
+        code="rscripts/runs/hand_coded_network.R",
+    output:
+        **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics")},
+    log:
+        RUN_LOG,
+    benchmark:
+        RUN_BENCHMARK
+    wildcard_constraints:
+        experiment=ids("r"),
+    params:
+        arguments=lambda wildcards: " ".join(
+            f"--{name.replace('_', '-')} {value}"
+            for name, value in run_of(wildcards).settings.arguments.items()
+        ),
+        folder=lambda wildcards, output: str(Path(output.history).parent),
+    shell:
+        "Rscript {input.code} --output {params.folder} --experiment {wildcards.experiment}"
+        " --variant {wildcards.variant} {params.arguments} > {log} 2>&1"

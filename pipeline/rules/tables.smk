@@ -1,0 +1,49 @@
+# Tables: the runs of an experiment stacked, and every published number beside ours.
+KIND_TABLES = {
+    "train": ["history", "metrics", "losses", "timing"],
+    "compute": ["history", "metrics"],
+    "r": ["history", "metrics"],
+}
+TABLES = [
+    f"{RESULTS}/tables/{name}/{table}.csv"
+    for name, experiment in study.experiments.items()
+    for table in KIND_TABLES[experiment.kind]
+]
+
+
+rule tables:
+    input:
+        TABLES,
+
+
+rule stack_runs:
+    input:
+        lambda wildcards: [
+            f"{RESULTS}/runs/{run.folder}/{wildcards.table}.csv"
+            for run in study.runs(wildcards.experiment)
+        ],
+    output:
+        f"{RESULTS}/tables/{{experiment}}/{{table}}.csv",
+    log:
+        f"{RESULTS}/logs/tables/{{experiment}}/{{table}}.log",
+    wildcard_constraints:
+        table="history|metrics|losses|timing",
+    script:
+        "../scripts/stack_runs.py"
+
+
+rule evaluate_claims:
+    input:
+        published="data/published/claims.csv",
+        tables=TABLES,
+        data=[f"{DATA}/processed/{name}.json" for name in DATASETS],
+    output:
+        f"{RESULTS}/tables/claims.csv",
+    log:
+        f"{RESULTS}/logs/tables/claims.log",
+    params:
+        config=config,
+        tables=f"{RESULTS}/tables",
+        processed=f"{DATA}/processed",
+    script:
+        "../scripts/evaluate_claims.py"

@@ -1,0 +1,83 @@
+#!/bin/sh
+# Installs what the study needs: R with its packages, uv, and the locked Python environment in .venv; where there is
+# no Debian or Ubuntu with root but a conda, everything from environment.yml in .conda. Run again, it installs nothing.
+set -eu
+cd "$(dirname "$0")/.."
+
+r_packages="r-base-core r-base-dev r-cran-desolve r-cran-ggplot2 r-cran-jsonlite r-cran-patchwork r-cran-reticulate
+    r-cran-rmarkdown r-cran-testthat"
+debian_packages="$r_packages pandoc fonts-dejavu-core git ca-certificates"
+python=${PYTHON:-python3}
+
+say() { printf '%s\n' "$*" >&2; }
+
+# The recipe of this installation: when it changes, the set-up is done again.
+recipe=$(cat "$0" uv.lock environment.yml | cksum)
+for environment in .venv .conda; do
+    if [ "$(cat "$environment/.complete" 2>/dev/null)" = "$recipe" ] &&
+        PATH="$PWD/$environment/bin:$PATH" command -v Rscript pandoc >/dev/null; then
+        exit 0
+    fi
+done
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+have_debian_packages() {
+    command -v dpkg-query >/dev/null && dpkg-query --show $debian_packages >/dev/null 2>&1
+}
+
+can_install_debian_packages() {
+    command -v apt-get >/dev/null || return 1
+    [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; }
+}
+
+find_conda() {
+    for conda in mamba micromamba conda; do
+        if command -v "$conda" >/dev/null; then echo "$conda"; return; fi
+    done
+}
+
+missing() {
+    say "The study needs R >= 4.1 with its packages, and they could not be installed here:"
+    for command in Rscript pandoc gcc make; do command -v "$command" >/dev/null || say "  missing: $command"; done
+    say "Either, with the rights of root on Debian or Ubuntu:"
+    say "  apt-get install $(echo $debian_packages)"
+    say "or install conda (https://conda-forge.org/download) and run the same command again."
+    exit 1
+}
+
+install_with_conda() {
+    say "Installing R and Python from environment.yml with $1 ..."
+    "$1" env create --yes --prefix .conda --file environment.yml
+    echo "$recipe" >.conda/.complete
+}
+
+install_uv() {
+    if command -v uv >/dev/null; then uv=uv; return; fi
+    uv=.tools/bin/uv
+    [ -x "$uv" ] && return
+    "$python" -m pip --version >/dev/null 2>&1 || { say "missing: pip for $python (Debian: apt-get install python3-pip)"; exit 1; }
+    say "Installing uv into .tools ..."
+    "$python" -m pip install --quiet --target .tools uv
+}
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    { say "missing: Python >= 3.11 (found: $("$python" --version 2>&1 || true)); set PYTHON to one"; exit 1; }
+
+if ! have_debian_packages; then
+    if can_install_debian_packages; then
+        say "Installing R and its packages from Debian ..."
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $debian_packages >/dev/null
+    elif [ -n "$(find_conda)" ]; then
+        install_with_conda "$(find_conda)"
+        exit 0
+    elif ! { command -v Rscript && command -v pandoc && command -v gcc; } >/dev/null; then
+        missing
+    fi
+fi
+
+install_uv
+say "Installing the locked Python environment into .venv ..."
+env -u VIRTUAL_ENV "$uv" sync --frozen --quiet --python "$python"
+echo "$recipe" >.venv/.complete

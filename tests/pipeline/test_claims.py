@@ -1,0 +1,97 @@
+"""Verdicts follow from the published number, ours, the tolerance and what was reduced or simulated."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.claims import evaluate, interval, load_claims, within
+from pipeline.study import load_study
+
+PUBLISHED = "data/published/claims.csv"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder of tables for M1 whose test error the test chooses."""
+
+    def make(error, seeds=1, simulated=False):
+        tables = tmp_path / "tables" / "M1"
+        tables.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"experiment": "M1", "variant": "euler", "seed": seed, "quantity": "test_error", "value": error}
+            for seed in range(1, seeds + 1)
+        ]
+        pd.DataFrame(rows).to_csv(tables / "metrics.csv", index=False)
+        (tmp_path / "mnist.json").write_text(json.dumps({"simulated": simulated}))
+        return tmp_path
+
+    return make
+
+
+def verdict(folder, **overrides):
+    study = load_study({"profile": "test", "experiments": ["M1"], "overrides": {"M1": {"seeds": 1, **overrides}}})
+    row = evaluate(study, PUBLISHED, folder / "tables", folder).query("metric == 'test_error'").iloc[0]
+    return row.verdict, row.reason
+
+
+def test_a_claim_that_holds_is_reproduced(results):
+    assert verdict(results(1.4)) == ("reproduced", "< 2")
+
+
+def test_a_claim_that_fails_at_full_size_is_not_reproduced(results):
+    assert verdict(results(2.4))[0] == "not reproduced"
+
+
+def test_a_claim_that_fails_at_reduced_size_is_not_comparable(results):
+    outcome, reason = verdict(results(2.4), dataset={"train_images": 100})
+    assert outcome == "not comparable"
+    assert "100 of all training images" in reason
+
+
+def test_a_claim_that_holds_at_reduced_size_is_reproduced_and_says_so(results):
+    outcome, reason = verdict(results(1.4), dataset={"train_images": 100})
+    assert outcome == "reproduced"
+    assert "reduced" in reason
+
+
+def test_simulated_data_are_never_comparable(results):
+    assert verdict(results(1.4, simulated=True)) == ("not comparable", "simulated data")
+
+
+def test_the_interval_over_seeds_is_students():
+    # Student's t with 2 degrees of freedom at 97.5% is 4.302653; the standard error of (1, 2, 3) is 1/sqrt(3).
+    mean, low, high = interval(np.array([1.0, 2.0, 3.0]))
+    assert mean == 2.0
+    assert high - mean == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert mean - low == pytest.approx(high - mean)
+
+
+def test_one_seed_has_no_interval():
+    assert np.isnan(interval(np.array([1.0]))[1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("relation", "reproduced", "holds"),
+    [
+        ("=", 54.9, True),
+        ("=", 55.1, False),
+        ("<", 54.9, True),
+        ("<", 55.0, False),
+        (">", 53.1, True),
+        (">", 53.0, False),
+    ],
+)
+def test_relations(relation, reproduced, holds):
+    assert within(relation, 54.0, reproduced, 1.0) is holds
+
+
+def test_every_published_number_names_a_known_experiment_and_variant():
+    with open("pipeline/config/full.yaml", encoding="utf-8") as file:
+        study = load_study(yaml.safe_load(file))
+    for claim in load_claims(PUBLISHED):
+        assert claim.variant in study.experiments[claim.id].variants, claim
+        assert claim.document == study.experiments[claim.id].document

@@ -1,0 +1,53 @@
+"""Configurations: what a profile changes, what it is told when it is wrong."""
+
+import pytest
+import yaml
+
+from pipeline.study import ConfigurationError, load_study
+
+
+def study(**config):
+    return load_study({"profile": "test", "experiments": ["M1", "N3"], **config})
+
+
+@pytest.mark.parametrize("name", ["default", "full", "ci"])
+def test_every_profile_is_valid(name):
+    with open(f"pipeline/config/{name}.yaml", encoding="utf-8") as file:
+        assert load_study(yaml.safe_load(file)).runs()
+
+
+def test_m1_runs_whole_in_the_default_profile():
+    with open("pipeline/config/default.yaml", encoding="utf-8") as file:
+        run = load_study(yaml.safe_load(file)).run("M1", "euler", 1)
+    assert run.reduced == ""
+    assert (run.settings.dataset.train_images, run.settings.epochs, run.settings.solver.step_size) == (None, 1, 0.05)
+
+
+def test_a_reduction_is_said_in_words():
+    run = study(overrides={"N3": {"epochs": 3}}).run("N3", "main", 1)
+    assert run.reduced == "3 of 150 epochs"
+
+
+def test_the_full_profile_reduces_nothing():
+    with open("pipeline/config/full.yaml", encoding="utf-8") as file:
+        assert {run.reduced for run in load_study(yaml.safe_load(file)).runs()} == {""}
+
+
+def test_an_override_keeps_what_it_does_not_name():
+    run = study(overrides={"M1": {"solver": {"step_size": 0.5}}}).run("M1", "euler", 1)
+    assert (run.settings.solver.method, run.settings.solver.step_size) == ("euler", 0.5)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigurationError, match=r"unknown setting 'solver.metod'; did you mean 'method'"):
+        study(overrides={"M1": {"solver": {"metod": "rk4"}}})
+
+
+def test_an_unknown_experiment_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigurationError, match=r"unknown experiment 'M11'; did you mean 'M1'"):
+        study(overrides={"M11": {}})
+
+
+def test_a_value_of_the_wrong_kind_names_its_place():
+    with pytest.raises(ConfigurationError, match=r"M1, variant euler, profile test: epochs"):
+        study(overrides={"M1": {"epochs": 0}})
