@@ -51,7 +51,7 @@ def test_environment_yml_has_no_python_package_that_pyproject_lacks():
 
 def test_every_r_package_is_in_both():
     script = Path("pipeline/setup.sh").read_text(encoding="utf-8")
-    debian = {name for name in re.findall(r"r-cran-(\w+)", script)}
+    debian = set(re.findall(r"r-cran-(\w+)", script))
     conda = {name.removeprefix("r-") for name in conda_requirements() if name.startswith("r-")} - {"base"}
     assert debian == conda
 
