@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 r_packages="r-base-core r-base-dev r-cran-desolve r-cran-ggplot2 r-cran-jsonlite r-cran-patchwork r-cran-reticulate
     r-cran-rmarkdown r-cran-testthat"
-debian_packages="$r_packages pandoc fonts-dejavu-core git ca-certificates"
+debian_packages="$r_packages pandoc fonts-dejavu-core"
 python=${PYTHON:-python3}
 
 say() { printf '%s\n' "$*" >&2; }
@@ -68,7 +68,7 @@ if ! have_debian_packages; then
     if can_install_debian_packages; then
         say "Installing R and its packages from Debian ..."
         as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $debian_packages >/dev/null
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --no-upgrade $debian_packages >/dev/null
     elif [ -n "$(find_conda)" ]; then
         install_with_conda "$(find_conda)"
         exit 0
