@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 r_packages="r-base-core r-base-dev r-cran-desolve r-cran-ggplot2 r-cran-jsonlite r-cran-patchwork r-cran-reticulate
     r-cran-rmarkdown r-cran-testthat"
-debian_packages="$r_packages pandoc fonts-dejavu-core"
+debian_packages="$r_packages pandoc fonts-dejavu-core python3-dev"
 python=${PYTHON:-python3}
 
 say() { printf '%s\n' "$*" >&2; }
