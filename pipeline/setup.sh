@@ -58,7 +58,7 @@ install_uv() {
     [ -x "$uv" ] && return
     "$python" -m pip --version >/dev/null 2>&1 || { say "missing: pip for $python (Debian: apt-get install python3-pip)"; exit 1; }
     say "Installing uv into .tools ..."
-    "$python" -m pip install --quiet --target .tools uv
+    "$python" -m pip install --quiet --root-user-action ignore --target .tools uv
 }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
@@ -68,7 +68,7 @@ if ! have_debian_packages; then
     if can_install_debian_packages; then
         say "Installing R and its packages from Debian ..."
         as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --no-upgrade $debian_packages >/dev/null
+        as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends --no-upgrade $debian_packages >/dev/null
     elif [ -n "$(find_conda)" ]; then
         install_with_conda "$(find_conda)"
         exit 0
