@@ -1,0 +1,72 @@
+"""thind's `ContinuousNeuralMNISTClassifier` (4.2, 7.3.1), which ulala's shapes use too (3)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+import nodekit
+from pipeline.models.time_conv import TimeConv2d
+from pipeline.study import Solver
+
+
+class ConvDerivative(nn.Module):
+    """dy/dt = f(t, y) of images y (n, channels, h, w): twice a convolution, ReLU, then batch normalisation, as listed.
+
+    In training mode every evaluation normalises by the statistics of its own batch and moves the running ones, which
+    all times share; so f mixes the images of a batch, and is another function when evaluating. Which evaluations of a
+    solve move the running statistics is `nodekit.NeuralODE`'s to say.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = TimeConv2d(channels, channels)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = TimeConv2d(channels, channels)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        """The derivative at time t, of the shape of y."""
+        hidden = self.norm1(self.conv1(t, y).relu())
+        return self.norm2(self.conv2(t, hidden).relu())
+
+
+class ImageODENet(nn.Module):
+    """Images (n, channels, h, w), h and w at least 10, to logits (n, classes), by way of an ODE over t = 0…1.
+
+    `solver` says how the ODE is solved and differentiated; the parts have the listing's names, and PyTorch's defaults.
+    """
+
+    def __init__(self, solver: Solver, channels: int = 1, classes: int = 10, filters: int = 64):
+        super().__init__()
+        self.downsampling = nn.Sequential(
+            nn.Conv2d(channels, filters, kernel_size=3, stride=1),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(filters, filters, kernel_size=4, stride=2, padding=1),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(filters, filters, kernel_size=4, stride=2, padding=1),
+        )
+        self.feature = ode_block(ConvDerivative(filters), solver)
+        self.norm = nn.BatchNorm2d(filters)
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(filters, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits of a batch of images."""
+        features = self.norm(self.feature(self.downsampling(images)))
+        return self.fc(self.avg_pool(features).flatten(1))
+
+
+def ode_block(derivative: nn.Module, solver: Solver) -> nodekit.NeuralODE:
+    """The layer that solves `derivative` over t = 0…1 as the settings say."""
+    step = {} if solver.step_size is None else {"step_size": solver.step_size}
+    return nodekit.NeuralODE(
+        derivative,
+        t=(0.0, 1.0),
+        method=solver.method,
+        rtol=solver.rtol,
+        atol=solver.atol,
+        options={**step, **solver.options},
+        gradient=solver.gradient,
+    )
