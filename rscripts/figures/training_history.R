@@ -1,0 +1,66 @@
+# thind Figs. 4 and 8: loss and accuracy by epoch on training and test images, as Keras draws them.
+
+#' @param history columns experiment, variant, seed, epoch, train_loss, test_loss, train_accuracy, test_accuracy
+#'   (percent).
+#' @param published rows of data/published/claims.csv; those of this experiment's test accuracy become dotted lines.
+figure_training_history <- function(history, published = NULL) {
+  series <- c("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+  require_columns(history, c("experiment", "variant", "seed", "epoch", series), "training_history", "history")
+  variants <- unique(history$variant)
+  long <- do.call(rbind, lapply(series, function(name) {
+    curve <- over_seeds(history, c("variant", "epoch"), name)
+    data.frame(curve, images = sub("_.*", "", name), measure = sub(".*_", "", name))
+  }))
+  long$panel <- panel_names(long$measure)
+  long$images <- factor(long$images, c("train", "test"), c("training images", "test images"))
+  long$column <- factor(variant_names(long$variant), variant_names(variants))
+  reference <- published_accuracy(published, history$experiment[1], variants)
+  ribbon <- if (seeds_of(history) > 1) {
+    geom_ribbon(aes(ymin = low, ymax = high, fill = images), colour = NA, alpha = 0.18)
+  }
+  facets <- if (length(variants) > 1) {
+    facet_grid(panel ~ column, scales = "free_y", switch = "y")
+  } else {
+    facet_wrap(~panel, ncol = 1, scales = "free_y", strip.position = "left")
+  }
+  # A run of very few epochs needs its points seen.
+  points <- if (max(long$epoch) <= 10) geom_point(size = 1.4)
+  plot <- ggplot(long, aes(epoch, mean, colour = images)) +
+    ribbon +
+    geom_line(linewidth = 0.8) +
+    points +
+    facets +
+    scale_colour_manual(values = unname(PALETTE[c("blue", "vermillion")]), aesthetics = c("colour", "fill")) +
+    scale_x_continuous(breaks = whole_breaks(4)) +
+    labs(x = "Epoch", y = NULL, subtitle = origin_words(history)) +
+    theme(
+      strip.placement = "outside", strip.text.y.left = element_text(angle = 90, hjust = 0.5, face = "plain"),
+      panel.border = element_rect(fill = NA, colour = GRID)
+    )
+  if (!is.null(reference)) {
+    reference$epoch <- max(long$epoch)
+    plot <- plot +
+      geom_hline(aes(yintercept = value), reference, linetype = "dotted", colour = INK, linewidth = 0.6) +
+      label_beside(reference, aes(epoch, value, label = label), hjust = 1, vjust = 1.5, size = 0.8, colour = INK)
+  }
+  structure(plot, size = FIGURE_HEIGHT * 1.15)
+}
+
+panel_names <- function(measure) {
+  factor(measure, c("loss", "accuracy"), c("Loss", "Accuracy (%)"))
+}
+
+# The published test accuracies of an experiment's variants, where there are any.
+published_accuracy <- function(published, experiment, variants) {
+  if (is.null(published)) return(NULL)
+  columns <- c("id", "metric", "variant", "epoch", "published", "relation")
+  require_columns(published, columns, "training_history", "published")
+  rows <- published$id == experiment & published$metric == "test_accuracy" & is.na(published$epoch)
+  rows <- published[rows & published$variant %in% variants, ]
+  if (!nrow(rows)) return(NULL)
+  sign <- ifelse(rows$relation == "=", "", paste0(rows$relation, " "))
+  data.frame(
+    column = factor(variant_names(rows$variant), variant_names(variants)), panel = panel_names("accuracy"),
+    value = rows$published, label = paste0("published: ", sign, format_short(rows$published), " %")
+  )
+}
