@@ -80,7 +80,7 @@ class Experiment(Strict):
     title: str
     document: Literal["thind", "ulala", "homework", "slides", "reading"]
     place: str
-    kind: Literal["train", "compute", "r"]
+    kind: Literal["train", "compute", "fit", "r"]
     settings: Settings
     variants: dict[str, dict[str, Any]] = {"main": {}}
     tolerances: dict[str, float] = {}

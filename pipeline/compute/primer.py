@@ -6,25 +6,8 @@ import numpy as np
 import pandas as pd
 
 import nodekit
+from pipeline.compute.tables import Tables, tables
 from pipeline.study import Run
-
-Tables = dict[str, pd.DataFrame]
-
-
-def tables(run: Run, history: list[pd.DataFrame], metrics: dict[str, tuple[float, str]]) -> Tables:
-    """History and metrics with the columns that every run's tables begin and end with."""
-    label = {"experiment": run.experiment, "variant": run.variant, "seed": run.seed}
-    ending = {"data_source": "computed, no data", "reduced": run.reduced}
-    rows = [{**label, "quantity": name, "value": value, "unit": unit} for name, (value, unit) in metrics.items()]
-    return {
-        "history": pd.concat(history, ignore_index=True).assign(**ending).pipe(with_label, label),
-        "metrics": pd.DataFrame(rows).assign(**ending),
-    }
-
-
-def with_label(table: pd.DataFrame, label: dict) -> pd.DataFrame:
-    """`table` with the columns of `label` before its own."""
-    return table.assign(**label)[[*label, *table.columns]]
 
 
 def solution_curves(run: Run) -> Tables:

@@ -62,6 +62,25 @@ rule compute:
         "../scripts/compute.py"
 
 
+rule fit:
+    wildcard_constraints:
+        experiment=ids("fit"),
+    output:
+        **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics", "losses", "timing", "curves")},
+    log:
+        RUN_LOG,
+    benchmark:
+        RUN_BENCHMARK
+    threads: lambda wildcards: run_of(wildcards).settings.threads
+    params:
+        run=lambda wildcards: run_of(wildcards).model_dump(),
+        checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
+        device=profile.device,
+        checkpoint_seconds=profile.checkpoint_seconds,
+    script:
+        "../scripts/fit.py"
+
+
 rule run_in_r:
     input:
         code="rscripts/runs/hand_coded_network.R",

@@ -2,6 +2,7 @@
 KIND_TABLES = {
     "train": ["history", "metrics", "losses", "timing"],
     "compute": ["history", "metrics"],
+    "fit": ["history", "metrics", "losses", "timing", "curves"],
     "r": ["history", "metrics"],
 }
 TABLES = [
@@ -27,7 +28,7 @@ rule stack_runs:
     log:
         f"{RESULTS}/logs/tables/{{experiment}}/{{table}}.log",
     wildcard_constraints:
-        table="history|metrics|losses|timing",
+        table="history|metrics|losses|timing|curves",
     script:
         "../scripts/stack_runs.py"
 

@@ -1,0 +1,101 @@
+"""Toy systems of the slides (rows P4, P5 and P8): decay, bodies joined by springs, an untrained network."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+import nodekit
+from pipeline.compute.tables import Tables, tables
+from pipeline.study import Run
+
+
+def radioactive_decay(run: Run) -> Tables:
+    """P4: N' = −λN by Euler with several step counts, and Euler beside the slides' midpoint, against exp(−λt)."""
+    given = run.settings.arguments
+    rate, start, end = given["rate"], given["initial"], given["end"]
+
+    def solved(method: str, points: int, panel: str) -> pd.DataFrame:
+        t = np.linspace(0.0, end, points)
+        y = nodekit.odeint(lambda t, y: -rate * y, np.array(start), t, method=method)
+        label = f"{'midpoint' if method == 'slides_midpoint' else 'Euler'}, {points - 1} steps"
+        return pd.DataFrame({"panel": panel, "series": label, "x": t, "y": y, "exact": start * np.exp(-rate * t)})
+
+    t = np.linspace(0.0, end, given["points"])
+    exact = start * np.exp(-rate * t)
+    analytic = pd.DataFrame({"series": "analytic", "x": t, "y": exact, "exact": exact})
+    euler = [solved("euler", steps + 1, "Euler's steps") for steps in given["euler_steps"]]
+    both = [solved(method, given["comparison_points"], "Euler vs midpoint") for method in ("euler", "slides_midpoint")]
+    history = [analytic.assign(panel="Euler's steps"), *euler, analytic.assign(panel="Euler vs midpoint"), *both]
+    errors = {
+        f"largest_error, {part.series[0]}": (float((part.y - part.exact).abs().max()), "") for part in (*euler, *both)
+    }
+    return tables(run, history, errors)
+
+
+def springs(run: Run) -> Tables:
+    """P5: three bodies in a plane, each pair joined by a spring; masses, lengths and strengths are in the settings."""
+    given = run.settings.arguments
+    masses, positions, velocities = (
+        np.array(given[name], dtype=float) for name in ("masses", "positions", "velocities")
+    )
+    pairs = list(combinations(range(len(masses)), 2))
+    strengths, lengths = np.array(given["strengths"], dtype=float), np.array(given["lengths"], dtype=float)
+
+    def stretch(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        along = np.stack([position[j] - position[i] for i, j in pairs])
+        distance = np.linalg.norm(along, axis=1)
+        return distance - lengths, along / distance[:, None]
+
+    def slope(t: float, state: np.ndarray) -> np.ndarray:
+        position, velocity = state
+        extension, direction = stretch(position)
+        force = np.zeros_like(position)
+        for (i, j), pull in zip(pairs, strengths[:, None] * extension[:, None] * direction, strict=True):
+            force[i] += pull
+            force[j] -= pull
+        return np.stack([velocity, force / masses[:, None]])
+
+    t = np.linspace(0.0, given["end"], given["points"])
+    start = np.stack([positions, velocities])
+    states = nodekit.odeint(slope, start, t, method="dopri5", rtol=1e-9, atol=1e-9)
+    energy = np.array([0.5 * (masses @ (v**2).sum(axis=1)) + 0.5 * (strengths @ stretch(p)[0] ** 2) for p, v in states])
+    paths = [
+        pd.DataFrame({"series": f"body {k + 1}", "t": t, "x": states[:, 0, k, 0], "y": states[:, 0, k, 1]})
+        for k in range(len(masses))
+    ]
+    values = {
+        "parameters": (float(positions.size + velocities.size + strengths.size + lengths.size), ""),
+        "energy_drift": (float(np.abs(energy / energy[0] - 1).max()), "relative"),
+    }
+    return tables(run, paths, values)
+
+
+class UntrainedNetwork(nn.Module):
+    """Two Dense(2, tanh) layers minus a quarter of the state, with Keras's initial weights (slides)."""
+
+    def __init__(self, width: int, decay: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first, self.second, self.decay = nn.Linear(width, width), nn.Linear(width, width), decay
+        for layer in (self.first, self.second):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, t: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.second(torch.tanh(self.first(h)))) - self.decay * h
+
+
+def untrained_network(run: Run) -> Tables:
+    """P8: the path of a state through an untrained network, by the slides' midpoint method on their grid."""
+    given = run.settings.arguments
+    generator = torch.Generator().manual_seed(run.seed)
+    network = UntrainedNetwork(len(given["initial"]), given["decay"], generator)
+    t = torch.linspace(0.0, given["end"], given["points"])
+    with torch.no_grad():
+        h = nodekit.odeint(network, torch.tensor(given["initial"]), t, method="slides_midpoint").numpy()
+    path = pd.DataFrame({"series": "state", "t": t.numpy(), "x": h[:, 0], "y": h[:, 1]})
+    return tables(run, [path], {"distance_at_end": (float(np.linalg.norm(h[-1])), "")})
