@@ -43,7 +43,7 @@ origin_words <- function(data) {
   if (!length(words)) return(NULL)
   words[1] <- paste0(toupper(substring(words[1], 1, 1)), substring(words[1], 2))
   # Broken where a line of the figure ends, so that nothing said is cut off.
-  paste(unlist(strwrap(paste(words, collapse = " \u00b7 "), 68)), collapse = "\n")
+  paste(unlist(strwrap(paste(words, collapse = " \u00b7 "), 58)), collapse = "\n")
 }
 
 #' Mean, lowest and highest value over seeds, for each combination of the columns `by`.
@@ -93,7 +93,7 @@ fill_facts <- function(text, facts) {
 VARIANT_NAMES <- c(
   explicit_euler = "Explicit Euler",
   implicit_euler = "Implicit Euler",
-  crank_nicolson = "The document\u2019s Crank\u2013Nicolson",
+  crank_nicolson = "Crank\u2013Nicolson (document)",
   trapezoid = "Trapezoidal rule",
   biases_read = "updated biases read"
 )

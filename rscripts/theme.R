@@ -45,6 +45,14 @@ label_beside <- function(data, mapping, size = 0.85, ...) {
   geom_text(data = data, mapping = mapping, size = TEXT_SIZE * size / .pt, family = "sans", inherit.aes = FALSE, ...)
 }
 
+#' The same on a white ground, where it may lie over lines.
+label_over <- function(data, mapping, size = 0.85, ...) {
+  geom_label(
+    data = data, mapping = mapping, size = TEXT_SIZE * size / .pt, family = "sans", inherit.aes = FALSE,
+    label.size = 0, label.padding = unit(1.5, "pt"), fill = "#ffffffcc", ...
+  )
+}
+
 # Ticks of counted things, such as epochs, are whole numbers.
 whole_breaks <- function(n = 5) {
   function(limits) {
@@ -52,3 +60,5 @@ whole_breaks <- function(n = 5) {
     ticks[ticks >= floor(limits[1]) & ticks <= ceiling(limits[2])]
   }
 }
+
+theme_set(theme_study())

@@ -38,6 +38,6 @@ figure_accuracy_by_solver <- function(history, published) {
     scale_x_continuous(breaks = whole_breaks()) +
     scale_y_continuous(limits = c(0, 100)) +
     labs(x = "Epoch", y = "Test accuracy (%)", subtitle = origin_words(history)) +
-    theme(panel.border = element_rect(fill = NA, colour = GRID))
+    theme(panel.border = element_rect(fill = NA, colour = GRID), strip.text = element_text(size = rel(0.85)))
   structure(plot, size = FIGURE_HEIGHT * 1.15)
 }

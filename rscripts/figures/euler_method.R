@@ -25,4 +25,4 @@ figure_euler_method <- function(history) {
 }
 
 #' A number with as many digits as a label has room for.
-format_short <- function(x) formatC(x, digits = 3, format = "fg", flag = "")
+format_short <- function(x) trimws(formatC(x, digits = 3, format = "fg"))

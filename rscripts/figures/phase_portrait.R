@@ -5,7 +5,9 @@ figure_phase_portrait <- function(history) {
   require_columns(history, c("series", "y", "slope"), "phase_portrait", "history")
   curve <- history[history$series == "slope", ]
   equilibria <- history[history$series != "slope", ]
-  equilibria$label <- paste0(equilibria$series, "\nequilibrium, y = ", equilibria$y)
+  equilibria$label <- paste0(equilibria$series, "\nequilibrium\ny = ", equilibria$y)
+  # Named on the side of the other equilibria, where the curve is on the far side of the axis.
+  equilibria$side <- ifelse(equilibria$y < mean(equilibria$y), 0, 1)
   arrows <- flow_arrows(curve, sort(equilibria$y))
   ggplot(curve, aes(y, slope)) +
     geom_hline(yintercept = 0, colour = INK, linewidth = 0.4) +
@@ -15,7 +17,10 @@ figure_phase_portrait <- function(history) {
       arrow = arrow(length = unit(7, "pt"), type = "closed")
     ) +
     geom_point(aes(fill = series), equilibria, shape = 21, size = 3.6, stroke = 1.2, colour = INK) +
-    label_beside(equilibria, aes(y, slope, label = label), vjust = 1.35, lineheight = 0.95, colour = INK) +
+    label_beside(
+      equilibria, aes(y + (0.5 - side) * 0.06 * diff(range(curve$y)), slope, label = label, hjust = side),
+      vjust = 1.25, lineheight = 0.95, colour = INK
+    ) +
     scale_colour_manual(
       values = c(grows = PALETTE[["sea_green"]], falls = PALETTE[["vermillion"]]),
       breaks = c("grows", "falls"), labels = c("y grows: positive slope", "y falls: negative slope")

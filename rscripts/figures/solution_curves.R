@@ -8,7 +8,7 @@ figure_solution_curves <- function(history) {
   chosen <- history[history$highlighted, ]
   # Thinned: dots on a line, not a second line.
   dots <- chosen[seq(1, nrow(chosen), length.out = min(nrow(chosen), 15)), ]
-  starts <- history[history$x == min(history$x), ]
+  starts <- history$y[history$x == min(history$x)]
   end <- max(history$x)
   # y' = 3/2 - y/2 is zero here.
   asymptote <- 3
@@ -17,19 +17,16 @@ figure_solution_curves <- function(history) {
     geom_line(colour = PALE, linewidth = 0.6) +
     geom_line(data = chosen, colour = PALETTE[["sea_green"]], linewidth = 1.3) +
     geom_point(aes(y = exact), dots, colour = "white", fill = PALETTE[["sea_green"]], shape = 21, size = 1.9) +
-    label_beside(starts, aes(x, y, label = format(y), colour = highlighted), hjust = 1, nudge_x = -end / 60) +
     label_beside(
       data.frame(x = end, y = asymptote), aes(x, y, label = paste("asymptote y =", y)),
       hjust = 1, vjust = -0.7, colour = INK
     ) +
     label_beside(
-      at_fraction(chosen, 0.13), aes(x, y, label = "y = 3 \u2212 exp(\u2212x/2)"),
-      hjust = 0, vjust = 1.9, colour = PALETTE[["sea_green"]]
+      data.frame(x = 0.5 * end, y = min(chosen$y)), aes(x, y, label = "y = 3 \u2212 exp(\u2212x/2)"),
+      hjust = 0, colour = PALETTE[["sea_green"]]
     ) +
-    scale_colour_manual(values = c(`FALSE` = "#52606d", `TRUE` = PALETTE[["sea_green"]]), guide = "none") +
-    scale_x_continuous(expand = expansion(c(0.07, 0.02)), breaks = whole_breaks()) +
-    labs(x = "x", y = "y", subtitle = origin_words(history))
+    scale_x_continuous(expand = expansion(c(0, 0.02)), breaks = whole_breaks()) +
+    # The ticks are the initial values and the asymptote.
+    scale_y_continuous(breaks = sort(unique(c(starts, asymptote)))) +
+    labs(x = "x", y = "y from each y(0)", subtitle = origin_words(history))
 }
-
-# The row of a curve at a fraction of its length.
-at_fraction <- function(curve, fraction) curve[max(1, round(fraction * nrow(curve))), ]

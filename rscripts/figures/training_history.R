@@ -41,7 +41,7 @@ figure_training_history <- function(history, published = NULL) {
     reference$epoch <- max(long$epoch)
     plot <- plot +
       geom_hline(aes(yintercept = value), reference, linetype = "dotted", colour = INK, linewidth = 0.6) +
-      label_beside(reference, aes(epoch, value, label = label), hjust = 1, vjust = 1.5, size = 0.8, colour = INK)
+      label_over(reference, aes(epoch, value, label = label), hjust = 1, vjust = 1.3, size = 0.8, colour = INK)
   }
   structure(plot, size = FIGURE_HEIGHT * 1.15)
 }

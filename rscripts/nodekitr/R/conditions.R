@@ -1,0 +1,68 @@
+# Errors and warnings as classed conditions, at the call that the user wrote.
+
+#' Conditions
+#'
+#' Every error of this package inherits from `nodekit_error`. Its message says what was wrong and what to do; its
+#' call is the one you wrote, with no Python traceback. Errors of the Python library carry their own class too, in
+#' R's spelling: Python's `StepSizeUnderflow` is `nodekit_step_size_underflow`, and the details that the library
+#' gives (`t`, `dt`, `sample`, `remedy` ...) are fields of the condition. An error inside your own R function
+#' reaches you unchanged.
+#'
+#' | class | when |
+#' |---|---|
+#' | `nodekit_not_installed` | Python or nodekit is missing |
+#' | `nodekit_type_error` | an argument is of the wrong kind: a factor, text, a date |
+#' | `nodekit_value_error` | an argument has a wrong value: `NA`, a length that does not fit, an unknown name |
+#' | `nodekit_step_size_underflow`, ... | the library's own |
+#'
+#' Warnings of the library are of class `nodekit_warning`.
+#' @name nodekit_conditions
+#' @examples
+#' tryCatch(
+#'   nk_ode(c(a = NA), 0:1, function(t, y, parms) list(-y)),
+#'   nodekit_value_error = function(e) conditionMessage(e)
+#' )
+NULL
+
+abort <- function(class, ..., remedy = NULL, fields = list(), call = user_call()) {
+  stop(structure(
+    class = c(paste0("nodekit_", class), "nodekit_error", "error", "condition"),
+    c(list(message = paste(c(paste0(...), remedy), collapse = "\n"), call = call, remedy = remedy), fields)
+  ))
+}
+
+warn <- function(...) {
+  warning(structure(
+    class = c("nodekit_warning", "warning", "condition"), list(message = paste0(...), call = user_call())
+  ))
+}
+
+abort_not_installed <- function(found) {
+  abort("not_installed", "The Python library nodekit is not available to R.\n", trimws(found), remedy = paste0(
+    "Run nodekitr::install_nodekit() once and start R again; where it is installed already, tell R which Python has ",
+    "it, e.g. Sys.setenv(RETICULATE_PYTHON = \"path/to/.venv/bin/python\") before its first use."
+  ))
+}
+
+# The call of the first function of this package on the stack: what the user wrote.
+user_call <- function() {
+  for (i in seq_len(sys.nframe())) {
+    if (identical(environment(sys.function(i)), topenv())) return(sys.call(i))
+  }
+}
+
+# Call a Python function; its warnings and failures become conditions, an error of an R function it called itself.
+from_python <- function(run, ...) {
+  session$r_error <- NULL
+  outcome <- bridge()$attempt(run, ...)
+  for (message in outcome$warnings) warn(message)
+  failure <- outcome$failure
+  if (is.null(failure)) return(outcome$value)
+  if (!is.null(session$r_error)) stop(session$r_error)
+  abort(failure$classes[[1]], failure$message, fields = c(failure$fields, python_classes = list(failure$classes)))
+}
+
+# Keep the error of an R function that Python calls, which would otherwise arrive as text.
+keeping_error <- function(expression) {
+  withCallingHandlers(expression, error = function(e) session$r_error <- e)
+}

@@ -1,0 +1,57 @@
+#' nodekitr: neural ODEs for people who know deSolve
+#'
+#' [nk_ode()] solves a differential equation with deSolve's call and deSolve's result; [nk_fit()] learns one from
+#' trajectories in a data frame; [nk_classifier()] learns to tell images apart with one inside; [nk_gradient()]
+#' differentiates through a solution. They run on the Python library nodekit, which [install_nodekit()] installs.
+#'
+#' Attaching the package starts no Python: the first call that needs it does.
+#' @keywords internal
+"_PACKAGE"
+
+# What a session holds: the Python modules once loaded, and the last error of an R function that Python called.
+session <- new.env(parent = emptyenv())
+
+.onLoad <- function(libname, pkgname) {
+  # Where reticulate keeps environments by need (>= 1.41), say what is needed; this starts nothing.
+  if (has_py_require()) getExportedValue("reticulate", "py_require")(nodekit_requirement())
+}
+
+#' The Python library itself
+#'
+#' The module `nodekit`, for whatever this package does not wrap; the same as `reticulate::import("nodekit")`, but
+#' where Python or the library is missing the error says what to run.
+#' @return `nodekit()`: the Python module. `nk_available()`: `TRUE` where it can be loaded, else `FALSE`; both start
+#'   Python.
+#' @examples
+#' if (nk_available()) names(nodekit()$METHODS)
+#' @export
+nodekit <- function() {
+  if (is.null(session$nodekit)) session$nodekit <- load_nodekit()
+  session$nodekit
+}
+
+#' @rdname nodekit
+#' @export
+nk_available <- function() !is.null(tryCatch(nodekit(), nodekit_not_installed = function(e) NULL))
+
+load_nodekit <- function() {
+  # Where there is no Python, reticulate would offer an interactive user a Miniconda, which is not what is missing.
+  offer <- Sys.getenv("RETICULATE_MINICONDA_ENABLED", NA)
+  Sys.setenv(RETICULATE_MINICONDA_ENABLED = "FALSE")
+  on.exit(if (is.na(offer)) Sys.unsetenv("RETICULATE_MINICONDA_ENABLED") else
+    Sys.setenv(RETICULATE_MINICONDA_ENABLED = offer))
+  module <- tryCatch(reticulate::import("nodekit"), error = function(e) abort_not_installed(conditionMessage(e)))
+  if (!reticulate::py_has_attr(module, "odeint")) {
+    abort_not_installed("The 'nodekit' that Python finds is an unrelated project of the same name.")
+  }
+  module
+}
+
+# The Python half of this package (inst/python), through which every call goes.
+bridge <- function() {
+  if (is.null(session$bridge)) {
+    nodekit()
+    session$bridge <- reticulate::import_from_path("nodekitr", path = system.file("python", package = "nodekitr"))
+  }
+  session$bridge
+}
