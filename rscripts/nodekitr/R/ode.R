@@ -1,0 +1,197 @@
+#' Solve an ordinary differential equation
+#'
+#' The call and the result are those of [deSolve::ode()]: a model written for deSolve runs unchanged, and what comes
+#' back is a matrix that deSolve's `plot`, `summary`, `subset`, `hist`, `image` and `diagnostics` understand.
+#'
+#' # The derivative
+#' A function `func(t, y, parms, ...)` that returns a list: first the derivatives, in the order of `y`; then, if
+#' wanted, further values, which become columns of the result. `y` has the names and the shape that you gave it.
+#' Instead of an R function, `func` may be a model fitted by [nk_fit()] or a Python callable of `(t, y)` such as a
+#' PyTorch module: then no R code runs while it is solved.
+#'
+#' With `tensors = TRUE` the function computes on PyTorch tensors: see [nk_gradient()], which needs that.
+#'
+#' # Methods
+#' `names(nodekit()$METHODS)` lists them. Explicit with adaptive steps: `"dopri5"` (deSolve's `"ode45"`), `"tsit5"`,
+#' `"bosh3"`, `"dopri8"`; for stiff problems an implicit one such as `"trbdf2"`, `"kvaerno5"` or `"radauIIA5"`. With
+#' fixed steps (`"euler"`, `"rk4"`, ...) a step goes from one element of `times` to the next, or is `hini` long, as
+#' in deSolve.
+#'
+#' # Events and roots
+#' As in [deSolve::events]: `events = list(data = data.frame(var, time, value, method))`, or
+#' `list(func = function(t, y, parms), time = )`, or, with `rootfunc`, `list(func = , root = TRUE)`, optionally
+#' `terminalroot`. A `rootfunc` without events ends the solution at its first root. The row at an event's time
+#' holds the state before the event. Forcings are interpolating functions (`approxfun`) called in `func`.
+#'
+#' @param y initial state: a numeric vector, named or not, a matrix or array, or a data frame of one row;
+#'   see [nodekit_types].
+#' @param times where the solution is wanted, the first of them being the initial time; up or down.
+#' @param func the derivative.
+#' @param parms parameters, handed on to `func` as they are.
+#' @param method name of the method.
+#' @param rtol,atol relative and absolute tolerance: a number, or one for each state.
+#' @param ... further arguments for `func`, and for the event and root functions.
+#' @param events,rootfunc see "Events and roots".
+#' @param hini first step, or the step of methods with a fixed one; `NULL`: chosen by the method.
+#' @param hmin,hmax smallest and largest step.
+#' @param maxsteps steps allowed between two elements of `times`, on average.
+#' @param options further options of the library's `odeint`, as a named list.
+#' @param tensors whether `func` computes on tensors.
+#' @return A matrix of class `c("nk_ode", "deSolve", "matrix")`: the column `time`, one for each state, one for each
+#'   further value of `func`; attributes as deSolve's.
+#' @examples
+#' lotka_volterra <- function(t, y, parms) {
+#'   with(as.list(c(y, parms)), {
+#'     eaten <- rate * prey * predator
+#'     list(c(growth * prey - eaten, efficiency * eaten - death * predator), eaten = eaten)
+#'   })
+#' }
+#' parms <- c(growth = 1, rate = 0.2, efficiency = 0.5, death = 0.4)
+#' if (nk_available()) {
+#'   out <- nk_ode(c(prey = 4, predator = 2), seq(0, 30, by = 0.5), lotka_volterra, parms)
+#'   head(out)
+#'   if (requireNamespace("deSolve", quietly = TRUE)) {
+#'     plot(out)
+#'     summary(out)
+#'   }
+#' }
+#' @export
+nk_ode <- function(y, times, func, parms = NULL, method = "dopri5", rtol = 1e-6, atol = 1e-6, ...,
+                   events = NULL, rootfunc = NULL, hini = NULL, hmin = 0, hmax = NULL, maxsteps = 5000,
+                   options = list(), tensors = FALSE) {
+  state <- as_state(y)
+  times <- as_times(times)
+  derivative <- as_derivative(func, state, times[1], parms, tensors, ...)
+  stepping <- list(
+    method = as_method(method), rtol = as_tolerance(rtol, "rtol", state$n), atol = as_tolerance(atol, "atol", state$n),
+    options = step_options(method, options, hini, hmin, hmax, as_count(maxsteps, "maxsteps") * length(times))
+  )
+  plan <- as_events(events, rootfunc, state, times, parms, ...)
+  solution <- solve_with_events(derivative$slope, state, plan, stepping)
+  as_deSolve(solution, state, derivative$further, stepping$method)
+}
+
+#' @export
+print.nk_ode <- function(x, ...) {
+  print(as.data.frame(unclass_ode(x)), ...)
+  invisible(x)
+}
+
+# The plain matrix of a result.
+unclass_ode <- function(x) {
+  matrix(as.vector(x), nrow(x), ncol(x), dimnames = list(NULL, colnames(x)))
+}
+
+# How the derivative is called: `slope` by Python, on plain arrays; `further` by R, for the extra columns of a row.
+as_derivative <- function(func, state, t0, parms, tensors, ...) {
+  if (inherits(func, "nk_fit")) return(list(slope = fitted_module(func, state$names)))
+  if (inherits(func, "python.builtin.object")) return(list(slope = func))
+  if (is.character(func)) {
+    abort("type_error", "'func' names compiled code, which nodekit cannot call.", remedy = "Give an R function.")
+  }
+  check_function(func, "func")
+  if (tensors) return(list(slope = bridge()$TensorDerivative(tensor_slope(func, state, parms, ...), tensor_shape(state))))
+  shape <- shape_of(state)
+  size <- state$n
+  first <- func(t0, shaped(state$values, shape), parms, ...)
+  check_derivative(first, size)
+  slope <- function(t, y) {
+    attributes(y) <- shape
+    slopes <- keeping_error(func(t, y, parms, ...))[[1L]]
+    if (length(slopes) != size) check_derivative(list(slopes), size)
+    array(as.double(slopes))
+  }
+  further <- if (length(first) > 1) function(t, values) func(t, shaped(values, shape), parms, ...)[-1]
+  list(slope = slope, further = further)
+}
+
+# The attributes that `y` has in the user's function: what the user gave it.
+shape_of <- function(state) {
+  if (is.null(state$dim)) list(names = state$names) else list(dim = state$dim, dimnames = state$dimnames)
+}
+
+shaped <- function(values, shape) {
+  attributes(values) <- shape
+  values
+}
+
+check_derivative <- function(result, size) {
+  remedy <- "It must return list(dy, ...), dy holding one number for each state, in the order of y."
+  if (!is.list(result)) abort("type_error", "'func' returned no list but ", class(result)[1], ".", remedy = remedy)
+  if (!is.numeric(result[[1]])) {
+    abort("type_error", "'func' returned derivatives of class '", class(result[[1]])[1], "'.", remedy = remedy)
+  }
+  if (length(result[[1]]) != size) {
+    abort("value_error", "'func' returned ", length(result[[1]]), " derivatives for ", size, " states.", remedy = remedy)
+  }
+}
+
+# deSolve's methods, for those whose fingers type them.
+DESOLVE_METHODS <- c(
+  ode45 = "dopri5", ode23 = "bosh3", lsoda = "dopri5 (or trbdf2, where stiff)", lsode = "radauIIA5",
+  vode = "radauIIA5", daspk = "radauIIA5", lsodes = "radauIIA5", lsodar = "dopri5", radau = "radauIIA5",
+  bdf = "radauIIA5", bdf_d = "radauIIA5", adams = "implicit_adams", impAdams = "implicit_adams"
+)
+
+as_method <- function(method) {
+  if (!is.character(method) || length(method) != 1 || is.na(method)) {
+    abort("type_error", "'method' must be one character string.", remedy = "Names: names(nodekit()$METHODS).")
+  }
+  known <- names(nodekit()$METHODS)
+  if (method %in% known) return(method)
+  remedy <- if (method %in% names(DESOLVE_METHODS)) {
+    paste0("'", method, "' is deSolve's; here use ", DESOLVE_METHODS[[method]], ".")
+  } else {
+    paste0("Did you mean '", known[which.min(utils::adist(method, known))], "'? Known: ", paste(known, collapse = ", "), ".")
+  }
+  abort("unknown_method", "There is no method '", method, "'.", remedy = remedy)
+}
+
+# deSolve's words for the steps, in the library's.
+step_options <- function(method, options, hini, hmin, hmax, most_steps) {
+  if (!is.list(options) || (length(options) && is.null(names(options)))) {
+    abort("type_error", "'options' must be a named list.", remedy = "For example list(safety = 0.8).")
+  }
+  ours <- if (nodekit()$METHODS[[as_method(method)]]$adaptive) {
+    list(
+      first_step = if (!is.null(hini)) as_number(hini, "hini", above = 0),
+      min_step = if (hmin > 0) as_number(hmin, "hmin"),
+      max_step = if (!is.null(hmax)) as_number(hmax, "hmax", above = 0),
+      max_num_steps = as.integer(min(most_steps, .Machine$integer.max))
+    )
+  } else if (!is.null(hini)) {
+    list(step_size = as_number(hini, "hini", above = 0))
+  }
+  utils::modifyList(Filter(Negate(is.null), as.list(ours)), options)
+}
+
+# The result as deSolve gives it.
+as_deSolve <- function(solution, state, further, method) {
+  values <- solution$values
+  names <- state$names %||% as.character(seq_len(state$n))
+  lengths <- state$n
+  if (!is.null(further)) {
+    rows <- lapply(seq_along(solution$times), function(i) further(solution$times[i], values[i, ]))
+    columns <- do.call(rbind, lapply(rows, function(row) unlist(row, use.names = FALSE)))
+    numbered <- as.character(state$n + seq_len(ncol(columns)))
+    names <- c(names, names(unlist(rows[[1]])) %||% numbered)
+    lengths <- c(lengths, stats::setNames(lengths(rows[[1]]), names(rows[[1]])))
+    if (!is.null(names(lengths))) names(lengths)[1] <- ""
+    values <- cbind(values, columns)
+  }
+  out <- cbind(solution$times, values)
+  dimnames(out) <- list(NULL, c("time", names))
+  statistics <- solution$statistics
+  istate <- rep(NA_integer_, 21) # places and meanings as in deSolve's diagnostics()
+  istate[c(1, 2, 3, 13, 18)] <- as.integer(c(
+    if (is.null(solution$ended_by)) 2 else 3, statistics$steps, statistics$nfe, statistics$rejected, statistics$order
+  ))
+  # Where deSolve is installed, its methods for this class are at hand without attaching it.
+  requireNamespace("deSolve", quietly = TRUE)
+  structure(out,
+    istate = istate, rstate = c(NA, NA, utils::tail(solution$times, 1), NA, NA), lengthvar = lengths,
+    nspec = if (is.null(state$dim)) state$n else 1L, dimens = state$dim,
+    troot = solution$troot, nroot = solution$nroot, valroot = solution$valroot, indroot = solution$indroot,
+    iroot = solution$ended_by, type = method, class = c("nk_ode", "deSolve", "matrix")
+  )
+}

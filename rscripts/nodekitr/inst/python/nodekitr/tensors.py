@@ -1,0 +1,82 @@
+"""R functions on tensors: their arithmetic, and gradients through a solve of them."""
+
+import operator
+
+import nodekit
+import numpy as np
+import torch
+
+OPERATORS = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "^": operator.pow,
+    "%%": torch.remainder, "%/%": torch.floor_divide, "==": operator.eq, "!=": operator.ne, "<": operator.lt,
+    "<=": operator.le, ">": operator.gt, ">=": operator.ge, "&": torch.logical_and, "|": torch.logical_or,
+    "max": torch.maximum, "min": torch.minimum,
+}  # fmt: skip
+# R's names where they are not torch's.
+NAMES = {"ceiling": "ceil", "gamma": None, "cumsum": None, "cumprod": None, "range": None}
+
+
+class TensorDerivative:
+    """An R function of (t, y) on tensors as a derivative: y whole, or as a list with one tensor a state."""
+
+    def __init__(self, func, whole):
+        self.func, self.whole = func, whole
+
+    def __call__(self, t, y):
+        slopes = self.func(t, y if self.whole else list(y.unbind(0)))
+        if not isinstance(slopes, torch.Tensor):
+            slopes = torch.stack([torch.as_tensor(slope, dtype=y.dtype).reshape(()) for slope in _listed(slopes)])
+        return slopes.reshape(y.shape)
+
+
+def gradient(func, loss, y0, times, leaves, *, whole, method, rtol, atol, options, gradient):
+    """Value of `loss` of the solution, and its gradients with respect to y0 and the leaves."""
+    y0 = torch.tensor(y0, dtype=torch.float64, requires_grad=True)
+    y = nodekit.odeint(
+        TensorDerivative(func, whole), y0, torch.tensor(times), rtol=rtol, atol=atol, method=method, options=options,
+        gradient=gradient,
+    )  # fmt: skip
+    value = loss(y if whole else list(y.unbind(1)))
+    value = torch.stack(value) if isinstance(value, list) else value
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        raise ValueError("loss must return one number computed from the tensors it gets, e.g. mean((out$x - data)^2)")
+    inputs = [y0, *_listed(leaves)]
+    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True)
+    found = [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True)]
+    return {"value": value.item(), "y": values(found[0]), "leaves": [np.atleast_1d(values(g)) for g in found[1:]]}
+
+
+def parameter(number):
+    """A number or array of R as a tensor that asks for gradients."""
+    return torch.tensor(number, dtype=torch.float64, requires_grad=True)
+
+
+def operate(name, left, right=None):
+    """An operator of R on tensors and numbers; a number takes the tensor's dtype."""
+    if right is None:
+        return {"-": operator.neg, "+": operator.pos, "!": torch.logical_not}[name](left)
+    like = left if isinstance(left, torch.Tensor) else right
+    return OPERATORS[name](_as_tensor(left, like), _as_tensor(right, like))
+
+
+def apply(name, tensor):
+    """A mathematical function of R on a tensor, by its name."""
+    function = getattr(torch, NAMES.get(name, name) or "", None)
+    if function is None:
+        raise ValueError(f"{name}() has no meaning on tensors here; use the tensor's own methods, e.g. x$cumsum(0L)")
+    return function(tensor)
+
+
+def values(tensor):
+    """The numbers of a tensor."""
+    return tensor.detach().cpu().numpy()
+
+
+def _as_tensor(x, like):
+    if isinstance(x, torch.Tensor):
+        return x
+    return torch.as_tensor(np.array(x), dtype=like.dtype if like.is_floating_point() else None, device=like.device)
+
+
+def _listed(x):
+    return list(x.values()) if isinstance(x, dict) else x if isinstance(x, list | tuple) else [x]

@@ -1,0 +1,85 @@
+"""Training in slices of time: R shows the progress between the slices and runs nowhere else."""
+
+import math
+import time
+
+import torch
+
+
+class Training:
+    """Adam with a learning rate that falls along half a cosine to a hundredth, gradients clipped to norm 1.
+
+    Args:
+        model: module with a counter `nfe` of derivative evaluations.
+        loss: batch → mean loss (a tensor), and how much it weighs.
+        batches: generator → the batches of one epoch, in the order of that epoch.
+        batches_per_epoch, epochs: how many.
+        learning_rate: at the start.
+        seed: of the order of the batches.
+    """
+
+    def __init__(self, model, loss, batches, *, batches_per_epoch, epochs, learning_rate, seed):
+        self.model, self.loss, self.batches_per_epoch, self.epochs = model, loss, batches_per_epoch, epochs
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+        steps = batches_per_epoch * epochs
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps, eta_min=learning_rate / 100)
+        generator = torch.Generator().manual_seed(seed)
+        self.stream = (
+            (epoch, index, batch) for epoch in range(1, epochs + 1) for index, batch in enumerate(batches(generator), 1)
+        )
+        self.done = 0
+        self.losses, self.history, self.sums = [], [], torch.zeros(4, dtype=torch.float64)
+
+    def advance(self, seconds):
+        """Train for about so long; return what has been done in all."""
+        end = time.monotonic() + seconds
+        self.model.train()
+        for epoch, index, batch in self.stream:
+            self._learn(batch)
+            if index == self.batches_per_epoch:
+                loss, forward, backward = (self.sums[:3] / self.sums[3]).tolist()
+                self.history.append((epoch, loss, forward, backward))
+                self.sums.zero_()
+            if time.monotonic() >= end:
+                break
+        return {"batches": self.done, "loss": self.losses[-1]}
+
+    def _learn(self, batch):
+        self.optimizer.zero_grad()
+        self.model.nfe = 0
+        loss, weight = self.loss(batch)
+        forward, self.model.nfe = self.model.nfe, 0
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(f"the loss is {loss.item()} after {self.done} batches. Lower the learning rate.")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.done += 1
+        self.losses.append(loss.item())
+        self.sums += weight * torch.tensor([loss.item(), forward, self.model.nfe, 1.0], dtype=torch.float64)
+
+    def table(self):
+        """Columns of the history by epoch."""
+        names = ("epoch", "loss", "nfe_forward", "nfe_backward")
+        return {name: list(column) for name, column in zip(names, zip(*self.history, strict=True), strict=False)}
+
+
+def weights(model):
+    """Parameters and buffers as arrays, by name."""
+    return {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+
+
+def load_weights(model, arrays):
+    """Put back what `weights` gave."""
+    state = {
+        name: torch.as_tensor(arrays[name], dtype=value.dtype).reshape(value.shape).clone()
+        for name, value in model.state_dict().items()
+    }
+    model.load_state_dict(state)
+    return model
+
+
+def parameter_names(model):
+    """Names of those that were trained, buffers left out."""
+    return [name for name, _ in model.named_parameters()]

@@ -1,0 +1,47 @@
+# Pieces of HTML. Whatever comes from a file is escaped here and nowhere else.
+
+#' Text made safe to stand in HTML; missing values become nothing.
+escape <- function(text) {
+  text <- enc2utf8(as.character(text))
+  text[is.na(text)] <- ""
+  htmltools::htmlEscape(text, attribute = TRUE)
+}
+
+#' Write HTML into the page as it is; pandoc would read Markdown in it otherwise.
+raw_html <- function(...) cat("\n\n```{=html}\n", ..., "\n```\n\n", sep = "")
+
+#' A table that scrolls sideways where the screen is narrow.
+#' @param cells list of character vectors, one a column, already HTML.
+#' @param heads the columns' names, plain text.
+html_table <- function(cells, heads, class = "", numeric = rep(FALSE, length(heads))) {
+  align <- ifelse(numeric, " class=\"number\"", "")
+  head <- paste0("<th scope=\"col\"", align, ">", escape(heads), "</th>", collapse = "")
+  columns <- Map(function(cell, side) paste0("<td", side, ">", cell, "</td>"), cells, align)
+  rows <- paste0("<tr>", do.call(paste0, unname(columns)), "</tr>", collapse = "\n")
+  paste0(
+    "<div class=\"table ", class, "\" tabindex=\"0\"><table><thead><tr>", head, "</tr></thead>\n<tbody>", rows,
+    "</tbody></table></div>"
+  )
+}
+
+#' Names and their values, one a line.
+html_definitions <- function(values) {
+  kept <- values[!vapply(values, is.null, logical(1))]
+  paste0(
+    "<dl>", paste0("<div><dt>", escape(names(kept)), "</dt><dd>", unlist(kept), "</dd></div>", collapse = "\n"), "</dl>"
+  )
+}
+
+#' Something that opens when it is asked for.
+html_details <- function(summary, ...) paste0("<details><summary>", escape(summary), "</summary>", ..., "</details>")
+
+html_code <- function(text) paste0("<pre><code>", paste(escape(text), collapse = "\n"), "</code></pre>")
+
+#' A figure with its image inside the page, its title, place and caption.
+html_figure <- function(file, title, place, caption) {
+  paste0(
+    "<figure><img alt=\"", escape(paste(title, caption, sep = ". ")), "\" src=\"", knitr::image_uri(file), "\">",
+    "<figcaption><strong>", escape(title), "</strong> <span class=\"place\">", escape(place), "</span><br>",
+    escape(caption), "</figcaption></figure>"
+  )
+}

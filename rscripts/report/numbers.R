@@ -1,0 +1,37 @@
+# How numbers are written: as many digits as say something.
+
+#' A measured value in its unit: percent to two decimals, counts whole, others to four significant digits.
+format_value <- function(value, unit = "") {
+  unit[is.na(unit)] <- ""
+  text <- mapply(function(x, u) {
+    if (is.na(x)) return("")
+    if (u == "%") return(formatC(x, digits = 2, format = "f"))
+    if (x == round(x) && abs(x) < 1e15) return(formatC(x, digits = 0, format = "f", big.mark = "\u202f"))
+    format(signif(x, 4), scientific = abs(x) < 1e-4 || abs(x) >= 1e7)
+  }, value, unit, USE.NAMES = FALSE)
+  with_unit(text, unit)
+}
+
+#' A published value exactly as it was published.
+format_published <- function(value, unit = "", relation = "=") {
+  sign <- ifelse(relation == "=", "", paste0(relation, "\u00a0"))
+  unit[is.na(unit)] <- ""
+  paste0(sign, with_unit(trimws(format(value, digits = 10, trim = TRUE, drop0trailing = TRUE)), unit))
+}
+
+with_unit <- function(text, unit) ifelse(nzchar(unit) & nzchar(text), paste0(text, "\u00a0", unit), text)
+
+#' A length of time in the units that people use.
+format_seconds <- function(seconds) {
+  if (length(seconds) != 1 || is.na(seconds)) return("")
+  if (seconds < 100) return(paste0(signif(seconds, 3), "\u00a0s"))
+  minutes <- round(seconds / 60)
+  if (minutes < 100) return(paste0(minutes, "\u00a0min"))
+  paste0(round(seconds / 3600, 1), "\u00a0h")
+}
+
+format_bytes <- function(bytes) {
+  units <- c("B", "kB", "MB", "GB")
+  power <- pmin(pmax(floor(log(pmax(bytes, 1), 1000)), 0), 3)
+  paste0(signif(bytes / 1000^power, 3), "\u00a0", units[power + 1])
+}

@@ -1,0 +1,93 @@
+# Everything the report shows, read from the results folder and the study's own files.
+
+#' Read what there is to report.
+#' @param results the results folder; @param root the project's folder.
+#' @return list(claims, metrics, provenance, figures, experiments, texts, citation, results).
+read_study <- function(results, root) {
+  experiments <- do.call(c, lapply(yaml_files(file.path(root, "pipeline", "experiments")), yaml::read_yaml))
+  metric_files <- Sys.glob(file.path(results, "tables", "*", "metrics.csv"))
+  metrics <- do.call(rbind, lapply(metric_files, function(file) {
+    require_table(read_table(file), c("experiment", "variant", "seed", "quantity", "value"), file)
+    table <- read_table(file)
+    for (column in setdiff(c("unit", "data_source", "reduced"), names(table))) table[[column]] <- NA
+    table[c("experiment", "variant", "seed", "quantity", "value", "unit", "data_source", "reduced")]
+  }))
+  claims_file <- file.path(results, "tables", "claims.csv")
+  claims <- read_table(claims_file)
+  require_table(claims, c("id", "document", "place", "quantity", "published", "reproduced", "verdict"), claims_file)
+  for (column in setdiff(c("unit", "relation", "ci_low", "ci_high", "n_seeds", "reason", "command"), names(claims))) {
+    claims[[column]] <- NA
+  }
+  list(
+    results = results,
+    claims = claims,
+    metrics = metrics,
+    provenance = jsonlite::read_json(file.path(results, "provenance.json")),
+    figures = yaml::read_yaml(file.path(root, "pipeline", "figures.yaml")),
+    root = root,
+    # Those with results, in the order of the study.
+    experiments = experiments[names(experiments) %in% c(claims$id, metrics$experiment)],
+    texts = yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml")),
+    citation = yaml::read_yaml(file.path(root, "CITATION.cff"))
+  )
+}
+
+yaml_files <- function(folder) sort(list.files(folder, "[.]ya?ml$", full.names = TRUE))
+
+require_table <- function(table, columns, file) {
+  missing <- setdiff(columns, names(table))
+  if (length(missing)) stop(file, ": missing column ", paste(missing, collapse = ", "), call. = FALSE)
+}
+
+#' What must be known before any number is read: which results rest on simulated data or on reduced runs.
+#' @return data.frame(experiment, kind ("simulated" or "reduced"), words).
+caveats <- function(study) {
+  metrics <- study$metrics
+  rows <- lapply(names(study$experiments), function(id) {
+    own <- metrics[metrics$experiment == id, ]
+    simulated <- grep("simulated", said(own, "data_source"), ignore.case = TRUE, value = TRUE)
+    reduced <- said(own, "reduced")
+    data.frame(
+      experiment = rep(id, length(simulated) + length(reduced)),
+      kind = rep(c("simulated", "reduced"), c(length(simulated), length(reduced))), words = c(simulated, reduced)
+    )
+  })
+  do.call(rbind, rows)
+}
+
+#' How many published numbers there are of each verdict, in the order good, bad, undecided.
+VERDICTS <- c("reproduced", "not reproduced", "not comparable")
+verdict_counts <- function(claims) table(factor(claims$verdict, VERDICTS))
+
+#' The experiments of a document, in the order of the study.
+experiments_of <- function(study, document) {
+  Filter(function(id) study$experiments[[id]]$document == document, names(study$experiments))
+}
+
+documents_of <- function(study) {
+  found <- unique(vapply(study$experiments, `[[`, character(1), "document"))
+  c(intersect(names(study$texts$documents), found), setdiff(found, names(study$texts$documents)))
+}
+
+#' The figures of an experiment that were drawn: list(file, title, place, caption), facts filled in.
+figures_of <- function(study, id) {
+  own <- Filter(function(name) identical(study$figures[[name]]$experiment, id), names(study$figures))
+  drawn <- lapply(own, function(name) {
+    file <- Sys.glob(file.path(study$results, "figures", paste0(name, ".", c("svg", "png"))))
+    if (!length(file)) return(NULL)
+    figure <- study$figures[[name]]
+    # A large drawing is smaller as pixels.
+    vector <- grepl("[.]svg$", file) & file.size(file) < 400e3
+    facts <- caption_facts(lapply(figure$data, function(path) read_table(table_path(study, path))))
+    list(
+      file = if (any(vector)) file[vector][1] else file[length(file)],
+      title = fill_facts(figure$title, facts), caption = fill_facts(figure$caption, facts),
+      place = paste0("after ", figure$document, ", ", figure$place)
+    )
+  })
+  Filter(Negate(is.null), drawn)
+}
+
+table_path <- function(study, path) {
+  file.path(if (startsWith(path, "data/published/")) study$root else study$results, path)
+}
