@@ -12,6 +12,9 @@ if "profile" not in config:
     configfile: "pipeline/config/default.yaml"
 
 
+# Scripts import the pipeline from this checkout, whether it is installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")]))
+
 study = load_study(config)
 profile = study.profile
 RESULTS, DATA = profile.results, profile.data
@@ -23,6 +26,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+include: "pipeline/rules/common.smk"
 include: "pipeline/rules/data.smk"
 include: "pipeline/rules/runs.smk"
 include: "pipeline/rules/tables.smk"

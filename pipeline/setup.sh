@@ -15,7 +15,7 @@ say() { printf '%s\n' "$*" >&2; }
 recipe=$(cat "$0" uv.lock environment.yml | cksum)
 for environment in .venv .conda; do
     if [ "$(cat "$environment/.complete" 2>/dev/null)" = "$recipe" ] &&
-        PATH="$PWD/$environment/bin:$PATH" command -v Rscript pandoc >/dev/null; then
+        PATH="$PWD/$environment/bin:$PATH" command -v Rscript >/dev/null; then
         exit 0
     fi
 done
@@ -49,6 +49,7 @@ missing() {
 install_with_conda() {
     say "Installing R and Python from environment.yml with $1 ..."
     "$1" env create --yes --prefix .conda --file environment.yml
+    .conda/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
     echo "$recipe" >.conda/.complete
 }
 

@@ -44,7 +44,7 @@ def test_every_python_package_is_in_environment_yml_with_the_same_bounds():
 
 def test_environment_yml_has_no_python_package_that_pyproject_lacks():
     known = {CONDA_NAMES.get(name, name) for name, _ in pyproject_requirements()}
-    tools = {"python", "pip", "uv", "git", "compilers", "make", "pandoc", "r-base"}
+    tools = {"python", "pip", "uv", "hatchling", "git", "compilers", "make", "pandoc", "r-base"}
     extra = {name for name in conda_requirements() if name not in known | tools and not name.startswith("r-")}
     assert not extra
 

@@ -47,7 +47,7 @@ def sign_conventions(matrix: np.ndarray, start: np.ndarray, span: tuple, target:
     found = {}
     for name, sign in (("a = +dL/dh", 1.0), ("a = −dL/dz", -1.0)):
         t = np.array([span[1], span[0]])
-        # Both conventions have the same linear equation, a' = −aᵀ ∂f/∂h, and differ in where it starts and what is read.
+        # Both have the same linear equation, a' = −aᵀ ∂f/∂h; they differ in where it starts and what is read.
         a = nodekit.odeint(
             lambda t, a: -a @ matrix, sign * 2 * (end - target), t, method="dopri5", rtol=1e-12, atol=1e-12
         )

@@ -7,21 +7,10 @@ rule prepare_data:
         json=f"{DATA}/processed/{{dataset}}.json",
     log:
         f"{RESULTS}/logs/data/{{dataset}}.log",
+    conda:
+        "../../environment.yml"
     params:
         raw=f"{DATA}/raw",
         mirror=os.environ.get("NODEKIT_MIRROR") or profile.mirror,
     script:
         "../scripts/prepare_data.py"
-
-
-def processed(run):
-    """The prepared files that a run reads: none where nothing is trained."""
-    dataset = run.settings.dataset
-    return (
-        multiext(f"{DATA}/processed/{dataset.name}", ".npz", ".json") if dataset else []
-    )
-
-
-DATASETS = sorted(
-    {run.settings.dataset.name for run in study.runs() if run.settings.dataset}
-)

@@ -1,11 +1,7 @@
 # Figures: each an R function over tables, drawn through rpy2 in a process of its own.
 from pipeline.figures import load_figures
 
-FIGURES = {
-    name: figure
-    for name, figure in load_figures().items()
-    if figure.experiment in study.experiments
-}
+FIGURES = {name: figure for name, figure in load_figures().items() if figure.experiment in study.experiments}
 
 
 rule figures:
@@ -28,5 +24,7 @@ rule draw_figure:
         multiext(f"{RESULTS}/figures/{{name}}", ".png", ".svg", ".pdf"),
     log:
         f"{RESULTS}/logs/figures/{{name}}.log",
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/draw_figure.py"

@@ -7,6 +7,8 @@ rule write_provenance:
         f"{RESULTS}/provenance.json",
     log:
         f"{RESULTS}/logs/provenance.log",
+    conda:
+        "../../environment.yml"
     params:
         config=config,
         benchmarks=f"{RESULTS}/benchmarks",
@@ -20,16 +22,14 @@ rule render_report:
         tables=TABLES,
         figures=rules.figures.input,
         provenance=f"{RESULTS}/provenance.json",
-        code=sorted(
-            str(path) for path in Path("rscripts/report").rglob("*") if path.is_file()
-        ),
+        code=sorted(str(path) for path in Path("rscripts/report").rglob("*") if path.is_file()),
         registry="pipeline/figures.yaml",
     output:
         f"{RESULTS}/report.html",
     log:
         f"{RESULTS}/logs/report.log",
-    params:
-        results=RESULTS,
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/render_report.py"
 

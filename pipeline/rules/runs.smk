@@ -4,30 +4,11 @@ RUN_LOG = f"{RESULTS}/logs/runs/{{experiment}}/{{variant}}/seed{{seed}}.log"
 RUN_BENCHMARK = f"{RESULTS}/benchmarks/runs/{{experiment}}/{{variant}}/seed{{seed}}.tsv"
 
 
-def run_of(wildcards):
-    return study.run(wildcards.experiment, wildcards.variant, int(wildcards.seed))
-
-
-def ids(kind):
-    """A pattern of the experiments of one kind, so that each output has one rule that makes it."""
-    return (
-        "|".join(
-            name
-            for name, experiment in study.experiments.items()
-            if experiment.kind == kind
-        )
-        or "none"
-    )
-
-
 rule train:
     input:
         lambda wildcards: processed(run_of(wildcards)),
     output:
-        **{
-            name: f"{RUN}/{name}.csv"
-            for name in ("history", "metrics", "losses", "timing")
-        },
+        **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics", "losses", "timing")},
         model=f"{RUN}/model.pt",
     log:
         RUN_LOG,
@@ -35,6 +16,8 @@ rule train:
         RUN_BENCHMARK
     wildcard_constraints:
         experiment=ids("train"),
+    conda:
+        "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads
     params:
         run=lambda wildcards: run_of(wildcards).model_dump(),
@@ -56,6 +39,8 @@ rule compute:
         RUN_BENCHMARK
     wildcard_constraints:
         experiment=ids("compute"),
+    conda:
+        "../../environment.yml"
     params:
         run=lambda wildcards: run_of(wildcards).model_dump(),
     script:
@@ -63,14 +48,16 @@ rule compute:
 
 
 rule fit:
-    wildcard_constraints:
-        experiment=ids("fit"),
     output:
         **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics", "losses", "timing", "curves")},
     log:
         RUN_LOG,
     benchmark:
         RUN_BENCHMARK
+    wildcard_constraints:
+        experiment=ids("fit"),
+    conda:
+        "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads
     params:
         run=lambda wildcards: run_of(wildcards).model_dump(),
@@ -92,10 +79,11 @@ rule run_in_r:
         RUN_BENCHMARK
     wildcard_constraints:
         experiment=ids("r"),
+    conda:
+        "../../environment.yml"
     params:
         arguments=lambda wildcards: " ".join(
-            f"--{name.replace('_', '-')} {value}"
-            for name, value in run_of(wildcards).settings.arguments.items()
+            f"--{name.replace('_', '-')} {value}" for name, value in run_of(wildcards).settings.arguments.items()
         ),
         folder=lambda wildcards, output: str(Path(output.history).parent),
     shell:

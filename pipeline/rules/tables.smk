@@ -20,8 +20,7 @@ rule tables:
 rule stack_runs:
     input:
         lambda wildcards: [
-            f"{RESULTS}/runs/{run.folder}/{wildcards.table}.csv"
-            for run in study.runs(wildcards.experiment)
+            f"{RESULTS}/runs/{run.folder}/{wildcards.table}.csv" for run in study.runs(wildcards.experiment)
         ],
     output:
         f"{RESULTS}/tables/{{experiment}}/{{table}}.csv",
@@ -29,6 +28,8 @@ rule stack_runs:
         f"{RESULTS}/logs/tables/{{experiment}}/{{table}}.log",
     wildcard_constraints:
         table="history|metrics|losses|timing|curves",
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/stack_runs.py"
 
@@ -42,9 +43,9 @@ rule evaluate_claims:
         f"{RESULTS}/tables/claims.csv",
     log:
         f"{RESULTS}/logs/tables/claims.log",
+    conda:
+        "../../environment.yml"
     params:
         config=config,
-        tables=f"{RESULTS}/tables",
-        processed=f"{DATA}/processed",
     script:
         "../scripts/evaluate_claims.py"

@@ -6,11 +6,11 @@ from pipeline.claims import evaluate
 from pipeline.files import write_csv
 from pipeline.study import load_study
 
-params = snakemake.params  # noqa: F821
+study = load_study(snakemake.params.config)  # noqa: F821
 claims = evaluate(
-    load_study(params.config),
+    study,
     published=Path(snakemake.input.published),  # noqa: F821
-    tables=Path(params.tables),
-    processed=Path(params.processed),
+    tables=Path(study.profile.results) / "tables",
+    processed=Path(study.profile.data) / "processed",
 )
 write_csv(claims, Path(snakemake.output[0]))  # noqa: F821

@@ -6,4 +6,5 @@ from pathlib import Path
 from pipeline.rendering import render_report
 
 logging.basicConfig(filename=snakemake.log[0], filemode="w", level=logging.INFO, format="%(levelname)s %(message)s")  # noqa: F821
-render_report(Path(snakemake.params.results), Path(snakemake.output[0]))  # noqa: F821
+output = Path(snakemake.output[0])  # noqa: F821
+render_report(output.parent, output)

@@ -1,0 +1,17 @@
+# What the rules of all stages share: the runs, their files and their kinds.
+DATASETS = sorted({run.settings.dataset.name for run in study.runs() if run.settings.dataset})
+
+
+def processed(run):
+    """The prepared files that a run reads: none where nothing is trained."""
+    dataset = run.settings.dataset
+    return multiext(f"{DATA}/processed/{dataset.name}", ".npz", ".json") if dataset else []
+
+
+def run_of(wildcards):
+    return study.run(wildcards.experiment, wildcards.variant, int(wildcards.seed))
+
+
+def ids(kind):
+    """A pattern of the experiments of one kind, so that each output has one rule that makes it."""
+    return "|".join(name for name, experiment in study.experiments.items() if experiment.kind == kind) or "none"
