@@ -1,0 +1,273 @@
+"""The training loop: the same for every experiment."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
+from torch import Tensor
+
+from nodekit.errors import SolveFailed
+from pipeline.data import ImageSplits
+from pipeline.files import replacing, write_csv
+from pipeline.models import build
+from pipeline.study import Run
+from pipeline.training import checkpoint as checkpoints
+from pipeline.training.errors import TrainingError
+from pipeline.training.objectives import OBJECTIVES
+from pipeline.training.progress import Progress
+from pipeline.training.reproducible import permutation, reproducible
+from pipeline.training.tables import Record, history_table, losses_table, metrics_table, timing_table
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    run: Run,
+    splits: ImageSplits,
+    output: Path,
+    checkpoint: Path,
+    device: str = "auto",
+    precision: str = "32-true",
+    checkpoint_seconds: float = 30,
+    progress: bool = True,
+) -> None:
+    """Train the run's model and write history.csv, metrics.csv, losses.csv, timing.csv and model.pt.
+
+    run: the resolved settings of one variant and seed. splits: its images.
+    output: the folder to write to, each file whole or not at all, and only when the training is complete.
+    checkpoint: the file to go on from, when there is one, and to keep at least every `checkpoint_seconds` and at the
+        end of every epoch. On a CPU a run that was killed and went on writes the same bytes as an undisturbed one
+        (timing.csv excepted). It is removed at the end.
+    device: "cpu", "cuda", or "auto": a GPU where there is one. precision: Lightning Fabric's name.
+    progress: whether to show a bar where standard error is a terminal.
+    Raises `TrainingError` when the loss is no longer a number, `ConfigurationError` for settings that do not fit.
+    """
+    with reproducible(run.seed, run.settings.threads):
+        Training(run, splits, checkpoint, device, precision, checkpoint_seconds).complete(output, progress)
+
+
+class Training:
+    """One run's model, optimizer, images and record."""
+
+    def __init__(
+        self, run: Run, splits: ImageSplits, checkpoint: Path, device: str, precision: str, checkpoint_seconds: float
+    ):
+        self.run, self.settings = run, run.settings
+        self.title = f"{run.experiment} {run.variant} seed {run.seed}"
+        self.data_source = splits.data_source
+        self.checkpoint, self.checkpoint_seconds = checkpoint, checkpoint_seconds
+        self.fingerprint = checkpoints.fingerprint(run, splits.data_source, precision)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        # One device, one process: a scheduler's variables around it are not Fabric's concern.
+        self.fabric = Fabric(accelerator=device, devices=1, precision=precision, plugins=[LightningEnvironment()])
+        self.network = build(self.settings.model, self.settings.solver).to(memory_format=torch.channels_last)
+        chosen = self.settings.optimizer
+        self.optimizer = getattr(torch.optim, chosen.name)(self.network.parameters(), **chosen.arguments)
+        self.model, self.fabric_optimizer = self.fabric.setup(self.network, self.optimizer)
+        self.ode_blocks = [module for module in self.network.modules() if hasattr(module, "nfe_forward")]
+        self.objective = OBJECTIVES[self.settings.loss]
+        self.train_images, self.test_images = map(self.on_device, (splits.train_images, splits.test_images))
+        self.train_labels, self.test_labels = map(self.on_device, (splits.train_labels, splits.test_labels))
+        self.batches = math.ceil(len(self.train_images) / self.settings.batch_size)
+        self.record = Record()
+        self.pending: list[Tensor] = []
+        self.saved = time.monotonic()
+
+    def on_device(self, array) -> Tensor:
+        """A NumPy array as a tensor on the run's device."""
+        return torch.from_numpy(array).to(self.fabric.device)
+
+    def complete(self, output: Path, progress: bool) -> None:
+        """Train from wherever the run stands to its end, and write its tables."""
+        self.describe()
+        self.restore()
+        images, record = len(self.train_images), self.record
+        done = (record.epoch - 1) * images + min(record.batch * self.settings.batch_size, images)
+        with Progress(self.title, self.settings.epochs * images, done, progress, log) as self.progress:
+            while self.record.epoch <= self.settings.epochs:
+                self.train_epoch()
+                self.test_epoch()
+                self.save()
+        self.write(output)
+        checkpoints.remove(self.checkpoint)
+
+    def describe(self) -> None:
+        """Say in the log what is about to be trained, on what."""
+        log.info(
+            "%s: %s on %d images, tested on %d (%s%s); %s, %d threads, %s",
+            self.title,
+            self.settings.model.name,
+            len(self.train_images),
+            len(self.test_images),
+            self.data_source,
+            f"; {self.run.reduced}" if self.run.reduced else "",
+            self.device_name,
+            self.settings.threads,
+            f"{sum(parameter.numel() for parameter in self.network.parameters())} parameters",
+        )
+
+    def train_epoch(self) -> None:
+        """What is left of the epoch's batches."""
+        record, size = self.record, self.settings.batch_size
+        order = permutation(self.run.seed, record.epoch, len(self.train_images)).to(self.fabric.device)
+        self.model.train()
+        while record.batch < self.batches:
+            begin = time.monotonic()
+            chosen = order[record.batch * size : (record.batch + 1) * size]
+            self.train_batch(self.train_images[chosen], self.train_labels[chosen])
+            record.batch += 1
+            self.progress.advance(len(chosen))
+            if self.progress.due:
+                self.collect()
+                place = f"epoch {record.epoch}/{self.settings.epochs}, batch {record.batch}/{self.batches}"
+                self.progress.show(place, record.losses[-1])
+            record.seconds += time.monotonic() - begin
+            if time.monotonic() - self.saved >= self.checkpoint_seconds:
+                self.save()
+
+    def train_batch(self, images: Tensor, labels: Tensor) -> None:
+        """One step of the optimizer."""
+        self.fabric_optimizer.zero_grad()
+        try:
+            logits = self.model(images)
+            loss = self.objective.loss(logits, labels)
+            self.fabric.backward(loss)
+        except SolveFailed as error:
+            self.collect()
+            self.fail(str(error))
+        self.fabric_optimizer.step()
+        # Read later, many at once: reading a number waits for the GPU.
+        self.pending.append(torch.stack((loss.detach().double(), self.count_correct(logits, labels).double())))
+        self.record.nfe_forward += sum(block.nfe_forward for block in self.ode_blocks)
+        self.record.nfe_backward += sum(block.nfe_backward for block in self.ode_blocks)
+
+    def count_correct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How many of a batch the logits classify rightly."""
+        return (self.objective.predict(logits.detach()) == labels).sum()
+
+    def collect(self) -> None:
+        """Take the pending losses into the record; the first that is not finite ends the run."""
+        if not self.pending:
+            return
+        for loss, correct in torch.stack(self.pending).tolist():
+            if not math.isfinite(loss):
+                self.fail(f"the loss is {loss}")
+            self.record.losses.append(loss)
+            self.record.correct += int(correct)
+        self.pending.clear()
+
+    def fail(self, reason: str) -> None:
+        """Raise a TrainingError that says where the run stands and what to try."""
+        solver = ", the solver's step size or tolerances" if self.settings.solver else ""
+        raise TrainingError(
+            f"{self.title}, epoch {self.record.epoch}, iteration {len(self.record.losses)}: {reason}. "
+            f"Try a smaller learning rate (now {self.learning_rate}){solver} or another precision, in the profile's "
+            f"overrides of {self.run.experiment}; and see that the data ({self.data_source}) are what they should be"
+        )
+
+    def test_epoch(self) -> None:
+        """Close the epoch: test the model and take its row into the history."""
+        self.collect()
+        record, images, size = self.record, len(self.train_images), self.settings.batch_size
+        losses = record.losses[-self.batches :]
+        weights = [min(size, images - batch * size) for batch in range(self.batches)]
+        test_loss, test_accuracy = self.test()
+        record.history.append(
+            {
+                "train_loss": sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / images,
+                "train_accuracy": 100 * record.correct / images,
+                "test_loss": test_loss,
+                "test_accuracy": test_accuracy,
+                "nfe_forward": record.nfe_forward / self.batches if self.ode_blocks else None,
+                "nfe_backward": record.nfe_backward / self.batches if self.ode_blocks else None,
+                "learning_rate": self.learning_rate,
+            }
+        )
+        log.info(
+            "%s: epoch %d/%d took %.1f s; train loss %.4f, accuracy %.2f%%; test loss %.4f, accuracy %.2f%%",
+            self.title,
+            record.epoch,
+            self.settings.epochs,
+            record.seconds,
+            record.history[-1]["train_loss"],
+            record.history[-1]["train_accuracy"],
+            test_loss,
+            test_accuracy,
+        )
+        record.next_epoch()
+
+    @torch.no_grad()
+    def test(self) -> tuple[float, float]:
+        """Mean loss and accuracy in percent over the test images, in batches of `test_batch_size`."""
+        self.model.eval()
+        size = self.settings.test_batch_size
+        results = []
+        for images, labels in zip(self.test_images.split(size), self.test_labels.split(size), strict=True):
+            logits = self.model(images)
+            loss = self.objective.loss(logits, labels).double() * len(labels)
+            results.append(torch.stack((loss, self.count_correct(logits, labels).double())))
+        loss, correct = torch.stack(results).sum(dim=0).tolist()
+        return loss / len(self.test_images), 100 * correct / len(self.test_images)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's learning rate now."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    @property
+    def device_name(self) -> str:
+        """The device's name, as a table shows it."""
+        return torch.cuda.get_device_name(self.fabric.device) if self.on_gpu else self.fabric.device.type
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the run's device is a GPU."""
+        return self.fabric.device.type == "cuda"
+
+    def save(self) -> None:
+        """Write a checkpoint of everything that decides how the run goes on."""
+        self.collect()
+        state = {
+            "fingerprint": self.fingerprint,
+            "model": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self.on_gpu else [],
+            "record": asdict(self.record),
+        }
+        checkpoints.save(state, self.checkpoint)
+        self.saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on from the last checkpoint, when there is one of this very run."""
+        state = checkpoints.load(self.checkpoint, self.fingerprint, log)
+        if state is None:
+            return
+        self.network.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        torch.set_rng_state(state["random"])
+        if self.on_gpu and len(state["random_cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.record = Record(**state["record"])
+        log.info("%s: goes on from epoch %d, batch %d", self.title, self.record.epoch, self.record.batch)
+
+    def write(self, output: Path) -> None:
+        """The run's tables and its trained model."""
+        run, record = self.run, self.record
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        with replacing(output / "model.pt") as temporary:
+            torch.save(self.network.state_dict(), temporary)
+        write_csv(losses_table(run, self.batches, record), output / "losses.csv")
+        write_csv(timing_table(run, record, self.device_name, self.settings.threads), output / "timing.csv")
+        write_csv(history_table(run, self.data_source, record), output / "history.csv")
+        write_csv(metrics_table(run, self.data_source, record, parameters), output / "metrics.csv")

@@ -1,0 +1,118 @@
+"""A run learns, counts rightly, says where it stands, and stops with a clear word when it cannot go on."""
+
+import pandas as pd
+import pytest
+import torch
+from tiny_training import tiny_run, tiny_splits, tiny_train
+
+from pipeline.models import build
+from pipeline.training import TrainingError, progress
+from pipeline.training.reproducible import permutation, reproducible
+
+HISTORY = (
+    "experiment,variant,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy,"
+    "nfe_forward,nfe_backward,learning_rate,data_source,reduced"
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = tiny_run(epochs=20, optimizer={"name": "Adam", "arguments": {"lr": 0.05}})
+    return tiny_train(tmp_path_factory.mktemp("trained") / "run", run=run, checkpoint_seconds=1000)
+
+
+def quantities(folder):
+    return pd.read_csv(folder / "metrics.csv").set_index("quantity")["value"]
+
+
+def test_learns_to_tell_bright_from_dark(trained):
+    history = pd.read_csv(trained / "history.csv")
+    assert history.test_accuracy.iloc[-1] == 100
+    assert history.test_loss.iloc[-1] < history.test_loss.iloc[0] / 2
+
+
+def test_tables_have_their_columns_and_labels(trained):
+    history = pd.read_csv(trained / "history.csv")
+    assert ",".join(history.columns) == HISTORY
+    assert list(history.epoch) == list(range(1, 21))
+    assert set(history.data_source) == {"random numbers"}
+    assert set(history.reduced) == {"22 of 60 images"}
+    timing = pd.read_csv(trained / "timing.csv")
+    assert list(timing.columns) == ["experiment", "variant", "seed", "epoch", "seconds", "device", "threads"]
+    metrics = pd.read_csv(trained / "metrics.csv")
+    assert ",".join(metrics.columns) == "experiment,variant,seed,quantity,value,unit,data_source,reduced"
+
+
+def test_losses_are_the_listing_s_table(trained):
+    losses = pd.read_csv(trained / "losses.csv")
+    assert list(losses.Trained_Images[:3]) == [0, 4, 8]
+    assert list(losses.epoch) == [epoch for epoch in range(1, 21) for _ in range(6)]
+    # Exponential weights of half-life 10: the second value weighs the first by 2^(−1/10).
+    weight = 2 ** (-1 / 10)
+    assert losses.Halflife_Loss[1] == pytest.approx((weight * losses.loss[0] + losses.loss[1]) / (1 + weight))
+
+
+def test_epoch_s_train_loss_is_the_mean_over_images(trained):
+    losses = pd.read_csv(trained / "losses.csv").query("epoch == 1").loss
+    mean = (4 * losses.iloc[:5].sum() + 2 * losses.iloc[5]) / 22
+    assert pd.read_csv(trained / "history.csv").train_loss[0] == pytest.approx(mean)
+
+
+def test_metrics_are_those_of_the_saved_model(trained):
+    model = build(tiny_run().settings.model, None)
+    model.load_state_dict(torch.load(trained / "model.pt", weights_only=True))
+    splits = tiny_splits()
+    right = model.eval()(torch.from_numpy(splits.test_images)).argmax(dim=1) == torch.from_numpy(splits.test_labels)
+    metrics = quantities(trained)
+    assert metrics["test_accuracy"] == pytest.approx(100 * right.double().mean().item())
+    assert metrics["test_error"] == 100 - metrics["test_accuracy"]
+    assert metrics["parameters"] == (16 * 8 + 8) + (8 + 8) + (8 * 2 + 2)
+    assert "nfe_forward" not in metrics
+
+
+def test_evaluations_of_an_ode_are_counted_per_batch(tmp_path):
+    run = tiny_run(
+        model={"name": "shapes_odenet", "arguments": {"filters": 4, "classes": 2}},
+        solver={"method": "euler", "step_size": 0.25},
+        epochs=1,
+        batch_size=11,
+    )
+    splits = tiny_splits()
+    images = torch.nn.functional.interpolate(torch.from_numpy(splits.train_images), size=12).numpy()
+    tests = torch.nn.functional.interpolate(torch.from_numpy(splits.test_images), size=12).numpy()
+    large = type(splits)(images, splits.train_labels, tests, splits.test_labels, "random", True, splits.classes)
+    metrics = quantities(tiny_train(tmp_path / "run", run=run, splits=large))
+    assert metrics["nfe_forward"] == 4  # one evaluation a step of Euler's method
+    assert metrics["nfe_backward"] >= 4
+
+
+def test_loss_that_is_no_number_ends_the_run_with_a_word(tmp_path):
+    run = tiny_run(optimizer={"name": "SGD", "arguments": {"lr": 1e30}}, loss="cross_entropy")
+    with pytest.raises(TrainingError, match=r"T1 tiny seed 1, epoch 1, iteration \d+: the loss is (nan|inf).*learning"):
+        tiny_train(tmp_path / "run", run=run)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_without_a_terminal_the_log_tells_how_far_it_is(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    for interval in ("REFRESH_SECONDS", "FIRST_LINE_SECONDS", "LINE_SECONDS"):
+        monkeypatch.setattr(progress, interval, 0)
+    tiny_train(tmp_path / "run")
+    assert "T1 tiny seed 1: will take about" in caplog.text
+    assert "epoch 2/3, batch 6/6" in caplog.text
+    assert "images/s, loss" in caplog.text
+
+
+def test_permutation_is_one_of_its_own_for_each_seed_and_epoch():
+    first = permutation(1, 1, 50)
+    assert sorted(first.tolist()) == list(range(50))
+    assert torch.equal(first, permutation(1, 1, 50))
+    assert not torch.equal(first, permutation(1, 2, 50))
+    assert not torch.equal(first, permutation(2, 1, 50))
+
+
+def test_settings_of_torch_come_back():
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with reproducible(seed=1, threads=3):
+        assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (3, True)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
