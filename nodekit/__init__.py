@@ -1,1 +1,29 @@
-"""x"""
+"""nodekit: ordinary differential equations and their gradients in PyTorch.
+
+Four independent choices: the method (`METHODS`), how its steps are chosen (`options`), what is kept (times t), and how
+the solve is differentiated (`gradient`).
+"""
+
+from . import errors
+from ._loops import Stats
+from ._methods import METHODS, Method
+from ._neural_ode import NeuralODE
+from ._options import Options
+from ._solve import Solution, odeint, odeint_adjoint, solve
+from ._tableau import ButcherTableau
+from .errors import NodekitError
+
+__all__ = [
+    "METHODS",
+    "ButcherTableau",
+    "Method",
+    "NeuralODE",
+    "NodekitError",
+    "Options",
+    "Solution",
+    "Stats",
+    "errors",
+    "odeint",
+    "odeint_adjoint",
+    "solve",
+]

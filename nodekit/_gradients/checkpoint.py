@@ -1,0 +1,174 @@
+"""gradient="checkpoint": the exact gradient, from accepted steps taken again one at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from .._loops import Accepted
+from .._problem import Problem
+
+#: States are thinned out once there are more than this many for each step between two of them …
+_STATES_PER_STRIDE = 64
+#: … and together they take more than this many bytes; below, thinning would cost time and save nothing.
+_BYTES = 2**26
+
+
+class Trajectory:
+    """The accepted steps of a solve, and the states at some of their beginnings.
+
+    Every state is kept until there are too many, then every second one, and so on: of N steps about √N states are
+    kept and about √N are recomputed at a time.
+
+    Args:
+        problem: the solve.
+        states: how many states to keep at most; None: about √N once they take 64 MiB.
+    """
+
+    def __init__(self, problem: Problem, states: int | None = None):
+        self.problem, self.limit = problem, states
+        self.steps: list[Accepted] = []
+        self.states: dict[int, tuple[Tensor, ...]] = {}
+        self.restarts: set[int] = set()
+        self.stride = 1
+
+    def keep(self, accepted: Accepted) -> None:
+        """Remember a step; its own tensors are let go."""
+        index = len(self.steps)
+        if accepted.carry is None:
+            self.restarts.add(index)
+        if index % self.stride == 0:
+            self.states[index] = (accepted.y, *(accepted.carry or ()))
+            if self._too_many(accepted.y):
+                self.stride *= 2
+                self.states = {i: state for i, state in self.states.items() if i % self.stride == 0}
+        kept = Accepted(accepted.interval, None, None, None, accepted.thetas, accepted.lands, accepted.random)
+        self.steps.append(kept)
+
+    def _too_many(self, y: Tensor) -> bool:
+        if self.limit is not None:
+            return len(self.states) > self.limit
+        size = len(self.states) * y.numel() * y.element_size()
+        return len(self.states) > _STATES_PER_STRIDE * self.stride and size > _BYTES
+
+    def repeat(self, index: int, y: Tensor, carry):
+        """Take one of the steps again."""
+        return self.problem.repeat(self.steps[index], y, carry, final=index == len(self.steps) - 1)
+
+    def segment(self, first: int, y: Tensor, carry) -> list[tuple[Tensor, tuple | None]]:
+        """The beginnings of all steps from a kept state up to the next one."""
+        beginnings = [(y, carry)]
+        for index in range(first, min(first + self.stride, len(self.steps)) - 1):
+            step, _ = self.repeat(index, *beginnings[-1])
+            beginnings.append((step.y1, None if index + 1 in self.restarts else step.carry))
+        return beginnings
+
+
+class GradientSum:
+    """The sum of gradients that come in one step after the other."""
+
+    def __init__(self, count: int):
+        self.values: list[Tensor | None] = [None] * count
+        self._owned = [False] * count
+
+    def add(self, gradients, factor: float = 1.0) -> None:
+        """Add factor × gradients; the first one is kept as it is, for it may be a view of something else."""
+        for i, gradient in enumerate(gradients):
+            if gradient is None:
+                continue
+            if self.values[i] is None:
+                self.values[i] = gradient if factor == 1.0 else gradient * factor
+                self._owned[i] = factor != 1.0
+            elif self._owned[i]:
+                self.values[i].add_(gradient, alpha=factor)
+            else:
+                self.values[i] = torch.add(self.values[i], gradient, alpha=factor)
+                self._owned[i] = True
+
+
+class _Checkpoint(Function):
+    @staticmethod
+    def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
+        ctx.set_materialize_grads(False)
+        trajectory = Trajectory(problem, problem.states)
+        with problem.surroundings.forward():
+            outputs = problem.integrate(y0, slope, trajectory.keep)
+        ctx.problem, ctx.trajectory = problem, trajectory
+        ctx.layout = [(index, len(state)) for index, state in trajectory.states.items()]
+        ctx.save_for_backward(y0, *(x for state in trajectory.states.values() for x in state), *parameters)
+        trajectory.states = {}
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        problem = ctx.problem
+        before = problem.func.evaluations
+        with problem.surroundings.again():
+            found = (_differentiable if torch.is_grad_enabled() else _stepwise)(ctx, gradients)
+        problem.stats.nfe_backward = problem.func.evaluations - before
+        return None, None, *found
+
+
+def _stepwise(ctx, gradients):
+    """The vector–Jacobian product of one step after the other, last step first."""
+    trajectory, parameters = ctx.trajectory, ctx.problem.parameters
+    _, *saved = ctx.saved_tensors
+    states, position = {}, 0
+    for index, length in ctx.layout:
+        states[index] = saved[position : position + length]
+        position += length
+    del saved
+    totals = GradientSum(len(parameters))
+    output = sum(len(step.thetas) + step.lands for step in trajectory.steps)
+    adjoint, adjoint_carry = None, ()
+    for first in reversed(list(states)):
+        y, *carry = (x.detach() for x in states.pop(first))
+        beginnings = trajectory.segment(first, y, None if first in trajectory.restarts else tuple(carry))
+        while beginnings:
+            index = first + len(beginnings) - 1
+            y, carry = beginnings.pop()
+            y = y.detach().requires_grad_()
+            carry = None if carry is None else tuple(x.detach().requires_grad_() for x in carry)
+            with torch.enable_grad():
+                step, inside = trajectory.repeat(index, y, carry)
+            output -= len(inside)
+            incoming = [*gradients[output : output + len(inside)], adjoint, *adjoint_carry]
+            # A carry that this step did not hand on (after a jump) received nothing.
+            results = [*inside, step.y1, *step.carry][: len(incoming)]
+            pairs = [(r, g) for r, g in zip(results, incoming, strict=False) if g is not None and r.requires_grad]
+            inputs = [y, *(carry or ()), *parameters]
+            if pairs:
+                found = torch.autograd.grad(
+                    [r for r, _ in pairs], inputs, [g for _, g in pairs], allow_unused=True, retain_graph=True
+                )
+            else:
+                found = [None] * len(inputs)
+            count = 1 + len(carry or ())
+            adjoint, adjoint_carry = found[0], found[1:count]
+            totals.add(found[count:])
+    return adjoint, *totals.values
+
+
+def _differentiable(ctx, gradients):
+    """The same gradient as a differentiable function: all steps again, under autograd, from the initial state."""
+    trajectory, parameters = ctx.trajectory, ctx.problem.parameters
+    y0 = ctx.saved_tensors[0]
+    y, carry, outputs = y0, None, []
+    for index in range(len(trajectory.steps)):
+        step, inside = trajectory.repeat(index, y, None if index in trajectory.restarts else carry)
+        y, carry = step.y1, step.carry
+        outputs += inside
+    pairs = [(r, g) for r, g in zip(outputs, gradients, strict=False) if g is not None and r.requires_grad]
+    inputs = [x for x in (y0, *parameters) if x.requires_grad]
+    if not pairs:
+        return [None] * (1 + len(parameters))
+    found = iter(
+        torch.autograd.grad([r for r, _ in pairs], inputs, [g for _, g in pairs], allow_unused=True, create_graph=True)
+    )
+    return [next(found) if x.requires_grad else None for x in (y0, *parameters)]
+
+
+def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
+    """Backprop's gradient to rounding, holding the graph of one step at a time (Gruslys et al. 2016; Chen 2016)."""
+    return list(_Checkpoint.apply(problem, slope, y0, *problem.parameters))

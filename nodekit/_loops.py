@@ -1,0 +1,306 @@
+"""The two loops: over a fixed grid, and adaptive. Both yield accepted steps; what is kept of them is the caller's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ._clock import Clock, Interval
+from ._context import RandomState
+from ._control import Controller, Tolerance, error_ratio, first_step
+from ._stepper import Step, Stepper
+from .errors import InvalidTimes, MaxStepsReached, NonFiniteDerivative, StepSizeUnderflow
+
+
+class Accepted:
+    """An accepted step: where it began, what it gave, and which output times lie in it.
+
+    Attributes:
+        interval, y, carry: the step's beginning; carry is None at the start and after a jump of the slope.
+        step: its result.
+        thetas: output times strictly inside, as fractions of the step.
+        lands: whether the step's end is an output time.
+        random: the random states before the slope at the start (where it was evaluated) and before the step, or None.
+    """
+
+    __slots__ = ("carry", "interval", "lands", "random", "step", "thetas", "y")
+
+    def __init__(self, interval, y, carry, step, thetas, lands, random=None):
+        self.interval, self.y, self.carry, self.step, self.thetas, self.lands = interval, y, carry, step, thetas, lands
+        self.random = random
+
+
+@dataclass
+class Stats:
+    """What a solve did.
+
+    Attributes:
+        nfe_forward, nfe_backward: evaluations of the derivative in the solve and in its last backward pass.
+        accepted, rejected: steps of the solve.
+    """
+
+    nfe_forward: int = 0
+    nfe_backward: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+
+class Randomness:
+    """Records the state of the random generators, if the derivative draws from them."""
+
+    def __init__(self, device: torch.device, at_slope: RandomState | None):
+        self.device, self.active, self.at_slope, self.at_step = device, at_slope is not None, at_slope, None
+
+    def before_slope(self) -> None:
+        """A slope at the start of a step is about to be evaluated."""
+        self.at_slope = RandomState(self.device) if self.active else None
+
+    def before_step(self) -> None:
+        """A step is about to be attempted."""
+        self.at_step = RandomState(self.device) if self.active else None
+
+    def recorded(self) -> tuple[RandomState | None, RandomState] | None:
+        """Both states, for an accepted step."""
+        return (self.at_slope, self.at_step) if self.active else None
+
+
+@dataclass
+class Callbacks:
+    """Called as `callback(t0, y0, dt)` before every attempted step, and after it was accepted or rejected."""
+
+    step: object = None
+    accept: object = None
+    reject: object = None
+
+    def call(self, callback, interval: Interval, y: Tensor) -> None:
+        """Call one of them, if there is one."""
+        if callback is not None:
+            t0, dt = (torch.tensor(value, dtype=torch.float64, device=y.device) for value in (interval.t0, interval.dt))
+            callback(t0, y, dt)
+
+
+class _Outputs:
+    """Which output times lie in a step, going through them once."""
+
+    def __init__(self, times: Sequence[float]):
+        self.times, self.next = times, 1
+
+    def within(self, interval: Interval) -> tuple[list[float], bool]:
+        thetas, times = [], self.times
+        forward = interval.dt > 0
+        while self.next < len(times):
+            t = times[self.next]
+            if t == interval.t1:
+                self.next += 1
+                return thetas, True
+            if (t > interval.t1) if forward else (t < interval.t1):
+                break
+            thetas.append((t - interval.t0) / interval.dt)
+            self.next += 1
+        return thetas, False
+
+
+@dataclass
+class FixedGrid:
+    """Steps between given points.
+
+    Attributes:
+        points: the grid, from the first output time to the last.
+        perturb: evaluate a step's ends at the neighbouring numbers inside it.
+        dense: prepare every step for interpolation, not only those that contain output times.
+    """
+
+    points: list[float]
+    perturb: bool = False
+    dense: bool = False
+    callbacks: Callbacks = field(default_factory=Callbacks)
+    #: the random state before the slope at the start was evaluated, where the derivative draws random numbers
+    random: RandomState | None = None
+
+    def steps(self, func, stepper: Stepper, clock: Clock, times, y, slope, stats: Stats) -> Iterator[Accepted]:
+        """The steps of a solve that starts with state y and slope f(t0, y)."""
+        outputs, random = _Outputs(times), Randomness(clock.device, self.random)
+        carry, recorded = stepper.begin(y, slope), None
+        for interval in clock.grid(self.points, open_ends=self.perturb):
+            self.callbacks.call(self.callbacks.step, interval, y)
+            final = interval.t1 == self.points[-1]
+            random.before_step()
+            step = stepper.step(func, interval, y, carry, estimate=False, final=final)
+            thetas, lands = outputs.within(interval)
+            if thetas or self.dense:
+                stepper.extend(func, interval, y, carry, step)
+            stats.accepted += 1
+            yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
+            y, carry = step.y1, step.carry
+            recorded = carry
+
+
+@dataclass
+class Adaptive:
+    """Steps chosen by the error estimate.
+
+    Attributes:
+        tolerance, controller, norm: how errors are judged and turned into step sizes.
+        first_step, min_step, max_step, max_num_steps: limits; a step of min_step is accepted whatever its error.
+        step_t: times to step to exactly; jump_t: also evaluate the slope anew behind them.
+        dense: prepare every step for interpolation.
+    """
+
+    tolerance: Tolerance
+    controller: Controller
+    norm: object
+    first_step: float | None = None
+    min_step: float = 0.0
+    max_step: float = math.inf
+    max_num_steps: int = 2**31 - 1
+    step_t: Sequence[float] = ()
+    jump_t: Sequence[float] = ()
+    dense: bool = False
+    callbacks: Callbacks = field(default_factory=Callbacks)
+    #: the random state before the slope at the start was evaluated, where the derivative draws random numbers
+    random: RandomState | None = None
+    #: the size proposed last; a solve that goes on from another starts with it
+    size: float | None = field(default=None, init=False)
+
+    def steps(self, func, stepper: Stepper, clock: Clock, times, y, slope, stats: Stats) -> Iterator[Accepted]:
+        """The steps of a solve that starts with state y and slope f(t0, y)."""
+        t, end = times[0], times[-1]
+        if t == end:
+            return
+        sign = math.copysign(1.0, end - t)
+        outputs, stops, jumps = _Outputs(times), self._stops(t, end), set(self.jump_t)
+        random = Randomness(clock.device, self.random)
+        carry, recorded = stepper.begin(y, slope), None
+        size = self.size or self.first_step
+        if size is None:
+            with torch.no_grad():
+                order = stepper.error_exponent - 1
+                size = first_step(func, clock, t, end, y, slope, order, self.tolerance, self.norm)
+        attempts, after_jump = 0, t in jumps
+        while t != end:
+            size = min(max(size, self.min_step), self.max_step)
+            interval, cut = self._next(clock, t, size, sign, stops, jumps, after_jump)
+            if attempts >= self.max_num_steps:
+                raise MaxStepsReached(
+                    f"{attempts} steps did not reach the end, {end:g}",
+                    t=t,
+                    dt=interval.dt,
+                    remedy="Loosen rtol and atol, raise max_num_steps, or use an implicit method if the problem is "
+                    "stiff",
+                )
+            attempts += 1
+            self.callbacks.call(self.callbacks.step, interval, y)
+            random.before_step()
+            step = stepper.step(func, interval, y, carry)
+            with torch.no_grad():
+                ratio = error_ratio(step, interval.t1, y, self.tolerance, self.norm)
+            floor = abs(interval.dt) <= self.min_step and math.isfinite(ratio)
+            accepted = ratio <= 1.0 or floor
+            factor = self.controller.factor(ratio, accepted)
+            if not accepted:
+                stats.rejected += 1
+                self.callbacks.call(self.callbacks.reject, interval, y)
+                size = abs(interval.dt) * factor
+                if size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step:
+                    raise self._failure(interval, ratio, step)
+                continue
+            self.callbacks.call(self.callbacks.accept, interval, y)
+            # A step cut short by a stop says little about the sizes to come: the size before the cut stays.
+            size = max(size, abs(interval.dt) * factor) if cut else abs(interval.dt) * factor
+            thetas, lands = outputs.within(interval)
+            if thetas or self.dense:
+                stepper.extend(func, interval, y, carry, step)
+            stats.accepted += 1
+            self.size = size
+            yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
+            t, y, carry = interval.t1, step.y1, step.carry
+            recorded = carry
+            after_jump = t in jumps
+            if after_jump and t != end:
+                start = clock.interval(t, end, open_start=True).times[0]
+                random.before_slope()
+                carry, recorded = stepper.begin(y, func(start, y)), None
+
+    def _stops(self, t: float, end: float) -> list[float]:
+        """Times to land on, the next one last."""
+        low, high = min(t, end), max(t, end)
+        inside = {stop for stop in (*self.step_t, *self.jump_t) if low < stop < high} | {end}
+        return sorted(inside, reverse=end > t)
+
+    def _next(self, clock, t, size, sign, stops, jumps, after_jump) -> tuple[Interval, bool]:
+        """The next interval, which never steps over a stop nor leaves a crumb before it."""
+        while stops[-1] == t:
+            stops.pop()
+        remaining = abs(stops[-1] - t)
+        cut = remaining <= size
+        if cut:
+            t1 = stops[-1]
+        elif remaining < 1.01 * size:
+            t1 = t + sign * remaining / 2
+        else:
+            t1 = t + sign * size
+        return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut
+
+    def _failure(self, interval: Interval, ratio: float, step: Step) -> StepSizeUnderflow | NonFiniteDerivative:
+        """Why no step is small enough."""
+        if math.isfinite(ratio):
+            return StepSizeUnderflow(
+                "the error test fails at every step size that float64 time resolves",
+                t=interval.t0,
+                dt=interval.dt,
+                remedy="Loosen rtol and atol, name jumps of the slope in jump_t, or use a float64 state",
+            )
+        return NonFiniteDerivative(
+            "the derivative is infinite or not a number",
+            t=interval.t0,
+            dt=interval.dt,
+            sample=offending_sample(step.error),
+            remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
+        )
+
+
+def offending_sample(y: Tensor) -> int | None:
+    """Index of the first sample (along the first dimension) that is not finite, if the state has samples."""
+    if y.ndim < 2:
+        return None
+    bad = (~torch.isfinite(y).flatten(1).all(1)).nonzero()
+    return int(bad[0]) if len(bad) else None
+
+
+def grid_points(times: Sequence[float], step_size: float | None, points: Sequence[float] | None) -> list[float]:
+    """The grid of a fixed-step solve: from a step size, from given points, or the output times themselves.
+
+    A last, shorter step ends at the end. Points that differ from an output time by rounding are moved onto it.
+
+    Raises:
+        InvalidTimes: a grid that does not run from the first to the last output time.
+    """
+    start, end = times[0], times[-1]
+    if points is None and step_size is None:
+        return list(times)
+    if points is None:
+        steps = abs(end - start) / step_size
+        count = max(1, math.ceil(steps * (1 - 1e-7)))
+        sized = math.copysign(step_size, end - start)
+        if abs(steps - count) <= 1e-7 * count:
+            sized = (end - start) / count
+        points = [start + i * sized for i in range(count)] + [end]
+    points = list(points)
+    if points[0] != start or points[-1] != end:
+        raise InvalidTimes(
+            f"the grid runs from {points[0]:g} to {points[-1]:g}, the times from {start:g} to {end:g}",
+            remedy="Let grid_constructor return a grid that starts and ends where t does",
+        )
+    i = 0
+    for t in times[1:-1]:
+        while i < len(points) - 1 and abs(points[i + 1] - start) < abs(t - start):
+            i += 1
+        for j in (i, i + 1):
+            step = abs(points[min(i + 1, len(points) - 1)] - points[i])
+            if 0 < j < len(points) - 1 and abs(points[j] - t) <= 1e-6 * step:
+                points[j] = t
+    return points

@@ -1,0 +1,89 @@
+"""The registry of methods: name → method."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .._stepper import Stepper
+from .._tableau import ButcherTableau
+from ..errors import UnknownMethod, nearest
+from . import explicit, implicit
+from .implicit import DiagonallyImplicitRungeKutta
+from .runge_kutta import ExplicitRungeKutta
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the kit.
+
+    Attributes:
+        name: what `method=` takes.
+        order: order of convergence of the solution.
+        implicit: whether steps solve equations.
+        adaptive: whether steps are chosen by an error estimate unless a step size or a grid is given.
+        reference: where the coefficients come from.
+        family: the class that takes its steps.
+        tableau: its coefficients, for a Runge–Kutta method.
+    """
+
+    name: str
+    order: int
+    implicit: bool
+    adaptive: bool
+    reference: str
+    family: Callable[..., Stepper]
+    tableau: ButcherTableau | None = None
+
+    def stepper(self, **options) -> Stepper:
+        """The method at work, with the options of its family."""
+        return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Names of the options its family understands beyond those of every solve."""
+        return frozenset(inspect.signature(self.family).parameters) - {"tableau"}
+
+
+METHODS: dict[str, Method] = {}
+
+
+def register(name: str, tableau: ButcherTableau, family: Callable[..., Stepper], reference: str, **properties) -> None:
+    """Add a Runge–Kutta method under a name."""
+    implicit = not tableau.explicit
+    adaptive = properties.pop("adaptive", tableau.b_embedded is not None)
+    METHODS[name] = Method(name, tableau.order, implicit, adaptive, reference, family, tableau)
+
+
+def find(name: object) -> Method:
+    """The method of that name.
+
+    Raises:
+        UnknownMethod: with the nearest name.
+    """
+    if isinstance(name, Method):
+        return name
+    try:
+        return METHODS[name]
+    except (KeyError, TypeError):
+        raise UnknownMethod(f"no method is called {name!r}", remedy=nearest(name, METHODS)) from None
+
+
+_BOOK = "Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, section "
+for _name, _tableau, _adaptive, _reference in (
+    ("euler", explicit.EULER, False, "Euler 1768; " + _BOOK + "I.7"),
+    ("midpoint", explicit.MIDPOINT, False, "Runge 1895; " + _BOOK + "II.1"),
+    ("heun", explicit.HEUN, False, "the trapezoidal predictor–corrector; " + _BOOK + "II.1"),
+    ("heun2", explicit.HEUN, False, "another name of heun, torchdiffeq's"),
+    ("slides_midpoint", explicit.HEUN, False, "the slides' midpoint_step, which averages the slopes at both ends"),
+    ("rk4", explicit.RK4, False, "Kutta 1901; " + _BOOK + "II.1, table 1.2"),
+    ("dopri5", explicit.DOPRI5, True, "Dormand & Prince 1980, J. Comput. Appl. Math. 6; " + _BOOK + "II.5, table 5.2"),
+):
+    register(_name, _tableau, ExplicitRungeKutta, _reference, adaptive=_adaptive)
+for _name, _tableau, _reference in (
+    ("implicit_euler", implicit.IMPLICIT_EULER, "backward Euler; " + _BOOK + "II.7"),
+    ("trapezoid", implicit.TRAPEZOID, "Crank & Nicolson 1947; " + _BOOK + "II.7"),
+    ("ulala_crank_nicolson", implicit.IMPLICIT_MIDPOINT, "ulala 2.5.2, eq. (10): the implicit midpoint rule"),
+):
+    register(_name, _tableau, DiagonallyImplicitRungeKutta, _reference)

@@ -1,0 +1,86 @@
+"""Explicit Runge–Kutta steps: one loop over any tableau."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .._stepper import Step, Stepper, combine
+from .._tableau import ButcherTableau
+
+
+def nonzero(row) -> list[tuple[int, float]]:
+    """The (index, coefficient) pairs of a row that matter."""
+    return [(j, float(a)) for j, a in enumerate(row) if a != 0]
+
+
+class ExplicitRungeKutta(Stepper):
+    """Steps of an explicit tableau. The carry is the slope at the start of the step, where it is known already.
+
+    Args:
+        tableau: the method.
+        interp: "dense" (the tableau's own interpolation), "cubic" (Hermite) or "linear".
+    """
+
+    def __init__(self, tableau: ButcherTableau, interp: str = "dense"):
+        self.tableau = tableau
+        self.order = tableau.order
+        self.nodes = (*tableau.c, *tableau.extra_c)
+        self.rows = [nonzero(row) for row in tableau.A]
+        self.extra_rows = [nonzero(row) for row in tableau.extra_A]
+        self.weights = nonzero(tableau.b)
+        self.interpolation = tableau.interpolation
+        if interp == "linear":
+            self.interpolation, self.extra_rows = tableau.b[:, None], []
+        elif interp == "cubic" and tableau.interpolation.shape[1] > 3:
+            hermite = ButcherTableau(tableau.c, tableau.A, tableau.b, tableau.order)
+            self.interpolation, self.extra_rows = hermite.interpolation, [nonzero(row) for row in hermite.extra_A]
+            self.nodes = (*hermite.c, *hermite.extra_c)
+        self.error_weights = self.error_weights_third = None
+        if tableau.b_embedded is not None:
+            self.error_weights = nonzero(tableau.b - tableau.b_embedded)
+            self.error_exponent = min(tableau.order, tableau.embedded_order) + 1
+        if tableau.b_embedded_third is not None:
+            self.error_weights_third = nonzero(tableau.b - np.asarray(tableau.b_embedded_third))
+            self.error_exponent = tableau.order
+
+    def step(self, func, interval, y, carry, estimate=True, final=False):
+        """One step: every stage, the result, and the error estimate where the tableau has one."""
+        dt, times, fsal = interval.dt, interval.times, self.tableau.fsal
+        slopes = [carry[0] if carry else func(times[1], y)]
+        for i in range(1, self.tableau.stages - fsal):
+            slopes.append(func(times[i + 1], combine(y, dt, self.rows[i], slopes)))
+        y1 = combine(y, dt, self.weights, slopes)
+        if fsal and (estimate or not final):
+            slopes.append(func(times[-1], y1))
+        error = error_third = None
+        if estimate and self.error_weights is not None:
+            with torch.no_grad():  # step sizes are constants of the gradient
+                error = combine(None, dt, self.error_weights, slopes)
+                if self.error_weights_third is not None:
+                    error_third = combine(None, dt, self.error_weights_third, slopes)
+        carry = (slopes[-1],) if len(slopes) == self.tableau.stages and fsal else ()
+        return Step(y1, carry, error, error_third, slopes, self.weights)
+
+    def extend(self, func, interval, y, carry, step):
+        """The extra stages of the dense output; a Hermite interpolant's slope at the end starts the next step."""
+        first = self.tableau.stages
+        if len(step.slopes) < first:
+            step.slopes.append(func(interval.times[-1], step.y1))
+            step.carry = (step.slopes[-1],)
+        for i, row in enumerate(self.extra_rows, start=first):
+            at_end = row == self.weights and self.nodes[i] == 1.0
+            stage = step.y1 if at_end else combine(y, interval.dt, row, step.slopes)
+            step.slopes.append(func(interval.times[i + 1], stage))
+            if at_end:
+                step.carry = (step.slopes[-1],)
+
+    def interpolate(self, interval, y, step, thetas):
+        """The polynomial y + dt Σ bᵢ(θ) kᵢ at all θ in one product."""
+        degree = self.interpolation.shape[1]
+        weights = np.vander(thetas, degree + 1, increasing=True)[:, 1:] @ self.interpolation.T
+        used = np.flatnonzero(self.interpolation.any(1))
+        slopes = torch.stack([step.slopes[i] for i in used]).flatten(1)
+        weights = torch.tensor(weights[:, used], dtype=y.dtype, device=y.device)
+        values = torch.addmm(y.reshape(1, -1), weights, slopes, alpha=interval.dt)
+        return [value.view(y.shape) for value in values.unbind()]

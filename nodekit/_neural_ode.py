@@ -1,0 +1,85 @@
+"""The layer: a neural ODE as a torch.nn.Module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+from ._loops import Stats
+from ._solve import solve
+
+
+class NeuralODE(nn.Module):
+    """y ↦ y(t₁), where y' = func(t, y) and y(t₀) is the input.
+
+    Args:
+        func: the derivative, f(t, y) → like y; usually a module.
+        t: times, the initial one first.
+        method, rtol, atol, options, gradient: as in `nodekit.solve`.
+        return_sequence: return the states at all times t (times first) instead of the last one.
+        more: other arguments of `nodekit.solve`.
+
+    Attributes:
+        stats: of the last call.
+    """
+
+    def __init__(
+        self,
+        func: Callable,
+        t: Sequence[float] = (0.0, 1.0),
+        method: str = "dopri5",
+        rtol: Any = 1e-3,
+        atol: Any = 1e-3,
+        options: dict[str, Any] | None = None,
+        gradient: str = "checkpoint",
+        return_sequence: bool = False,
+        **more: Any,
+    ):
+        super().__init__()
+        self.func, self.t = func, t
+        self.arguments = {
+            "method": method,
+            "rtol": rtol,
+            "atol": atol,
+            "options": options,
+            "gradient": gradient,
+            **more,
+        }
+        self.return_sequence = return_sequence
+        self.stats = Stats()
+
+    @property
+    def nfe_forward(self) -> int:
+        """Evaluations of the derivative in the last forward pass."""
+        return self.stats.nfe_forward
+
+    @property
+    def nfe_backward(self) -> int:
+        """Evaluations of the derivative in the last forward pass's backward pass; 0 before it."""
+        return self.stats.nfe_backward
+
+    def forward(self, y, t: Sequence[float] | None = None):
+        """The state at the end of the solve, or at all times.
+
+        Args:
+            y: the initial state, of any shape.
+            t: times for this call instead of the module's own.
+        """
+        solution = solve(self.func, y, self.t if t is None else t, **self.arguments)
+        self.stats = solution.stats
+        return solution.y if self.return_sequence else _last(solution.y)
+
+    def extra_repr(self) -> str:
+        """The choices made."""
+        chosen = {"t": self.t, **self.arguments}
+        return ", ".join(f"{name}={value!r}" for name, value in chosen.items() if value is not None)
+
+
+def _last(y):
+    if isinstance(y, dict):
+        return {name: _last(part) for name, part in y.items()}
+    if isinstance(y, list | tuple):
+        return type(y)(_last(part) for part in y)
+    return y[-1]

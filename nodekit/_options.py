@@ -1,0 +1,245 @@
+"""The options of a solve: their names, defaults and checks, in one place."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._clock import Clock
+from ._control import Controller, Tolerance, controller_coefficients, rms_norm
+from ._loops import Adaptive, Callbacks, FixedGrid, grid_points
+from ._methods import Method
+from ._state import Derivative, Packing
+from .errors import InvalidTimes, InvalidTolerance, UnknownOption, UnsupportedCombination, nearest
+
+
+@dataclass
+class Options:
+    """What `options=` takes, beside the options of the method's family.
+
+    Attributes:
+        step_size: size of fixed steps; with it, or with grid_constructor, any method takes fixed steps.
+        grid_constructor: (func, y0, t) → the grid of a fixed-step solve, a tensor that starts and ends where t does.
+        perturb: fixed steps: evaluate the ends of a step at the neighbouring numbers inside it.
+        interp: output times inside a step: "dense" (as accurate as the method), "cubic" (Hermite) or "linear".
+        norm: of the scaled error; takes the state (a tuple of tensors, if the state has several).
+        first_step, min_step, max_step: sizes of adaptive steps.
+        step_t, jump_t: times that adaptive steps land on; behind jump_t the slope is evaluated anew.
+        safety, ifactor, dfactor: margin, largest and smallest factor between adaptive steps.
+        controller: "I", "PI" or "PID", or their coefficients pcoeff, icoeff, dcoeff.
+        max_num_steps: adaptive steps to attempt at most.
+        checkpoints: states that gradient="checkpoint" keeps at most.
+        dtype: accepted for torchdiffeq's sake; times are float64 always.
+    """
+
+    step_size: float | None = None
+    grid_constructor: Callable | None = None
+    perturb: bool = False
+    interp: str = "dense"
+    norm: Callable | str | None = None
+    first_step: float | None = None
+    min_step: float = 0.0
+    max_step: float = math.inf
+    step_t: Sequence[float] | None = None
+    jump_t: Sequence[float] | None = None
+    safety: float = 0.9
+    ifactor: float = 10.0
+    dfactor: float = 0.2
+    controller: str = "I"
+    pcoeff: float | None = None
+    icoeff: float | None = None
+    dcoeff: float | None = None
+    max_num_steps: int = 2**31 - 1
+    checkpoints: int | None = None
+    dtype: torch.dtype | None = None
+
+
+_OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb"}
+_OF_ADAPTIVE_STEPS = {
+    "norm", "first_step", "min_step", "max_step", "step_t", "jump_t", "safety", "ifactor", "dfactor", "controller",
+    "pcoeff", "icoeff", "dcoeff", "max_num_steps", "dtype",
+}  # fmt: skip
+
+
+def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[str, Any]]:
+    """The options of the solve, and those of the method's family.
+
+    Raises:
+        UnknownOption: with the nearest name.
+    """
+    known = {field.name for field in fields(Options)}
+    general, special = {}, {}
+    for name, value in (given or {}).items():
+        if name in method.options and name != "interp":
+            special[name] = value
+        elif name in known:
+            general[name] = value
+        else:
+            raise UnknownOption(
+                f"no option of {method.name} is called {name!r}", remedy=nearest(name, known | method.options)
+            )
+    options = Options(**general)
+    if options.interp not in ("dense", "cubic", "linear"):
+        raise UnknownOption(f"no interpolation is called {options.interp!r}", remedy="Known: dense, cubic, linear")
+    if "interp" in method.options:
+        special["interp"] = options.interp
+    if options.step_size is not None and options.grid_constructor is not None:
+        raise UnsupportedCombination("step_size and grid_constructor are mutually exclusive")
+    if options.step_size is not None and not float(options.step_size) > 0:
+        raise UnsupportedCombination(f"step_size must be positive, not {options.step_size}")
+    unused = sorted((_OF_ADAPTIVE_STEPS if is_fixed(method, options) else _OF_FIXED_STEPS) & set(general))
+    unused = [name for name in unused if name not in ("norm", "dtype")]
+    if unused:
+        kind = "fixed" if is_fixed(method, options) else "adaptive"
+        warnings.warn(f"{method.name} with {kind} steps does not use the options {unused}", stacklevel=4)
+    return options, special
+
+
+def is_fixed(method: Method, options: Options) -> bool:
+    """Whether steps are given rather than chosen."""
+    return not method.adaptive or options.step_size is not None or options.grid_constructor is not None
+
+
+def make_plan(
+    method: Method,
+    options: Options,
+    exponent: int | None,
+    times: list[float],
+    tolerance: Tolerance,
+    norm: Callable,
+    callbacks: Callbacks,
+    construct: Callable[[Callable], Sequence[float]] | None = None,
+) -> FixedGrid | Adaptive:
+    """How the steps of a solve are chosen.
+
+    Args:
+        exponent: the error estimate's power of dt.
+        construct: calls the grid constructor.
+    """
+    if is_fixed(method, options):
+        points = construct(options.grid_constructor) if options.grid_constructor is not None else None
+        step_size = None if options.step_size is None else float(options.step_size)
+        return FixedGrid(grid_points(times, step_size, points), options.perturb, callbacks=callbacks)
+    p, i, d = controller_coefficients(options.controller)
+    p, i, d = (a if b is None else b for a, b in ((p, options.pcoeff), (i, options.icoeff), (d, options.dcoeff)))
+    floats = [float(x) for x in (options.safety, options.ifactor, options.dfactor)]
+    return Adaptive(
+        tolerance,
+        Controller(exponent, *floats, p, i, d),
+        norm,
+        first_step=None if options.first_step is None else abs(float(options.first_step)),
+        min_step=float(options.min_step),
+        max_step=float(options.max_step),
+        max_num_steps=int(options.max_num_steps),
+        step_t=as_floats(options.step_t),
+        jump_t=as_floats(options.jump_t),
+        callbacks=callbacks,
+    )
+
+
+def as_floats(values) -> list[float]:
+    """Numbers of any kind as Python floats."""
+    if values is None:
+        return []
+    if isinstance(values, Tensor):
+        return values.detach().reshape(-1).tolist()
+    return np.asarray(values, dtype=float).reshape(-1).tolist()
+
+
+def output_times(t) -> list[float]:
+    """The output times as Python floats.
+
+    Raises:
+        InvalidTimes: unless finite and strictly monotone.
+    """
+    if getattr(t, "ndim", 1) > 1:
+        raise InvalidTimes(f"t must be one-dimensional, it has shape {tuple(t.shape)}")
+    times = as_floats(t)
+    if not times:
+        raise InvalidTimes("t is empty", remedy="Give the initial time first, then the times at which to have y")
+    if not all(map(math.isfinite, times)):
+        raise InvalidTimes(f"t is not finite: {times}")
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+        i = next(i for i, step in enumerate(steps) if step * steps[0] <= 0)
+        raise InvalidTimes(
+            f"t must be strictly increasing or decreasing: t[{i}] = {times[i]:g}, t[{i + 1}] = {times[i + 1]:g}",
+            remedy="Sort t and drop duplicates",
+        )
+    return times
+
+
+def tolerance_of(rtol, atol, packing: Packing) -> Tolerance:
+    """Tolerances as numbers, or as tensors that broadcast to the solver's state.
+
+    Raises:
+        InvalidTolerance: negative, not finite, differentiable or misshapen ones.
+    """
+    return Tolerance(*(_tolerance(name, value, packing) for name, value in (("rtol", rtol), ("atol", atol))))
+
+
+def _tolerance(name: str, value, packing: Packing):
+    if callable(value):
+        return lambda t: _tolerance(name, value(t), packing)
+    if isinstance(value, list | tuple):
+        if packing.single or len(value) != len(packing.sizes):
+            raise InvalidTolerance(f"{name} has {len(value)} entries, the state has {len(packing.sizes)} tensors")
+        parts = [
+            torch.as_tensor(v, dtype=packing.dtype, device=packing.device).expand(shape).reshape(-1)
+            for v, shape in zip(value, packing.real_shapes, strict=True)
+        ]
+        value = torch.cat(parts)
+    if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise InvalidTolerance(f"{name} requires a gradient, which a tolerance cannot have", remedy="Detach it")
+        if value.ndim == 0:
+            value = value.item()
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value.copy())
+    if isinstance(value, Tensor):
+        value = value.to(packing.dtype).to(packing.device)
+        fine = bool((torch.isfinite(value) & (value >= 0)).all())
+        try:
+            torch.broadcast_shapes(value.shape, packing.y0.shape)
+        except RuntimeError:
+            raise InvalidTolerance(
+                f"{name} has shape {tuple(value.shape)}, the state {tuple(packing.y0.shape)}"
+            ) from None
+    else:
+        value = float(value)
+        fine = math.isfinite(value) and value >= 0
+    if not fine:
+        raise InvalidTolerance(f"{name} must be finite and not negative, it is {value}")
+    return value
+
+
+def norm_of(options: Options, packing: Packing) -> Callable[[Tensor], Tensor]:
+    """The norm of a scaled error: the user's, or the root mean square (the largest of several tensors')."""
+    if callable(options.norm):
+        return lambda x: torch.as_tensor(options.norm(packing.unpack(x)))
+    if packing.single:
+        return rms_norm
+    return lambda x: torch.stack([rms_norm(part) for part in packing.parts(x)]).max()
+
+
+def clock_of(stepper, packing: Packing) -> Clock:
+    """The clock of a solve."""
+    return Clock(stepper.nodes, packing.dtype, packing.device)
+
+
+def callbacks_of(func, derivative: Derivative, suffix: str = "") -> Callbacks:
+    """The callbacks that the user's function carries as attributes, as in torchdiffeq."""
+
+    def wrapped(name):
+        callback = getattr(func, name + suffix, None)
+        return callback and (lambda t0, y, dt: callback(t0, derivative.packing.unpack(y), dt))
+
+    return Callbacks(wrapped("callback_step"), wrapped("callback_accept_step"), wrapped("callback_reject_step"))

@@ -1,0 +1,99 @@
+"""One solve: everything it needs besides the tensors it is differentiated by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ._clock import Clock
+from ._context import Surroundings, replayed_randomness
+from ._loops import Accepted, Adaptive, FixedGrid, Stats
+from ._state import Derivative
+from ._stepper import Step, Stepper
+from .errors import SolveFailed
+
+
+@dataclass
+class Backward:
+    """The backward solve of a continuous adjoint.
+
+    Attributes:
+        method, options: its method and how to step.
+        plan: (times, norm) → the plan between two times.
+        norm: of the adjoint's error.
+    """
+
+    stepper: Stepper
+    clock: Clock
+    plan: Callable[[list[float]], FixedGrid | Adaptive]
+
+
+@dataclass
+class Problem:
+    """A solve without its differentiable inputs.
+
+    Attributes:
+        func: the derivative on the solver's tensors.
+        stepper, plan, clock: the method, how its steps are chosen, and their times.
+        times: output times, the first being the start.
+        parameters: tensors the derivative depends on.
+        surroundings: autocast and buffers of the forward pass.
+        stats: filled in while solving and differentiating.
+        throw: whether failures are raised; otherwise the outputs not reached are NaN and `failure` says why.
+        states: how many states "checkpoint" keeps at most; None: it decides.
+        adjoint: the continuous adjoint's backward solve.
+    """
+
+    func: Derivative
+    stepper: Stepper
+    plan: FixedGrid | Adaptive
+    clock: Clock
+    times: list[float]
+    parameters: tuple[Tensor, ...]
+    surroundings: Surroundings
+    stats: Stats = field(default_factory=Stats)
+    throw: bool = True
+    failure: SolveFailed | None = None
+    states: int | None = None
+    adjoint: Backward | None = None
+
+    def integrate(self, y0: Tensor, slope: Tensor, keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
+        """The solution at every output time after the first, from y0 and the slope f(t0, y0).
+
+        Args:
+            keep: called with every accepted step.
+        """
+        outputs: list[Tensor] = []
+        steps = self.plan.steps(self.func, self.stepper, self.clock, self.times, y0, slope, self.stats)
+        try:
+            for accepted in steps:
+                if keep is not None:
+                    keep(accepted)
+                outputs += self.outputs(accepted, accepted.y, accepted.step)
+        except SolveFailed as failure:
+            if self.throw:
+                raise
+            self.failure = failure
+            outputs += [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]
+        return outputs
+
+    def outputs(self, accepted: Accepted, y: Tensor, step: Step) -> list[Tensor]:
+        """The solution at the output times within one step."""
+        inside = self.stepper.interpolate(accepted.interval, y, step, accepted.thetas) if accepted.thetas else []
+        return [*inside, step.y1] if accepted.lands else list(inside)
+
+    def repeat(self, accepted: Accepted, y: Tensor, carry, final: bool):
+        """Take an accepted step again from (y, carry): its result and its outputs."""
+        interval = accepted.interval
+        before_slope, before_step = accepted.random or (None, None)
+        if carry is None:
+            with replayed_randomness(before_slope, y.device):
+                carry = self.stepper.begin(y, self.func(interval.times[0], y))
+        with replayed_randomness(before_step, y.device):
+            step = self.stepper.step(self.func, interval, y, carry, estimate=False, final=final)
+            if accepted.thetas:
+                self.stepper.extend(self.func, interval, y, carry, step)
+        return step, self.outputs(accepted, y, step)

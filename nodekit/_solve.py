@@ -1,0 +1,275 @@
+"""The public functions: odeint, odeint_adjoint and solve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import _gradients, _methods
+from ._context import RandomState, Surroundings
+from ._gradients.backprop import backprop
+from ._loops import FixedGrid, Stats
+from ._options import (
+    callbacks_of,
+    clock_of,
+    is_fixed,
+    make_plan,
+    norm_of,
+    output_times,
+    parse,
+    tolerance_of,
+)
+from ._parameters import is_transformed, parameters_of
+from ._problem import Backward, Problem
+from ._state import Derivative, Packing
+from .errors import GradientUnavailable, SolveFailed, UnsupportedCombination
+
+
+@dataclass
+class Solution:
+    """The result of `solve`.
+
+    Attributes:
+        t: the output times, as given.
+        y: the state at these times: like y0, with the times as a new first dimension.
+        stats: evaluations forward and backward, accepted and rejected steps. The backward count is filled in by the
+            backward pass.
+        status: None on success, else the failure (with `throw=False`); outputs it left unreached are NaN.
+    """
+
+    t: Any
+    y: Any
+    stats: Stats
+    status: SolveFailed | None = None
+
+    @property
+    def success(self) -> bool:
+        """Whether every output time was reached."""
+        return self.status is None
+
+
+def solve(
+    func: Callable,
+    y0: Any,
+    t: Any,
+    *,
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
+    method: str | None = None,
+    options: dict[str, Any] | None = None,
+    gradient: str = "checkpoint",
+    args: tuple = (),
+    params: Iterable[Tensor] = (),
+    adjoint_rtol: Any = None,
+    adjoint_atol: Any = None,
+    adjoint_method: str | None = None,
+    adjoint_options: dict[str, Any] | None = None,
+    throw: bool = True,
+) -> Solution:
+    """Solve y' = func(t, y), y(t[0]) = y0, and say what happened.
+
+    Args:
+        func: f(t, y, *args) → the slope, like y. t is a scalar tensor of the state's real dtype (float32 for half
+            precision); with a NumPy state, func receives and returns NumPy.
+        y0: initial state: a tensor of any shape, real or complex, or a tuple, list or dict of them, nested; or NumPy
+            arrays or numbers.
+        t: times at which to have the state, strictly increasing or decreasing, the initial time first.
+        rtol, atol: tolerances: a number, a tensor that broadcasts to the state, a tuple with one for each tensor of
+            the state, or a function of t.
+        method: a name in `METHODS`; "dopri5" by default.
+        options: see `nodekit.Options`, and the method's family for its own.
+        gradient: "checkpoint" (exact, one step's graph at a time), "backprop" (exact), "adjoint" (continuous).
+        args: further arguments of func, differentiated when they are tensors that require it.
+        params: tensors to differentiate by beyond those found: parameters of the modules func is or holds, args, and
+            leaves its graph leads to. Naming a computed tensor spares walking through its computation at each step.
+        adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: of the continuous adjoint's backward solve, the
+            forward solve's by default.
+        throw: whether a failure on the way is raised or returned as the status.
+
+    Returns:
+        A `Solution`. Gradients with respect to t are those of the flow: f at an output time, −aᵀf at the first.
+
+    Raises:
+        NodekitError: see `nodekit.errors`.
+    """
+    chosen = _methods.find(method or "dopri5")
+    differentiate = _gradients.find(gradient)
+    parsed, special = parse(chosen, options)
+    packing = Packing(y0)
+    derivative = Derivative(func, packing, tuple(args))
+    times = output_times(t)
+    tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
+    stepper = chosen.stepper(**special)
+
+    def construct(constructor):
+        grid = constructor(func, y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
+        return _to_floats(grid)
+
+    plan = make_plan(
+        chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks_of(func, derivative), construct
+    )
+    problem = Problem(
+        derivative, stepper, plan, clock_of(stepper, packing), times, (), Surroundings(func, packing.device)
+    )
+    problem.throw, problem.states = throw, parsed.checkpoints
+    if gradient == "adjoint":
+        overrides = adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options
+        problem.adjoint = _backward(problem, chosen, options, tolerance, packing, func, overrides)
+    outputs = _differentiably(problem, differentiate, packing.y0, t, [args, list(params)])
+    stats = problem.stats
+    stats.nfe_forward = derivative.evaluations
+    y = packing.unpack(torch.stack([packing.y0, *outputs]))
+    return Solution(t, y, stats, problem.failure)
+
+
+def _differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> list[Tensor]:
+    """The outputs after the first, with the chosen gradient."""
+    func, start = problem.func, problem.clock.instant(problem.times[0])
+    if len(problem.times) == 1:
+        return []
+    if isinstance(t, Tensor) and t.requires_grad and torch.is_grad_enabled():
+        return _with_time_gradients(problem, differentiate, y0, t, named)
+    if not torch.is_grad_enabled() or differentiate is backprop or is_transformed():
+        return backprop(problem, y0, func(start, y0))
+    before = RandomState(problem.clock.device)
+    slope = func(start, y0.detach())
+    if RandomState(problem.clock.device) != before:
+        problem.plan.random = before
+    problem.parameters = parameters_of(func.func, named, slope)
+    slope = slope.detach()
+    if not problem.parameters and not y0.requires_grad:
+        with torch.no_grad():
+            return backprop(problem, y0, slope)
+    return differentiate(problem, y0, slope)
+
+
+def _with_time_gradients(problem: Problem, differentiate, y0: Tensor, t: Tensor, named) -> list[Tensor]:
+    """The outputs, with the flow's derivatives ∂y(tᵢ)/∂tᵢ = f(tᵢ, yᵢ) and ∂y/∂t₀ = −∂y/∂y₀ f(t₀, y₀) attached."""
+    func, clock = problem.func, problem.clock
+
+    def attach(y: Tensor, i: int, sign: float) -> Tensor:
+        shift = (t[i] - t[i].detach()).to(y)
+        return y + sign * shift * func(clock.instant(problem.times[i]), y)
+
+    outputs = _differentiably(problem, differentiate, attach(y0, 0, -1.0), t.detach(), named)
+    return [attach(y, i, 1.0) for i, y in enumerate(outputs, start=1)]
+
+
+def _backward(problem: Problem, method, options, tolerance, packing: Packing, func, overrides) -> Backward:
+    """The continuous adjoint's backward solve: the forward's method and options unless overridden."""
+    rtol, atol, name, own = overrides
+    if name is not None and _methods.find(name) is not method and options and own is None:
+        raise UnsupportedCombination(
+            "with another adjoint_method the options of the forward solve cannot be taken over",
+            remedy="Pass adjoint_options",
+        )
+    method = method if name is None else _methods.find(name)
+    given = dict(options or {}) if own is None else dict(own)
+    given.pop("grid_constructor" if own is None else "", None)
+    norm = given.pop("norm", None) if own is not None else given.pop("norm", None) and None
+    parsed, special = parse(method, given)
+    if norm not in (None, "seminorm") and not callable(norm):
+        raise UnsupportedCombination(f"the adjoint's norm must be 'seminorm' or a function, not {norm!r}")
+    state_norm = norm_of(parsed, packing)
+    if rtol is not None or atol is not None:
+        tolerance = tolerance_of(
+            tolerance.rtol if rtol is None else rtol, tolerance.atol if atol is None else atol, packing
+        )
+
+    def adjoint_norm(x: Tensor) -> Tensor:
+        if callable(norm):
+            z, a = (packing.unpack(part) for part in x.unbind())
+            parts = (z, a) if packing.single else (*z, *a)
+            return torch.as_tensor(norm((x.new_zeros(()), *parts, *map(torch.zeros_like, problem.parameters))))
+        return torch.stack([state_norm(part) for part in x.unbind()]).max()
+
+    stepper = method.stepper(**special)
+    callbacks = callbacks_of(func, problem.func, "_adjoint")
+    same_grid = own is None and isinstance(problem.plan, FixedGrid) and is_fixed(method, parsed)
+
+    def plan(span: list[float], previous):
+        if same_grid:
+            low, high = sorted(span)
+            inside = [point for point in problem.plan.points if low < point < high]
+            return FixedGrid([span[0], *reversed(inside), span[1]], parsed.perturb, callbacks=callbacks)
+        if previous is not None and not isinstance(previous, FixedGrid):
+            return previous
+        return make_plan(method, parsed, stepper.error_exponent, span, tolerance, adjoint_norm, callbacks)
+
+    return Backward(stepper, clock_of(stepper, packing), plan)
+
+
+def _to_floats(grid) -> list[float]:
+    return grid.detach().reshape(-1).tolist() if isinstance(grid, Tensor) else [float(x) for x in grid]
+
+
+def odeint(
+    func: Callable,
+    y0: Any,
+    t: Any,
+    *,
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
+    method: str | None = None,
+    options: dict[str, Any] | None = None,
+    event_fn: Callable | None = None,
+    gradient: str = "checkpoint",
+    **more: Any,
+) -> Any:
+    """Solve y' = func(t, y), y(t[0]) = y0: torchdiffeq's signature, with the choice of `gradient`.
+
+    Args:
+        func, y0, t, rtol, atol, method, options, gradient: as in `solve`.
+        event_fn: function of (t, y); the solve ends where it is zero.
+        more: other arguments of `solve`.
+
+    Returns:
+        The state at the times t, times first.
+
+    Raises:
+        NodekitError: see `nodekit.errors`.
+    """
+    if event_fn is not None:
+        raise UnsupportedCombination("events are not available yet")
+    return solve(func, y0, t, rtol=rtol, atol=atol, method=method, options=options, gradient=gradient, **more).y
+
+
+def odeint_adjoint(
+    func: Callable,
+    y0: Any,
+    t: Any,
+    *,
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
+    method: str | None = None,
+    options: dict[str, Any] | None = None,
+    event_fn: Callable | None = None,
+    adjoint_rtol: Any = None,
+    adjoint_atol: Any = None,
+    adjoint_method: str | None = None,
+    adjoint_options: dict[str, Any] | None = None,
+    adjoint_params: Iterable[Tensor] | None = None,
+) -> Any:
+    """`odeint` differentiated by the continuous adjoint, with torchdiffeq's signature.
+
+    Args:
+        adjoint_params: tensors to differentiate by, beside those found. Required (it may be empty) unless func is a
+            module, as in torchdiffeq.
+
+    Raises:
+        NodekitError: see `nodekit.errors`.
+    """
+    if adjoint_params is None and not isinstance(func, nn.Module):
+        raise GradientUnavailable(
+            "func is not a torch.nn.Module, so its parameters are not known",
+            remedy="Pass adjoint_params (an empty tuple if there are none)",
+        )
+    return odeint(
+        func, y0, t, rtol=rtol, atol=atol, method=method, options=options, event_fn=event_fn, gradient="adjoint",
+        adjoint_rtol=adjoint_rtol, adjoint_atol=adjoint_atol, adjoint_method=adjoint_method,
+        adjoint_options=adjoint_options, params=adjoint_params or (),
+    )  # fmt: skip

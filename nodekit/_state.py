@@ -1,0 +1,161 @@
+"""States: whatever the user integrates becomes one real tensor for the solver, and itself again for the derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from .errors import InvalidDerivative, InvalidState
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class Packing:
+    """How a state (tensor, tuple, list, dict, nested; real or complex; torch or NumPy) maps to one real tensor.
+
+    A single real tensor stays as it is, memory format included. float16 and bfloat16 states are accumulated in
+    float32; the derivative sees them in their own type.
+
+    Args:
+        y0: the initial state.
+
+    Raises:
+        InvalidState: a state without tensors, of integers, or spread over devices.
+    """
+
+    def __init__(self, y0: Any):
+        if isinstance(y0, list | tuple) and y0 and all(isinstance(number, int | float) for number in y0):
+            y0 = np.array(y0, dtype=float)  # a list of numbers is a vector, as in SciPy and as R's vectors arrive
+        leaves, self.structure = tree_flatten(y0)
+        if not leaves:
+            raise InvalidState(
+                "the initial state y0 holds no tensor", remedy="Pass a tensor, or a tuple or dict of them"
+            )
+        self.numpy = not any(isinstance(leaf, Tensor) for leaf in leaves)
+        tensors = [self._tensor(leaf) for leaf in leaves]
+        self.dtypes = [tensor.dtype for tensor in tensors]
+        self.shapes = [tensor.shape for tensor in tensors]
+        devices = {tensor.device for tensor in tensors}
+        if len(devices) > 1:
+            raise InvalidState(f"the initial state lies on several devices: {sorted(map(str, devices))}")
+        (self.device,) = devices
+        self.real_shapes = [(*s, 2) if d.is_complex else s for s, d in zip(self.shapes, self.dtypes, strict=True)]
+        self.sizes = [torch.Size(shape).numel() for shape in self.real_shapes]
+        real = [torch.float32 if d in _HALF else torch.zeros((), dtype=d).abs().dtype for d in self.dtypes]
+        self.dtype = max(real, key=lambda d: torch.finfo(d).bits)
+        self.single = len(leaves) == 1 and leaves[0] is y0
+        #: whether packing is the identity
+        self.trivial = self.single and not self.numpy and self.dtypes[0] == self.dtype
+        #: the initial state as the solver's tensor
+        self.y0 = self.pack(tensors[0] if self.single else tree_unflatten(tensors, self.structure), "the initial state")
+
+    def _tensor(self, leaf: Any) -> Tensor:
+        if isinstance(leaf, Tensor):
+            tensor = leaf
+        else:
+            array = np.asarray(leaf)
+            if array.dtype.kind in "iub":
+                array = array.astype(np.float64)
+            if array.dtype.kind not in "fc":
+                raise InvalidState(f"the initial state holds {type(leaf).__name__}, which is not a number")
+            # A copy in C order: arrays from R are read-only and column-major.
+            tensor = torch.from_numpy(np.array(array, order="C"))
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            raise InvalidState(
+                f"the initial state has dtype {tensor.dtype}", remedy="Convert it to a floating-point type, .float()"
+            )
+        return tensor
+
+    def pack(self, state: Any, what: str = "the state") -> Tensor:
+        """The solver's tensor of a state.
+
+        Raises:
+            InvalidDerivative: another structure, shape, kind of number or device than the initial state's.
+        """
+        if self.trivial:
+            return self._checked(state, 0, what)
+        if self.single:
+            leaves = [state]
+        else:
+            leaves, structure = tree_flatten(state)
+            if len(leaves) != len(self.sizes) or not self._alike(structure):
+                raise InvalidDerivative(f"{what} has structure {structure}, the initial state has {self.structure}")
+        parts = [self._checked(leaf, i, what) for i, leaf in enumerate(leaves)]
+        return parts[0] if self.single else torch.cat([part.reshape(-1) for part in parts])
+
+    def _alike(self, structure) -> bool:
+        # A list may answer a tuple, as in torchdiffeq; dictionaries must have the same keys.
+        return structure == self.structure or {structure.type, self.structure.type} <= {list, tuple}
+
+    def _checked(self, leaf: Any, i: int, what: str) -> Tensor:
+        if not isinstance(leaf, Tensor):
+            if not self.numpy:
+                raise InvalidDerivative(f"{what} must be a tensor, not {type(leaf).__name__}")
+            leaf = torch.tensor(np.asarray(leaf))
+            if leaf.numel() == 1:  # an R vector of length one arrives as a scalar
+                leaf = leaf.reshape(self.shapes[i]) if self.sizes[i] == 1 else leaf
+        if leaf.shape != self.shapes[i]:
+            raise InvalidDerivative(f"{what} has shape {tuple(leaf.shape)}, the state has {tuple(self.shapes[i])}")
+        if leaf.is_complex() and not self.dtypes[i].is_complex:
+            raise InvalidDerivative(f"{what} is complex, the state is real", remedy="Make y0 complex")
+        if leaf.device != self.device:
+            raise InvalidDerivative(f"{what} is on {leaf.device}, the state is on {self.device}")
+        if self.dtypes[i].is_complex:
+            leaf = torch.view_as_real(leaf.to(self.dtypes[i]).resolve_conj())
+        return leaf if leaf.dtype == self.dtype else leaf.to(self.dtype)
+
+    def unpack(self, y: Tensor) -> Any:
+        """The state of a solver's tensor; leading dimensions beyond the state's own (times) are kept."""
+        if self.trivial:
+            return y
+        if self.single:
+            return self._restored(y, 0, y.shape[: y.ndim - len(self.real_shapes[0])])
+        lead = y.shape[:-1]
+        parts = y.split(self.sizes, dim=-1)
+        return tree_unflatten([self._restored(part, i, lead) for i, part in enumerate(parts)], self.structure)
+
+    def _restored(self, part: Tensor, i: int, lead) -> Any:
+        part = part.reshape(*lead, *self.real_shapes[i])
+        if self.dtypes[i].is_complex:
+            part = torch.view_as_complex(part.contiguous())
+        part = part.to(self.dtypes[i])
+        return part.detach().numpy() if self.numpy else part
+
+    def parts(self, y: Tensor) -> list[Tensor]:
+        """The pieces of a solver's tensor that belong to each tensor of the state."""
+        return [y] if self.single else list(y.split(self.sizes, dim=-1))
+
+
+class Derivative:
+    """The user's function on the solver's tensors, counting its evaluations.
+
+    Args:
+        func: f(t, y, *args).
+        packing: of the state.
+        args: further arguments of func.
+    """
+
+    def __init__(self, func: Callable, packing: Packing, args: tuple = ()):
+        self.func, self.packing, self.args, self.evaluations = func, packing, args, 0
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        self.evaluations += 1
+        packing = self.packing
+        if packing.trivial:
+            slope = self.func(t, y, *self.args)
+            # The common case, without further ado.
+            if (
+                isinstance(slope, Tensor)
+                and slope.shape == y.shape
+                and (slope.dtype, slope.device) == (y.dtype, y.device)
+            ):
+                return slope
+            return packing.pack(slope, "the derivative")
+        if packing.numpy:
+            t = np.float64(t.item())
+        return packing.pack(self.func(t, packing.unpack(y), *self.args), "the derivative")

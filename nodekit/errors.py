@@ -1,0 +1,87 @@
+"""What can go wrong in a solve: one base class, and a name for each failure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NodekitError(Exception):
+    """Base of every error nodekit raises.
+
+    Attributes:
+        t: time at which the solve failed, or None.
+        dt: size of the step that failed, or None.
+        sample: index into the batch (first dimension) of the offending sample, or None.
+        remedy: what to try, in words.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", t=None, dt=None, sample=None):
+        self.message, self.remedy, self.t, self.dt, self.sample = message, remedy, t, dt, sample
+        where = ", ".join(
+            f"{name} = {value:g}" for name, value in (("t", t), ("dt", dt), ("sample", sample)) if value is not None
+        )
+        super().__init__(f"{message}{f' ({where})' if where else ''}{f'. {remedy}' if remedy else ''}")
+
+
+class InvalidState(NodekitError, TypeError):
+    """The initial state is not one that can be integrated."""
+
+
+class InvalidDerivative(NodekitError, TypeError):
+    """The derivative returned something of another shape, type, dtype or device than the state."""
+
+
+class InvalidTimes(NodekitError, ValueError):
+    """The times are not finite, strictly monotone and one-dimensional."""
+
+
+class InvalidTolerance(NodekitError, ValueError):
+    """A tolerance is negative, not finite, differentiable, or of the wrong shape."""
+
+
+class InvalidTableau(NodekitError, ValueError):
+    """A method's coefficients do not have the order they declare."""
+
+
+class UnknownMethod(NodekitError, ValueError):
+    """No method of that name."""
+
+
+class UnknownOption(NodekitError, ValueError):
+    """No option, or no value of an option, of that name."""
+
+
+class UnsupportedCombination(NodekitError, ValueError):
+    """Choices that are each valid but do not go together."""
+
+
+class SolveFailed(NodekitError, RuntimeError):
+    """Base of the failures that happen on the way; with `throw=False` these become the solution's status."""
+
+
+class StepSizeUnderflow(SolveFailed):
+    """The error test asks for steps smaller than the time axis resolves."""
+
+
+class NonFiniteDerivative(SolveFailed):
+    """The derivative or the state became infinite or not a number."""
+
+
+class MaxStepsReached(SolveFailed):
+    """The solve needed more steps than `max_num_steps` allows."""
+
+
+class NewtonDidNotConverge(SolveFailed):
+    """The equations of an implicit step could not be solved."""
+
+
+class GradientUnavailable(NodekitError, RuntimeError):
+    """The chosen gradient method cannot give the derivative that was asked for."""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """A sentence that proposes the known name closest to a misspelt one, and lists them all."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return (f"Did you mean {close[0]!r}? " if close else "") + "Known: " + ", ".join(known)

@@ -1,0 +1,70 @@
+"""Gradients against finite differences, each other, and torchdiffeq, in float64."""
+
+import pytest
+import torch
+import torchdiffeq
+from torch import nn
+
+import nodekit
+
+TIMES = torch.linspace(0.0, 1.5, 5, dtype=torch.float64)
+
+
+class Field(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+
+    def forward(self, t, y):
+        return self.net(y) * torch.cos(t)
+
+
+@pytest.fixture
+def field():
+    return Field()
+
+
+@pytest.fixture
+def y0():
+    return torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+
+
+def flat_gradient(field, y0, y):
+    found = torch.autograd.grad((y**2).sum(), [y0, *field.parameters()])
+    return torch.cat([g.flatten() for g in found])
+
+
+def options_for(method):
+    return {} if nodekit.METHODS[method].adaptive else {"step_size": 0.1}
+
+
+@pytest.mark.parametrize("method", nodekit.METHODS)
+def test_checkpoint_equals_backprop_to_rounding(method, field, y0):
+    exact = {
+        gradient: flat_gradient(
+            field, y0, nodekit.odeint(field, y0, TIMES, method=method, options=options_for(method), gradient=gradient)
+        )
+        for gradient in ("backprop", "checkpoint")
+    }
+    torch.testing.assert_close(exact["checkpoint"], exact["backprop"], rtol=1e-12, atol=1e-12)
+
+
+def test_adjoint_converges_to_the_exact_gradient_with_the_tolerance(field, y0):
+    reference = flat_gradient(field, y0, torchdiffeq.odeint(field, y0, TIMES, rtol=1e-11, atol=1e-13))
+    errors = []
+    for tolerance in (1e-4, 1e-6, 1e-8):
+        y = nodekit.odeint(field, y0, TIMES, rtol=tolerance, atol=tolerance, gradient="adjoint")
+        errors.append((flat_gradient(field, y0, y) - reference).abs().max().item())
+    assert errors[0] < 1e-2
+    assert errors[2] < errors[1] < errors[0]
+    assert errors[2] < 1e-3 * errors[0]
+
+
+def test_checkpoint_differentiates_twice(y0):
+    def function(y):
+        return nodekit.odeint(
+            lambda t, y: torch.sin(y) * (1 + t), y, TIMES[:2], method="rk4", options={"step_size": 0.1}
+        )
+
+    assert torch.autograd.gradgradcheck(function, y0)
