@@ -18,9 +18,20 @@ write_atomically <- function(path, write) {
   invisible(path)
 }
 
-#' Write a data frame as a CSV file, numbers at full precision, missing values empty.
+#' Write a data frame as a CSV file, numbers with every digit they have, missing values empty.
 write_csv <- function(data, path) {
-  write_atomically(path, function(partial) utils::write.csv(data, partial, row.names = FALSE, na = ""))
+  quoted <- which(!vapply(data, is.numeric, logical(1)))
+  data[] <- lapply(data, function(column) if (is.double(column)) every_digit(column) else column)
+  write_atomically(path, function(partial) {
+    utils::write.table(data, partial, sep = ",", quote = quoted, qmethod = "double", row.names = FALSE, na = "")
+  })
+}
+
+# The shortest of 15 and 17 digits that reads back as the same number.
+every_digit <- function(x) {
+  text <- formatC(x, digits = 15, format = "g", width = 1)
+  short <- is.na(x) | suppressWarnings(as.numeric(text)) == x
+  ifelse(is.na(x), NA, ifelse(short, text, formatC(x, digits = 17, format = "g", width = 1)))
 }
 
 #' The folder of the script that Rscript runs, or the working directory in an interactive session.

@@ -16,7 +16,9 @@ raw_html <- function(...) cat("\n\n```{=html}\n", ..., "\n```\n\n", sep = "")
 html_table <- function(cells, heads, class = "", numeric = rep(FALSE, length(heads))) {
   align <- ifelse(numeric, " class=\"number\"", "")
   head <- paste0("<th scope=\"col\"", align, ">", escape(heads), "</th>", collapse = "")
-  columns <- Map(function(cell, side) paste0("<td", side, ">", cell, "</td>"), cells, align)
+  # Each cell knows its column's name, for narrow screens where the heads are not shown.
+  labels <- paste0(" data-label=\"", escape(heads), "\"")
+  columns <- Map(function(cell, side, label) paste0("<td", side, label, ">", cell, "</td>"), cells, align, labels)
   rows <- paste0("<tr>", do.call(paste0, unname(columns)), "</tr>", collapse = "\n")
   paste0(
     "<div class=\"table ", class, "\" tabindex=\"0\"><table><thead><tr>", head, "</tr></thead>\n<tbody>", rows,

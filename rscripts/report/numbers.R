@@ -1,7 +1,7 @@
 # How numbers are written: as many digits as say something.
 
 #' A measured value in its unit: percent to two decimals, counts whole, others to four significant digits.
-format_value <- function(value, unit = "") {
+format_value <- function(value, unit = "", show_unit = TRUE) {
   unit[is.na(unit)] <- ""
   text <- mapply(function(x, u) {
     if (is.na(x)) return("")
@@ -9,7 +9,7 @@ format_value <- function(value, unit = "") {
     if (x == round(x) && abs(x) < 1e15) return(formatC(x, digits = 0, format = "f", big.mark = "\u202f"))
     format(signif(x, 4), scientific = abs(x) < 1e-4 || abs(x) >= 1e7)
   }, value, unit, USE.NAMES = FALSE)
-  with_unit(text, unit)
+  if (show_unit) with_unit(text, unit) else text
 }
 
 #' A published value exactly as it was published.

@@ -20,13 +20,16 @@ render_report <- function(results, output, root) {
   stopifnot(file.copy(sources, work))
   style <- file.path(work, "style.html")
   writeLines(c("<style>", readLines(file.path(work, "report.css"), encoding = "UTF-8"), "</style>"), style, useBytes = TRUE)
+  head <- file.path(work, "head.html")
+  writeLines(enc2utf8(head_html(study)), head, useBytes = TRUE)
   page <- rmarkdown::output_format(
     knitr = rmarkdown::knitr_options(opts_knit = list(progress = FALSE)),
     pandoc = rmarkdown::pandoc_options(
       to = "html5", from = "markdown-auto_identifiers+gfm_auto_identifiers",
       args = c(
         "--standalone", "--mathml", "--toc", "--toc-depth=2", "--section-divs",
-        "--template", file.path(work, "template.html"), "--include-in-header", style
+        "--template", file.path(work, "template.html"), "--include-in-header", style,
+        "--include-before-body", head
       )
     )
   )

@@ -10,17 +10,22 @@ verdict_badge <- function(verdict, text = verdict) {
   paste0("<span class=\"verdict ", class, "\">", mark, " ", escape(text), "</span>")
 }
 
-#' The box at the top: what is simulated, what is reduced.
-write_caveats <- function(study) {
+#' The head of the page below its title: which run this is, and a box of what is simulated and what is reduced.
+head_html <- function(study) {
+  about <- study$provenance
+  run <- paste0(
+    "<p class=\"source\">Profile ", escape(about$profile), " \u00b7 ", escape(substr(about$created, 1, 10)), " \u00b7 commit <code>",
+    escape(substr(about$commit, 1, 10)), "</code></p>"
+  )
   rows <- caveats(study)
-  if (is.null(rows) || !nrow(rows)) return(invisible())
+  if (is.null(rows) || !nrow(rows)) return(run)
   lines <- vapply(split(rows, factor(paste(rows$kind, rows$words), unique(paste(rows$kind, rows$words)))), function(part) {
     links <- paste0("<a href=\"#", escape(part$experiment), "\">", escape(part$experiment), "</a>", collapse = ", ")
     lead <- if (part$kind[1] == "simulated") "Simulated data" else "Reduced"
     paste0("<li><strong>", lead, "</strong> in ", links, ": ", escape(part$words[1]), ".</li>")
   }, character(1))
-  raw_html(
-    "<aside class=\"caveats\" role=\"note\"><p><strong>Read this first.</strong> Not everything here was run as the ",
+  paste0(
+    run, "<aside class=\"caveats\" role=\"note\"><p><strong>Read this first.</strong> Not everything here was run as the ",
     "documents ran it. Numbers from simulated data say nothing of the real ones.</p><ul>",
     paste(lines, collapse = "\n"), "</ul></aside>"
   )
@@ -88,7 +93,10 @@ write_claims <- function(claims) {
   reproduced <- format_value(claims$reproduced, claims$unit)
   spread <- ifelse(
     is.na(claims$ci_low), "",
-    paste0("<small>", format_value(claims$ci_low), " to ", format_value(claims$ci_high), "</small>")
+    paste0(
+      "<small>", escape(format_value(claims$ci_low, claims$unit, FALSE)), " to ",
+      escape(format_value(claims$ci_high, claims$unit, FALSE)), "</small>"
+    )
   )
   seeds <- ifelse(is.na(claims$n_seeds) | claims$n_seeds < 2, "", paste0("<small>", claims$n_seeds, " seeds</small>"))
   cells <- list(
@@ -111,7 +119,8 @@ write_measured <- function(study, id, claims) {
   first <- do.call(rbind, lapply(parts, function(part) part[1, ]))
   mean <- vapply(parts, function(part) mean(part$value), numeric(1))
   spread <- vapply(parts, function(part) {
-    if (nrow(part) < 2) "" else paste(format_value(range(part$value), part$unit[1:2]), collapse = " to ")
+    ends <- unique(format_value(range(part$value), part$unit[c(1, 1)], FALSE))
+    if (length(ends) < 2) "" else paste(ends, collapse = " to ")
   }, character(1))
   cells <- list(
     escape(variant_names(first$variant)), escape(gsub("_", " ", first$quantity)), escape(format_value(mean, first$unit)),

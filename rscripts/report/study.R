@@ -18,15 +18,17 @@ read_study <- function(results, root) {
   for (column in setdiff(c("unit", "relation", "ci_low", "ci_high", "n_seeds", "reason", "command"), names(claims))) {
     claims[[column]] <- NA
   }
+  provenance <- jsonlite::read_json(file.path(results, "provenance.json"))
+  # Those with results, in the order of the profile that ran them.
+  ran <- unique(c(unlist(provenance$configuration$experiments), names(experiments)))
   list(
     results = results,
     claims = claims,
     metrics = metrics,
-    provenance = jsonlite::read_json(file.path(results, "provenance.json")),
+    provenance = provenance,
     figures = yaml::read_yaml(file.path(root, "pipeline", "figures.yaml")),
     root = root,
-    # Those with results, in the order of the study.
-    experiments = experiments[names(experiments) %in% c(claims$id, metrics$experiment)],
+    experiments = experiments[intersect(ran, intersect(names(experiments), c(claims$id, metrics$experiment)))],
     texts = yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml")),
     citation = yaml::read_yaml(file.path(root, "CITATION.cff"))
   )
@@ -52,7 +54,8 @@ caveats <- function(study) {
       kind = rep(c("simulated", "reduced"), c(length(simulated), length(reduced))), words = c(simulated, reduced)
     )
   })
-  do.call(rbind, rows)
+  rows <- do.call(rbind, rows)
+  rows[order(match(rows$kind, c("simulated", "reduced"))), ]
 }
 
 #' How many published numbers there are of each verdict, in the order good, bad, undecided.

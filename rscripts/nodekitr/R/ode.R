@@ -90,15 +90,17 @@ as_derivative <- function(func, state, t0, parms, tensors, ...) {
     abort("type_error", "'func' names compiled code, which nodekit cannot call.", remedy = "Give an R function.")
   }
   check_function(func, "func")
-  if (tensors) return(list(slope = bridge()$TensorDerivative(tensor_slope(func, state, parms, ...), tensor_shape(state))))
+  if (tensors) return(list(slope = bridge()$TensorDerivative(tensor_slope(func, state, parms, ...), is.null(state$names))))
   shape <- shape_of(state)
   size <- state$n
   first <- func(t0, shaped(state$values, shape), parms, ...)
   check_derivative(first, size)
   slope <- function(t, y) {
-    attributes(y) <- shape
-    slopes <- keeping_error(func(t, y, parms, ...))[[1L]]
-    if (length(slopes) != size) check_derivative(list(slopes), size)
+    keeping_error({
+      attributes(y) <- shape
+      slopes <- func(t, y, parms, ...)[[1L]]
+      if (length(slopes) != size) check_derivative(list(slopes), size)
+    })
     array(as.double(slopes))
   }
   further <- if (length(first) > 1) function(t, values) func(t, shaped(values, shape), parms, ...)[-1]
@@ -183,9 +185,8 @@ as_deSolve <- function(solution, state, further, method) {
   dimnames(out) <- list(NULL, c("time", names))
   statistics <- solution$statistics
   istate <- rep(NA_integer_, 21) # places and meanings as in deSolve's diagnostics()
-  istate[c(1, 2, 3, 13, 18)] <- as.integer(c(
-    if (is.null(solution$ended_by)) 2 else 3, statistics$steps, statistics$nfe, statistics$rejected, statistics$order
-  ))
+  istate[c(2, 3, 13, 18)] <- as.integer(unlist(statistics[c("steps", "nfe", "rejected", "order")]))
+  istate[1] <- if (is.null(solution$ended_by)) 2L else 3L # reached the end, or a root
   # Where deSolve is installed, its methods for this class are at hand without attaching it.
   requireNamespace("deSolve", quietly = TRUE)
   structure(out,

@@ -1,7 +1,16 @@
 """The Python half of the R package nodekitr: what must not be done call by call from R."""
 
 from .calls import attempt
+from .classifier import ImageODENet, probabilities
+from .classifier import fit as fit_images
+from .fit import ACTIVATIONS, Dynamics, InUnits, perceptron, trajectory
+from .fit import fit as fit_trajectories
 from .ode import solve
 from .tensors import TensorDerivative, apply, gradient, operate, parameter, values
+from .training import load_weights, parameter_names, weights
 
-__all__ = ["TensorDerivative", "apply", "attempt", "gradient", "operate", "parameter", "solve", "values"]
+__all__ = [
+    "ACTIVATIONS", "Dynamics", "ImageODENet", "InUnits", "TensorDerivative", "apply", "attempt", "fit_images",
+    "fit_trajectories", "gradient", "load_weights", "operate", "parameter", "parameter_names", "perceptron",
+    "probabilities", "solve", "trajectory", "values", "weights",
+]  # fmt: skip

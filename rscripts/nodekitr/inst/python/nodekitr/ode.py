@@ -4,6 +4,8 @@ import nodekit
 import numpy as np
 import torch
 
+from .tensors import TensorDerivative
+
 
 def solve(func, y0, times, *, method, rtol, atol, options, root=None):
     """Values at `times` (rows), what the solve took, and the root that ended it, if one did.
@@ -15,23 +17,25 @@ def solve(func, y0, times, *, method, rtol, atol, options, root=None):
         method, rtol, atol, options: as of `nodekit.odeint`.
         root: an R function of (t, y) whose sign changes end the solve, or None.
     """
-    derivative = _Counted(func, y0)
-    y = nodekit.odeint(
-        derivative, derivative.state(y0), derivative.state(times), rtol=rtol, atol=atol, method=method, options=options
-    )
-    return {"values": np.asarray(y).reshape(len(times), -1), "statistics": derivative.statistics(method), "root": None}
+    nfe = 0
 
+    def on_arrays(t, y):
+        nonlocal nfe
+        nfe += 1
+        return func(float(t), y)
 
-class _Counted:
-    def __init__(self, func, y0):
-        self.func, self.nfe = func, 0
+    def on_tensors(t, y):
+        nonlocal nfe
+        nfe += 1
+        return func(t, y)
 
-    def state(self, array):
-        return array
-
-    def __call__(self, t, y):
-        self.nfe += 1
-        return self.func(float(t), y)
-
-    def statistics(self, method):
-        return {"nfe": self.nfe, "steps": None, "rejected": None, "order": nodekit.METHODS[method].order}
+    choices = {"method": method, "rtol": rtol, "atol": atol, "options": options}
+    with torch.no_grad():
+        if isinstance(func, torch.nn.Module | TensorDerivative):
+            dtype = next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64)
+            y0, times = torch.tensor(y0, dtype=dtype), torch.tensor(times)
+            values = nodekit.odeint(on_tensors, y0, times, **choices).double().numpy()
+        else:
+            values = nodekit.odeint(on_arrays, y0, times, **choices)
+    statistics = {"nfe": nfe, "steps": 0, "rejected": 0, "order": nodekit.METHODS[method].order}
+    return {"values": np.asarray(values), "statistics": statistics, "root": None}

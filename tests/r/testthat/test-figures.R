@@ -1,0 +1,87 @@
+labels_of <- function(plot) {
+  built <- ggplot_build(plot)
+  unlist(lapply(built$data, function(layer) as.character(layer$label)))
+}
+
+subtitle_of <- function(plot) gsub("\n", " ", plot$labels$subtitle)
+
+test_that("the slope's sign decides which way the arrows of the phase portrait point", {
+  y <- seq(-0.3, 1.3, 0.01)
+  arrows <- flow_arrows(data.frame(y = y, slope = y * (1 - y)), c(0, 1))
+  inside <- arrows$from > 0 & arrows$from < 1
+  expect_true(all(arrows$to[inside] > arrows$from[inside]))
+  expect_true(all(arrows$to[!inside] < arrows$from[!inside]))
+  expect_equal(arrows$direction, ifelse(inside, "grows", "falls"))
+})
+
+test_that("the phase portrait names its equilibria from the data", {
+  y <- seq(-0.6, 2.6, 0.02)
+  portrait <- rbind(
+    data.frame(series = "slope", y = y, slope = y * (1 - y / 2)),
+    data.frame(series = c("unstable", "stable"), y = c(0, 2), slope = 0)
+  )
+  expect_setequal(labels_of(figure_phase_portrait(portrait)), c("unstable\nequilibrium\ny = 0", "stable\nequilibrium\ny = 2"))
+})
+
+test_that("Euler's figure has a segment a step and labels both ends", {
+  table <- rbind(
+    data.frame(series = "Euler", x = 0:4, y = 2^(0:4)),
+    data.frame(series = "exact", x = seq(0, 4, 0.1), y = exp(seq(0, 4, 0.1)))
+  )
+  plot <- figure_euler_method(table)
+  expect_equal(nrow(layer_data(plot, 2)), 4)
+  expect_true(all(c("exact: 54.6", "Euler: 16") %in% labels_of(plot)))
+})
+
+test_that("bands are drawn over seeds, and only where there is more than one", {
+  ribbons <- function(plot) sum(vapply(plot$layers, function(layer) inherits(layer$geom, "GeomRibbon"), logical(1)))
+  expect_equal(ribbons(figure_training_history(training(seeds = 2))), 1)
+  expect_equal(ribbons(figure_training_history(training(seeds = 1))), 0)
+  expect_equal(ribbons(figure_accuracy_by_solver(training("explicit_euler", 3, 5, "S1"), published())), 1)
+})
+
+test_that("the range over seeds is their lowest and highest value", {
+  summary <- over_seeds(training(seeds = 3, epochs = 1), c("variant", "epoch"), "test_accuracy")
+  expect_equal(summary[c("mean", "low", "high")], data.frame(mean = 60, low = 59, high = 61))
+})
+
+test_that("published accuracies stand in the figures of training and of solvers", {
+  expect_true("published: > 87 %" %in% labels_of(figure_training_history(training(), published())))
+  both <- figure_accuracy_by_solver(training(c("explicit_euler", "trapezoid"), 1, 5, "S1"), published())$data
+  theirs <- both[both$source == "published", ]
+  expect_equal(theirs$accuracy, c(43.483, 83.883, 96.617, 99.633, 99.633))
+  expect_equal(unique(as.character(theirs$panel)), "Explicit Euler")
+})
+
+test_that("the loss figure tells the test error found and the one published", {
+  losses <- data.frame(
+    seed = 1, loss = exp(-(0:99) / 30), Trained_Images = 32 * (0:99), Halflife_Loss = exp(-(0:99) / 35)
+  )
+  metrics <- data.frame(experiment = "M1", seed = 1:2, quantity = "test_error", value = c(1.5, 1.7))
+  words <- labels_of(figure_loss_by_images(losses, metrics, published()))
+  expect_equal(words, "test error at the end: 1.60 % (1.50 to 1.70)\npublished: < 2 %")
+})
+
+test_that("a figure of simulated or reduced data says so, and one of whole real data does not", {
+  history <- training()
+  expect_null(figure_training_history(history)$labels$subtitle)
+  history$data_source <- "simulated images"
+  history$reduced <- "3 of 150 epochs"
+  expect_equal(subtitle_of(figure_training_history(history)), "Simulated images \u00b7 reduced: 3 of 150 epochs")
+})
+
+test_that("every figure of the registry has a function that takes its tables", {
+  registry <- yaml::read_yaml(file.path(root, "pipeline", "figures.yaml"))
+  for (figure in registry) {
+    expect_true(exists(figure[["function"]], mode = "function"), info = figure[["function"]])
+    expect_true(all(names(figure$data) %in% names(formals(figure[["function"]]))), info = figure[["function"]])
+    # Captions name only facts that can be computed from a table.
+    facts <- caption_facts(list(training()))
+    facts$curves <- 3
+    expect_false(grepl("\\{", fill_facts(figure$caption, facts)))
+  }
+})
+
+test_that("a caption naming an unknown fact is an error", {
+  expect_error(fill_facts("over {planets}", list(seeds = 3)), "no fact \\{planets\\}; known are seeds")
+})
