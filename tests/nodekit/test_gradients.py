@@ -52,13 +52,9 @@ def test_checkpoint_equals_backprop_to_rounding(method, field, y0):
 
 def test_adjoint_converges_to_the_exact_gradient_with_the_tolerance(field, y0):
     reference = flat_gradient(field, y0, torchdiffeq.odeint(field, y0, TIMES, rtol=1e-11, atol=1e-13))
-    errors = []
     for tolerance in (1e-4, 1e-6, 1e-8):
         y = nodekit.odeint(field, y0, TIMES, rtol=tolerance, atol=tolerance, gradient="adjoint")
-        errors.append((flat_gradient(field, y0, y) - reference).abs().max().item())
-    assert errors[0] < 1e-2
-    assert errors[2] < errors[1] < errors[0]
-    assert errors[2] < 1e-3 * errors[0]
+        assert (flat_gradient(field, y0, y) - reference).abs().max() < 20 * tolerance
 
 
 def test_checkpoint_differentiates_twice(y0):
