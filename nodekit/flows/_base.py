@@ -1,0 +1,61 @@
+"""What every flow is: an invertible map of data to a base distribution, and the density and samples it gives."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class StandardNormal(nn.Module):
+    """The normal distribution of mean 0 and covariance I in `dimension` dimensions, on the device of its module.
+
+    Args:
+        dimension: of the samples.
+    """
+
+    def __init__(self, dimension: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dimension), persistent=False)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The log-density (…) at points z (…, d)."""
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
+
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        """Samples (*shape, d) from torch's global generator."""
+        return torch.randn(*shape, *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
+
+
+class Flow(nn.Module):
+    """An invertible map of data x to points z of a base distribution.
+
+    Subclasses define `forward` (x to z) and `inverse` (z to x), both with the log-determinant of their Jacobian. Used
+    the other way round, as a map of the base to the target, the density of y = forward(z) is base(z) / |det|.
+
+    Args:
+        base: a distribution with `log_prob(z)` and `sample(shape)`, e.g. of `torch.distributions`, event shape (d,).
+    """
+
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Points z (…, d) of data x (…, d), and log|det ∂z/∂x| (…)."""
+        raise NotImplementedError
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Data x (…, d) of points z (…, d), and log|det ∂x/∂z| (…)."""
+        raise NotImplementedError
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """The log-density (…) of data x (…, d), by the change of variables: log p(x) = log p(z) + log|det ∂z/∂x|."""
+        z, logdet = self(x)
+        return self.base.log_prob(z) + logdet
+
+    @torch.no_grad()
+    def sample(self, count: int) -> Tensor:
+        """Samples (count, d): points of the base from torch's global generator, mapped back; without gradient."""
+        return self.inverse(self.base.sample((count,)))[0]

@@ -1,0 +1,100 @@
+"""The continuous normalizing flow: data flow along a vector field, and their density with them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import nodekit
+
+from ..errors import UnknownOption, nearest
+from ._base import Flow, StandardNormal
+from ._trace import TRACES, Trace
+
+
+class ContinuousFlow(Flow):
+    """The flow of dz/dt = field(t, z) from data at t[0] to the base distribution at t[1].
+
+    The log-density along a path changes by the negative trace of the field's Jacobian (instantaneous change of
+    variables, Chen et al. 2018, theorem 1); both are solved as one system. The field need not be invertible itself.
+
+    Args:
+        field: module (t, z (…, d)) → (…, d) that moves every point on its own: `HyperPlanarField`, `MLPField`, yours.
+            With a method `with_trace(t, z)` it gives its trace in closed form.
+        base: see `Flow`; by default the standard normal distribution in `field.dimension` dimensions.
+        trace: "exact" (closed form where there is one, otherwise by autograd), "autograd", "hutchinson" (random
+            signs), or "hutchinson_gaussian"; a probe is drawn from torch's global generator for every solve.
+        t: times of data and base.
+        method, rtol, atol, options, gradient: see `nodekit.odeint`.
+
+    Raises:
+        UnknownOption: for another trace.
+    """
+
+    def __init__(
+        self,
+        field: nn.Module,
+        base=None,
+        *,
+        trace: str = "exact",
+        t: tuple[float, float] = (0.0, 1.0),
+        method: str = "dopri5",
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+        options: dict | None = None,
+        gradient: str = "checkpoint",
+    ):
+        if trace not in TRACES:
+            raise UnknownOption(f"unknown trace {trace!r}", remedy=nearest(trace, TRACES))
+        super().__init__(StandardNormal(field.dimension) if base is None else base)
+        self.field, self.trace, self.t = field, trace, t
+        self.solver = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Points z (…, d) of data x (…, d), and log|det ∂z/∂x| (…) or its estimate."""
+        return self._ends(x, self.t)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Data x (…, d) of points z (…, d), and log|det ∂x/∂z| (…) or its estimate."""
+        return self._ends(z, self.t[::-1])
+
+    def log_prob(self, x: Tensor, time: float | None = None) -> Tensor:
+        """The log-density (…) at points x (…, d) of what the data have become at a time, by default at t[0]."""
+        start = self.t[0] if time is None else time
+        if start == self.t[1]:
+            return self.base.log_prob(x)
+        z, logdet = self._ends(x, (start, self.t[1]))
+        return self.base.log_prob(z) + logdet
+
+    def trajectory(self, x: Tensor, times) -> tuple[Tensor, Tensor]:
+        """The path of points x (…, d) that are at x at times[0].
+
+        Args:
+            x: where the paths begin.
+            times: strictly monotone (T,); decreasing ones lead from the base back to the data.
+
+        Returns:
+            Points (T, …, d), and the log-determinants (T, …) of the map from x to them.
+        """
+        trace, draw = TRACES[self.trace]
+        dynamics = _Augmented(self.field, trace, None if draw is None else draw(x))
+        state = torch.cat((x, x.new_zeros(*x.shape[:-1], 1)), dim=-1)
+        times = torch.as_tensor(times, dtype=x.dtype, device=x.device)
+        states = nodekit.odeint(dynamics, state, times, **self.solver)
+        return states[..., :-1], states[..., -1]
+
+    def _ends(self, x: Tensor, times: tuple[float, float]) -> tuple[Tensor, Tensor]:
+        points, logdets = self.trajectory(x, times)
+        return points[-1], logdets[-1]
+
+
+class _Augmented(nn.Module):
+    """The field with the trace as one more coordinate, its probe fixed."""
+
+    def __init__(self, field: nn.Module, trace: Trace, probe: Tensor | None):
+        super().__init__()
+        self.field, self.trace, self.probe = field, trace, probe
+
+    def forward(self, t: Tensor, state: Tensor) -> Tensor:
+        velocity, trace = self.trace(self.field, t, state[..., :-1], self.probe)
+        return torch.cat((velocity, trace[..., None]), dim=-1)
