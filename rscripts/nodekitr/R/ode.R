@@ -128,12 +128,12 @@ check_derivative <- function(result, size) {
   }
 }
 
-# deSolve's methods, for those whose fingers type them.
-DESOLVE_METHODS <- c(
-  ode45 = "dopri5", ode23 = "bosh3", lsoda = "dopri5 (or trbdf2, where stiff)", lsode = "radauIIA5",
-  vode = "radauIIA5", daspk = "radauIIA5", lsodes = "radauIIA5", lsodar = "dopri5", radau = "radauIIA5",
-  bdf = "radauIIA5", bdf_d = "radauIIA5", adams = "implicit_adams", impAdams = "implicit_adams"
+# What to use here where a user of deSolve thinks of one of its methods: the first that there is.
+DESOLVE_METHODS <- list(
+  stiff = c("lsode", "lsodes", "vode", "daspk", "radau", "bdf", "bdf_d", "lsoda"),
+  nonstiff = c("ode45", "rk45dp7", "ode23", "lsodar", "adams", "impAdams", "impAdams_d")
 )
+STIFF_METHODS <- c("radauIIA5", "kvaerno5", "trbdf2", "trapezoid")
 
 as_method <- function(method) {
   if (!is.character(method) || length(method) != 1 || is.na(method)) {
@@ -141,8 +141,10 @@ as_method <- function(method) {
   }
   known <- names(nodekit()$METHODS)
   if (method %in% known) return(method)
-  remedy <- if (method %in% names(DESOLVE_METHODS)) {
-    paste0("'", method, "' is deSolve's; here use ", DESOLVE_METHODS[[method]], ".")
+  remedy <- if (method %in% DESOLVE_METHODS$nonstiff) {
+    paste0("'", method, "' is deSolve's; here use \"dopri5\".")
+  } else if (method %in% DESOLVE_METHODS$stiff) {
+    paste0("'", method, "' is deSolve's; here use \"", intersect(STIFF_METHODS, known)[1], "\", or \"dopri5\" where nothing is stiff.")
   } else {
     paste0("Did you mean '", known[which.min(utils::adist(method, known))], "'? Known: ", paste(known, collapse = ", "), ".")
   }

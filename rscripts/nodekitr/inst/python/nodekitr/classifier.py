@@ -1,9 +1,10 @@
 """An ODE-Net for images: convolutions down, one ODE block, a linear layer."""
 
-import nodekit
 import numpy as np
 import torch
 from torch import nn
+
+import nodekit
 
 from .training import Training
 
@@ -66,7 +67,7 @@ def as_images(array, center, scale):
 
 def fit(model, images, labels, *, center, scale, batch_size, epochs, learning_rate, seed, device):
     """A Training of the model on images with labels 0, 1, …"""
-    images, labels = as_images(images, center, scale).to(device), torch.as_tensor(np.array(labels)).long().to(device)
+    images, labels = as_images(images, center, scale).to(device), torch.tensor(labels).long().to(device)
     model.to(device)
 
     def batches(generator):

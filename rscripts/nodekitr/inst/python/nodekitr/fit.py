@@ -1,8 +1,11 @@
 """A neural ODE fitted to trajectories at irregular times."""
 
-import nodekit
+import itertools
+
 import numpy as np
 import torch
+
+import nodekit
 
 from .training import Training
 
@@ -15,7 +18,7 @@ def perceptron(inputs, outputs, layers, activation, seed):
     widths = [inputs, *layers]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        stack = [part for a, b in zip(widths, widths[1:], strict=False)
+        stack = [part for a, b in itertools.pairwise(widths)
                  for part in (torch.nn.Linear(a, b), ACTIVATIONS[activation]())]  # fmt: skip
         return torch.nn.Sequential(*stack, torch.nn.Linear(widths[-1], outputs)).double()
 
@@ -34,7 +37,7 @@ class Dynamics(torch.nn.Module):
         super().__init__()
         self.network = network.double()
         self.center, self.scale, self.rate = (
-            torch.as_tensor(np.atleast_1d(x), dtype=torch.float64).clone() for x in (center, scale, rate)
+            torch.tensor(np.atleast_1d(x), dtype=torch.float64) for x in (center, scale, rate)
         )
         self.clock, self.start, self.nfe = clock, 0.0, 0
 
@@ -47,7 +50,7 @@ class Dynamics(torch.nn.Module):
         return self.rate * self.network(z)
 
     def standardised(self, y):
-        return (torch.as_tensor(np.array(y), dtype=torch.float64) - self.center) / self.scale
+        return (torch.tensor(y, dtype=torch.float64) - self.center) / self.scale
 
 
 class InUnits(torch.nn.Module):
@@ -72,7 +75,7 @@ def fit(dynamics, times, states, series, *, solver, gradient, window, batch_size
         window: observations a window, or None for whole trajectories; neighbouring windows share one observation.
         batch_size: windows a batch, or None for all.
     """
-    times, z = torch.as_tensor(np.array(times)), dynamics.standardised(states)
+    times, z = torch.tensor(times), dynamics.standardised(states)
     windows = _windows(z, np.asarray(series), window)
     batch_size = min(batch_size or len(windows), len(windows))
 
@@ -118,5 +121,5 @@ def trajectory(dynamics, y0, times, solver):
     dynamics.eval()
     dynamics.start = 0.0
     with torch.no_grad():
-        z = nodekit.odeint(dynamics, dynamics.standardised(np.atleast_1d(y0)), torch.as_tensor(np.array(times)), **solver)
+        z = nodekit.odeint(dynamics, dynamics.standardised(np.atleast_1d(y0)), torch.tensor(times), **solver)
         return (dynamics.center + dynamics.scale * z).numpy()

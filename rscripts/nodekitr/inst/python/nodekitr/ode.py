@@ -1,8 +1,8 @@
 """Solving for R: arrays in, arrays and counts out."""
 
-import nodekit
-import numpy as np
 import torch
+
+import nodekit
 
 from .tensors import TensorDerivative
 
@@ -14,28 +14,17 @@ def solve(func, y0, times, *, method, rtol, atol, options, root=None):
         func: an R function of (t, y) on arrays, or a callable on tensors (a torch module, a TensorDerivative).
         y0: (n,) array.
         times: (T,) array, strictly monotone.
-        method, rtol, atol, options: as of `nodekit.odeint`.
+        method, rtol, atol, options: as of `nodekit.solve`.
         root: an R function of (t, y) whose sign changes end the solve, or None.
     """
-    nfe = 0
-
-    def on_arrays(t, y):
-        nonlocal nfe
-        nfe += 1
-        return func(float(t), y)
-
-    def on_tensors(t, y):
-        nonlocal nfe
-        nfe += 1
-        return func(t, y)
-
-    choices = {"method": method, "rtol": rtol, "atol": atol, "options": options}
+    on_tensors = isinstance(func, torch.nn.Module | TensorDerivative)
+    if on_tensors:
+        y0 = torch.tensor(y0, dtype=next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64))
     with torch.no_grad():
-        if isinstance(func, torch.nn.Module | TensorDerivative):
-            dtype = next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64)
-            y0, times = torch.tensor(y0, dtype=dtype), torch.tensor(times)
-            values = nodekit.odeint(on_tensors, y0, times, **choices).double().numpy()
-        else:
-            values = nodekit.odeint(on_arrays, y0, times, **choices)
-    statistics = {"nfe": nfe, "steps": 0, "rejected": 0, "order": nodekit.METHODS[method].order}
-    return {"values": np.asarray(values), "statistics": statistics, "root": None}
+        solution = nodekit.solve(func, y0, times, rtol=rtol, atol=atol, method=method, options=options)
+    stats = solution.stats
+    statistics = {
+        "steps": stats.accepted, "nfe": stats.nfe_forward, "rejected": stats.rejected,
+        "order": nodekit.METHODS[method].order,
+    }  # fmt: skip
+    return {"values": solution.y.double().numpy() if on_tensors else solution.y, "statistics": statistics, "root": None}

@@ -2,9 +2,10 @@
 
 import operator
 
-import nodekit
 import numpy as np
 import torch
+
+import nodekit
 
 OPERATORS = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "^": operator.pow,
@@ -75,7 +76,7 @@ def values(tensor):
 def _as_tensor(x, like):
     if isinstance(x, torch.Tensor):
         return x
-    return torch.as_tensor(np.array(x), dtype=like.dtype if like.is_floating_point() else None, device=like.device)
+    return torch.tensor(x, dtype=like.dtype if like.is_floating_point() else None, device=like.device)
 
 
 def _listed(x):

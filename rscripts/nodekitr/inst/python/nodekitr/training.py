@@ -73,7 +73,7 @@ def weights(model):
 def load_weights(model, arrays):
     """Put back what `weights` gave."""
     state = {
-        name: torch.as_tensor(arrays[name], dtype=value.dtype).reshape(value.shape).clone()
+        name: torch.tensor(arrays[name], dtype=value.dtype).reshape(value.shape)
         for name, value in model.state_dict().items()
     }
     model.load_state_dict(state)
