@@ -68,7 +68,7 @@ class Training:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         # One device, one process: a scheduler's variables around it are not Fabric's concern.
         self.fabric = Fabric(accelerator=device, devices=1, precision=precision, plugins=[LightningEnvironment()])
-        self.network = build(self.settings.model, self.settings.solver).to(memory_format=torch.channels_last)
+        self.network = build(self.settings.model, self.settings.solver)
         chosen = self.settings.optimizer
         self.optimizer = getattr(torch.optim, chosen.name)(self.network.parameters(), **chosen.arguments)
         self.model, self.fabric_optimizer = self.fabric.setup(self.network, self.optimizer)
