@@ -10,6 +10,7 @@ from .._stepper import Stepper
 from .._tableau import ButcherTableau
 from ..errors import UnknownMethod, nearest
 from . import explicit, implicit
+from .dopri8 import DOPRI8
 from .implicit import DiagonallyImplicitRungeKutta
 from .runge_kutta import ExplicitRungeKutta
 
@@ -77,8 +78,16 @@ for _name, _tableau, _adaptive, _reference in (
     ("heun", explicit.HEUN, False, "the trapezoidal predictor–corrector; " + _BOOK + "II.1"),
     ("heun2", explicit.HEUN, False, "another name of heun, torchdiffeq's"),
     ("slides_midpoint", explicit.HEUN, False, "the slides' midpoint_step, which averages the slopes at both ends"),
+    ("heun3", explicit.HEUN3, False, "Heun 1900; " + _BOOK + "II.1, table 1.1"),
+    ("ralston", explicit.RALSTON, False, "Ralston 1962, Math. Comp. 16: least truncation error of order 2"),
     ("rk4", explicit.RK4, False, "Kutta 1901; " + _BOOK + "II.1, table 1.2"),
+    ("rk4_38", explicit.RK4_38, False, "Kutta 1901, the 3/8 rule; " + _BOOK + "II.1, table 1.2; torchdiffeq's rk4"),
+    ("adaptive_heun", explicit.HEUN, True, "heun with Euler embedded; torchdiffeq's adaptive_heun"),
+    ("fehlberg2", explicit.FEHLBERG2, True, "Fehlberg 1969, NASA TR R-315, RKF1(2)"),
+    ("bosh3", explicit.BOSH3, True, "Bogacki & Shampine 1989, Appl. Math. Lett. 2"),
     ("dopri5", explicit.DOPRI5, True, "Dormand & Prince 1980, J. Comput. Appl. Math. 6; " + _BOOK + "II.5, table 5.2"),
+    ("tsit5", explicit.TSIT5, True, "Tsitouras 2011, Comput. Math. Appl. 62"),
+    ("dopri8", DOPRI8, True, "Dormand & Prince 8(5,3), Hairer's DOP853; " + _BOOK + "II.5 and II.10"),
 ):
     register(_name, _tableau, ExplicitRungeKutta, _reference, adaptive=_adaptive)
 for _name, _tableau, _reference in (
