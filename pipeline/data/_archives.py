@@ -5,7 +5,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import py7zr
@@ -25,12 +25,12 @@ DAMAGE = (
 
 
 def read_member(path: Path, members: Sequence[str], limit: int) -> bytes:
-    """The content of the first of `members` that the archive `path` (.gz, .tgz, .zip or .7z) holds.
+    """The content of the first of `members` that the archive `path` (.gz, .tgz, .tar.gz, .zip or .7z) holds.
 
     Raises DataError where the archive is damaged, has none of the members, or the member has over `limit` bytes.
     """
     try:
-        content = READERS[path.suffix](path, members, limit)
+        content = reader(path)(path, members, limit)
     except DAMAGE as error:
         raise DataError(
             f"{path} cannot be unpacked ({error or type(error).__name__}): it is truncated or damaged; "
@@ -77,4 +77,14 @@ def read_7z(path: Path, members: Sequence[str], limit: int) -> bytes | None:
     return None
 
 
-READERS = {".gz": read_gzip, ".tgz": read_tar, ".zip": read_zip, ".7z": read_7z}
+READERS = {".tgz": read_tar, ".tar.gz": read_tar, ".gz": read_gzip, ".zip": read_zip, ".7z": read_7z}
+
+
+def reader(path: Path) -> Callable[[Path, Sequence[str], int], bytes | None] | None:
+    """The reader of the file's kind of archive, or None where it is none."""
+    return next((reads for suffix, reads in READERS.items() if path.name.endswith(suffix)), None)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether the file's name is that of an archive."""
+    return reader(path) is not None

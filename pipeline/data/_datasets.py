@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from pipeline.data import iceberg, mnist, shapes
+from pipeline.data import cifar10, iceberg, mnist, shapes
 from pipeline.data._errors import DataError
 from pipeline.data._splits import ImageSplits
 from pipeline.data._storage import read_processed, write_processed
@@ -14,7 +14,7 @@ from pipeline.study import Dataset
 
 # Each module has ARRANGEMENTS (empty: only one), class_names(arrangement), prepare(raw, mirror, log) -> Prepared and
 # split(arrays, dataset, seed) -> {train_images, train_labels, test_images, test_labels}.
-DATASETS: dict[str, ModuleType] = {"mnist": mnist, "iceberg": iceberg, "shapes": shapes}
+DATASETS: dict[str, ModuleType] = {"mnist": mnist, "iceberg": iceberg, "shapes": shapes, "cifar10": cifar10}
 
 
 def prepare(name: str, raw: Path, processed: Path, mirror: Path | None, log: Logger) -> None:

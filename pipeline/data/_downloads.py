@@ -34,7 +34,9 @@ def fetch(place: Http | Kaggle | Npm, names: list[str], folder: Path, log: Logge
 
 def fetch_http(place: Http, names: list[str], folder: Path) -> None:
     for name in names:
-        retrieve(place.url.format(file=name), folder / place.path.format(file=name))
+        target = folder / place.path.format(file=name)
+        if not target.exists():  # one archive may hold several of the files
+            retrieve(place.url.format(file=name), target)
 
 
 def fetch_kaggle(place: Kaggle, names: list[str], folder: Path) -> None:

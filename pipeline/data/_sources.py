@@ -7,7 +7,7 @@ from logging import Logger
 from pathlib import Path
 from typing import Any
 
-from pipeline.data._archives import READERS, read_member
+from pipeline.data._archives import is_packed, read_member
 from pipeline.data._downloads import Unavailable, fetch
 from pipeline.data._errors import DataError
 from pipeline.data._registry import Http, Kaggle, Layout, Npm, Source, SourceFile
@@ -43,6 +43,8 @@ def obtain(source: Source, raw: Path, mirror: Path | None, log: Logger) -> dict[
     What is downloaded is kept in `raw`. Raises DataError where a file that lies in `raw` or the mirror is damaged or
     another, and `Missing` where no place has it.
     """
+    if mirror is not None and not mirror.is_dir():
+        raise DataError(f"the mirror folder {mirror} does not exist: correct NODEKIT_MIRROR or `mirror`, or unset it")
     found: dict[str, Found] = {}
     for name, file in source.files.items():
         for root in (raw, mirror):
@@ -66,13 +68,18 @@ def obtain(source: Source, raw: Path, mirror: Path | None, log: Logger) -> dict[
             f"{source.title}: {', '.join(missing)} could not be had. Tried "
             + "; ".join(tried)
             + f". Get the files from {source.homepage} on a machine with internet access and put them at "
-            f"{places.replace('{file}', '<file>')}, or set NODEKIT_MIRROR to a folder laid out like that."
+            f"{places.replace('{file}', '<file>')}, or set NODEKIT_MIRROR to a folder laid out like that.",
+            found,
         )
     return found
 
 
 class Missing(DataError):
-    """No place has the data."""
+    """No place has all the files; `found` are those that some place had."""
+
+    def __init__(self, message: str, found: dict[str, Found]):
+        super().__init__(message)
+        self.found = found
 
 
 def find(source: Source, name: str, file: SourceFile, root: Path) -> Found | None:
@@ -91,7 +98,7 @@ def read(path: Path, layout: Layout, name: str, file: SourceFile) -> Found:
         words = own.read_text(encoding="utf-8").split() if own.is_file() else []
         algorithm, expected = ("sha256", words[0].lower()) if words else file.checksum
         limit = file.bytes * (OWN_FILE_FACTOR if words else 1)
-        if path.suffix in READERS:
+        if is_packed(path):
             content = read_member(path, [member.format(file=name) for member in layout.members], limit)
         else:
             content = read_plain(path, limit)

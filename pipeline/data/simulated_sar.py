@@ -51,7 +51,7 @@ SHIP = Kind(
     area=(20, 36, 68, 101, 131, 197, 320),
     eccentricity=(0.3, 0.58, 0.83, 0.91, 0.96, 0.98, 0.99),
     angle=(30, 32, 40, 45, 46),
-    contrast=(23.8,3.0),
+    contrast=(23.8, 3.0),
     depolarisation=(7.5, 2.2),
     texture=(3, 1),
 )
@@ -59,7 +59,7 @@ ICEBERG = Kind(
     area=(20, 37, 85, 119, 163, 279, 420),
     eccentricity=(0.3, 0.52, 0.74, 0.86, 0.92, 0.97, 0.985),
     angle=(31, 34, 39, 45, 46),
-    contrast=(17.2,3.0),
+    contrast=(17.2, 3.0),
     depolarisation=(6, 2.2),
     texture=(2.2, 1),
 )

@@ -87,7 +87,7 @@ def server():
     state = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.pages, state.authorizations = {}, []
     state.url = f"http://127.0.0.1:{state.server_port}"
-    thread = threading.Thread(target=state.serve_forever, daemon=True)
+    thread = threading.Thread(target=state.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield state
     state.shutdown()
@@ -154,6 +154,12 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, name):
     packed(tmp_path / "thing" / name, content=CONTENT + bytes(1_000_000))
     with pytest.raises(DataError, match=f"more than the {len(CONTENT)} bytes expected"):
         obtain(source(), tmp_path, None, LOG)
+
+
+def test_a_mirror_that_does_not_exist_is_an_error(tmp_path):
+    packed(tmp_path / "raw/thing/a.bin")
+    with pytest.raises(DataError, match=r"mirror folder .*nowhere does not exist: correct NODEKIT_MIRROR"):
+        obtain(source(), tmp_path / "raw", tmp_path / "nowhere", LOG)
 
 
 def test_a_download_is_verified_and_kept_in_raw(tmp_path, server):
