@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -125,7 +125,7 @@ class FixedGrid:
         """The steps of a solve that starts with state y and slope f(t0, y)."""
         outputs, random = _Outputs(times), Randomness(clock.device, self.random)
         carry, recorded = stepper.begin(y, slope), None
-        for interval in clock.grid(self.points, open_ends=self.perturb):
+        for interval in self.intervals(clock):
             self.callbacks.call(self.callbacks.step, interval, y)
             final = interval.t1 == self.points[-1]
             random.before_step()
@@ -137,6 +137,10 @@ class FixedGrid:
             yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
             y, carry = step.y1, step.carry
             recorded = carry
+
+    def intervals(self, clock: Clock) -> Iterable[Interval]:
+        """The intervals between the points."""
+        return clock.grid(self.points, open_ends=self.perturb)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from ._loops import Accepted, Adaptive, FixedGrid, Stats
 from ._state import Derivative
 from ._stepper import Step, Stepper
 from .errors import SolveFailed
+
+if TYPE_CHECKING:
+    from ._event_search import Watch
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Problem:
         throw: whether failures are raised; otherwise the outputs not reached are NaN and `failure` says why.
         states: how many states "checkpoint" keeps at most; None: it decides.
         adjoint: the continuous adjoint's backward solve.
+        watch: adds the events it finds to the output times, and ends the solve at the first that does.
     """
 
     func: Derivative
@@ -59,6 +64,7 @@ class Problem:
     failure: SolveFailed | None = None
     states: int | None = None
     adjoint: Backward | None = None
+    watch: Watch | None = None
 
     def integrate(self, y0: Tensor, slope: Tensor, keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
         """The solution at every output time after the first, from y0 and the slope f(t0, y0).
@@ -68,6 +74,8 @@ class Problem:
         """
         outputs: list[Tensor] = []
         steps = self.plan.steps(self.func, self.stepper, self.clock, self.times, y0, slope, self.stats)
+        if self.watch is not None:
+            steps = self.watch.over(steps, self)
         try:
             for accepted in steps:
                 if keep is not None:
@@ -77,7 +85,9 @@ class Problem:
             if self.throw:
                 raise
             self.failure = failure
-            outputs += [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]
+        if self.watch is not None:
+            self.times = self.watch.times
+        outputs += [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]
         return outputs
 
     def outputs(self, accepted: Accepted, y: Tensor, step: Step) -> list[Tensor]:
@@ -94,6 +104,6 @@ class Problem:
                 carry = self.stepper.begin(y, self.func(interval.times[0], y))
         with replayed_randomness(before_step, y.device):
             step = self.stepper.step(self.func, interval, y, carry, estimate=False, final=final)
-            if accepted.thetas:
+            if accepted.thetas or self.plan.dense:  # as in the forward pass: what is carried depends on it
                 self.stepper.extend(self.func, interval, y, carry, step)
         return step, self.outputs(accepted, y, step)

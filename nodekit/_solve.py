@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from . import _gradients, _methods
-from ._context import RandomState, Surroundings
-from ._gradients.backprop import backprop
+from ._context import Surroundings
+from ._differentiate import differentiably
 from ._loops import FixedGrid, Stats
 from ._options import (
     callbacks_of,
@@ -23,7 +23,6 @@ from ._options import (
     parse,
     tolerance_of,
 )
-from ._parameters import is_transformed, parameters_of
 from ._problem import Backward, Problem
 from ._state import Derivative, Packing
 from .errors import GradientUnavailable, SolveFailed, UnsupportedCombination
@@ -119,44 +118,11 @@ def solve(
     if gradient == "adjoint":
         overrides = adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options
         problem.adjoint = _backward(problem, chosen, options, tolerance, packing, func, overrides)
-    outputs = _differentiably(problem, differentiate, packing.y0, t, [args, list(params)])
+    outputs = differentiably(problem, differentiate, packing.y0, t, [args, list(params)])
     stats = problem.stats
     stats.nfe_forward = derivative.evaluations
     y = packing.unpack(torch.stack([packing.y0, *outputs]))
     return Solution(t, y, stats, problem.failure)
-
-
-def _differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> list[Tensor]:
-    """The outputs after the first, with the chosen gradient."""
-    func, start = problem.func, problem.clock.instant(problem.times[0])
-    if len(problem.times) == 1:
-        return []
-    if isinstance(t, Tensor) and t.requires_grad and torch.is_grad_enabled():
-        return _with_time_gradients(problem, differentiate, y0, t, named)
-    if not torch.is_grad_enabled() or differentiate is backprop or is_transformed():
-        return backprop(problem, y0, func(start, y0))
-    before = RandomState(problem.clock.device)
-    slope = func(start, y0.detach())
-    if RandomState(problem.clock.device) != before:
-        problem.plan.random = before
-    problem.parameters = parameters_of(func.func, named, slope)
-    slope = slope.detach()
-    if not problem.parameters and not y0.requires_grad:
-        with torch.no_grad():
-            return backprop(problem, y0, slope)
-    return differentiate(problem, y0, slope)
-
-
-def _with_time_gradients(problem: Problem, differentiate, y0: Tensor, t: Tensor, named) -> list[Tensor]:
-    """The outputs, with the flow's derivatives ∂y(tᵢ)/∂tᵢ = f(tᵢ, yᵢ) and ∂y/∂t₀ = −∂y/∂y₀ f(t₀, y₀) attached."""
-    func, clock = problem.func, problem.clock
-
-    def attach(y: Tensor, i: int, sign: float) -> Tensor:
-        shift = (t[i] - t[i].detach()).to(y)
-        return y + sign * shift * func(clock.instant(problem.times[i]), y)
-
-    outputs = _differentiably(problem, differentiate, attach(y0, 0, -1.0), t.detach(), named)
-    return [attach(y, i, 1.0) for i, y in enumerate(outputs, start=1)]
 
 
 def _backward(problem: Problem, method, options, tolerance, packing: Packing, func, overrides) -> Backward:
