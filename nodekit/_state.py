@@ -120,7 +120,7 @@ class Packing:
         return tree_unflatten([self._restored(part, i, lead) for i, part in enumerate(parts)], self.structure)
 
     def _restored(self, part: Tensor, i: int, lead) -> Any:
-        part = part.reshape(*lead, *self.real_shapes[i])
+        part = part.reshape((*lead, *self.real_shapes[i]))
         if self.dtypes[i].is_complex:
             part = torch.view_as_complex(part.contiguous())
         part = part.to(self.dtypes[i])
