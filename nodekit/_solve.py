@@ -97,6 +97,8 @@ def solve(
     """
     chosen = _methods.find(method or "dopri5")
     differentiate = _gradients.find(gradient)
+    if gradient == "reversible":
+        chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)
     parsed, special = parse(chosen, options)
     packing = Packing(y0)
     derivative = Derivative(func, packing, tuple(args))

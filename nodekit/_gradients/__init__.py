@@ -6,9 +6,10 @@ from ..errors import UnknownOption, nearest
 from .adjoint import adjoint
 from .backprop import backprop
 from .checkpoint import checkpoint
+from .reversible import reversible
 
 #: name → function(problem, y0, slope) giving the solution at the output times after the first
-GRADIENTS = {"backprop": backprop, "checkpoint": checkpoint, "adjoint": adjoint}
+GRADIENTS = {"backprop": backprop, "checkpoint": checkpoint, "adjoint": adjoint, "reversible": reversible}
 
 
 def find(name: object):

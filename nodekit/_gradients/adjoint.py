@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from .._loops import Stats
 from .._problem import Problem
-from .checkpoint import GradientSum
+from ._sums import GradientSum
 
 
 class AugmentedDerivative:

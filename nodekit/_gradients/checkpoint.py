@@ -8,6 +8,7 @@ from torch.autograd import Function
 
 from .._loops import Accepted
 from .._problem import Problem
+from ._sums import GradientSum, differentiable_gradient, vector_jacobian
 
 #: States are thinned out once there are more than this many for each step between two of them …
 _STATES_PER_STRIDE = 64
@@ -65,28 +66,6 @@ class Trajectory:
         return beginnings
 
 
-class GradientSum:
-    """The sum of gradients that come in one step after the other."""
-
-    def __init__(self, count: int):
-        self.values: list[Tensor | None] = [None] * count
-        self._owned = [False] * count
-
-    def add(self, gradients, factor: float = 1.0) -> None:
-        """Add factor × gradients; the first one is kept as it is, for it may be a view of something else."""
-        for i, gradient in enumerate(gradients):
-            if gradient is None:
-                continue
-            if self.values[i] is None:
-                self.values[i] = gradient if factor == 1.0 else gradient * factor
-                self._owned[i] = factor != 1.0
-            elif self._owned[i]:
-                self.values[i].add_(gradient, alpha=factor)
-            else:
-                self.values[i] = torch.add(self.values[i], gradient, alpha=factor)
-                self._owned[i] = True
-
-
 class _Checkpoint(Function):
     @staticmethod
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
@@ -105,7 +84,11 @@ class _Checkpoint(Function):
         problem = ctx.problem
         before = problem.func.evaluations
         with problem.surroundings.again():
-            found = (_differentiable if torch.is_grad_enabled() else _stepwise)(ctx, gradients)
+            if torch.is_grad_enabled():
+                steps, restarts = ctx.trajectory.steps, ctx.trajectory.restarts
+                found = differentiable_gradient(problem, steps, restarts, ctx.saved_tensors[0], gradients)
+            else:
+                found = _stepwise(ctx, gradients)
         problem.stats.nfe_backward = problem.func.evaluations - before
         return None, None, *found
 
@@ -134,39 +117,12 @@ def _stepwise(ctx, gradients):
                 step, inside = trajectory.repeat(index, y, carry)
             output -= len(inside)
             incoming = [*gradients[output : output + len(inside)], adjoint, *adjoint_carry]
-            # A carry that this step did not hand on (after a jump) received nothing.
-            results = [*inside, step.y1, *step.carry][: len(incoming)]
-            pairs = [(r, g) for r, g in zip(results, incoming, strict=False) if g is not None and r.requires_grad]
             inputs = [y, *(carry or ()), *parameters]
-            if pairs:
-                found = torch.autograd.grad(
-                    [r for r, _ in pairs], inputs, [g for _, g in pairs], allow_unused=True, retain_graph=True
-                )
-            else:
-                found = [None] * len(inputs)
+            found = vector_jacobian([*inside, step.y1, *step.carry], inputs, incoming)
             count = 1 + len(carry or ())
             adjoint, adjoint_carry = found[0], found[1:count]
             totals.add(found[count:])
     return adjoint, *totals.values
-
-
-def _differentiable(ctx, gradients):
-    """The same gradient as a differentiable function: all steps again, under autograd, from the initial state."""
-    trajectory, parameters = ctx.trajectory, ctx.problem.parameters
-    y0 = ctx.saved_tensors[0]
-    y, carry, outputs = y0, None, []
-    for index in range(len(trajectory.steps)):
-        step, inside = trajectory.repeat(index, y, None if index in trajectory.restarts else carry)
-        y, carry = step.y1, step.carry
-        outputs += inside
-    pairs = [(r, g) for r, g in zip(outputs, gradients, strict=False) if g is not None and r.requires_grad]
-    inputs = [x for x in (y0, *parameters) if x.requires_grad]
-    if not pairs:
-        return [None] * (1 + len(parameters))
-    found = iter(
-        torch.autograd.grad([r for r, _ in pairs], inputs, [g for _, g in pairs], allow_unused=True, create_graph=True)
-    )
-    return [next(found) if x.requires_grad else None for x in (y0, *parameters)]
 
 
 def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:

@@ -12,6 +12,7 @@ from ..errors import UnknownMethod, nearest
 from . import explicit, implicit
 from .dopri8 import DOPRI8
 from .implicit import DiagonallyImplicitRungeKutta
+from .reversible import AsynchronousLeapfrog, ReversibleRungeKutta
 from .runge_kutta import ExplicitRungeKutta
 
 
@@ -90,6 +91,12 @@ for _name, _tableau, _adaptive, _reference in (
     ("dopri8", DOPRI8, True, "Dormand & Prince 8(5,3), Hairer's DOP853; " + _BOOK + "II.5 and II.10"),
 ):
     register(_name, _tableau, ExplicitRungeKutta, _reference, adaptive=_adaptive)
+    if _name not in ("heun2", "slides_midpoint"):
+        _reference = f"McCallum & Foster 2024, arXiv:2410.11648, over {_name}"
+        register(f"reversible_{_name}", _tableau, ReversibleRungeKutta, _reference, adaptive=_adaptive)
+METHODS["alf"] = Method(
+    "alf", 2, False, False, "Mutze 2013; Zhuang et al. 2021, MALI, arXiv:2102.04668", AsynchronousLeapfrog
+)
 for _name, _tableau, _reference in (
     ("implicit_euler", implicit.IMPLICIT_EULER, "backward Euler; " + _BOOK + "II.7"),
     ("trapezoid", implicit.TRAPEZOID, "Crank & Nicolson 1947; " + _BOOK + "II.7"),

@@ -1,6 +1,6 @@
 """Dormand and Prince's method of order 8 with Hairer's error estimates and dense output of order 7 (DOP853).
 
-Coefficients: E. Hairer and G. Wanner, dop853.f; Hairer, Nørsett & Wanner, Solving ODEs I, sections II.5, II.6 and II.10.
+Coefficients: E. Hairer and G. Wanner, dop853.f; Hairer, Nørsett & Wanner, Solving ODEs I, II.5, II.6 and II.10.
 """
 
 from __future__ import annotations

@@ -40,14 +40,30 @@ def options_for(method):
 
 
 @pytest.mark.parametrize("method", nodekit.METHODS)
-def test_checkpoint_equals_backprop_to_rounding(method, field, y0):
-    exact = {
-        gradient: flat_gradient(
-            field, y0, nodekit.odeint(field, y0, TIMES, method=method, options=options_for(method), gradient=gradient)
+def test_exact_gradients_agree_with_backprop_to_rounding(method, field, y0):
+    exact = {}
+    for gradient in ("backprop", "checkpoint", "reversible"):
+        if gradient == "reversible" and not nodekit.METHODS[method].stepper().reversible:
+            continue
+        y = nodekit.odeint(
+            field, y0, TIMES, method=method, options=options_for(method), gradient=gradient, rtol=1e-4, atol=1e-4
         )
-        for gradient in ("backprop", "checkpoint")
-    }
-    torch.testing.assert_close(exact["checkpoint"], exact["backprop"], rtol=1e-12, atol=1e-12)
+        exact[gradient] = flat_gradient(field, y0, y)
+    for gradient in exact:
+        torch.testing.assert_close(exact[gradient], exact["backprop"], rtol=1e-12, atol=1e-12)
+
+
+def test_a_reversible_gradient_makes_an_explicit_method_reversible(field, y0):
+    gradients = [
+        flat_gradient(field, y0, nodekit.odeint(field, y0, TIMES, method=method, gradient=gradient))
+        for method, gradient in (("dopri5", "reversible"), ("reversible_dopri5", "backprop"))
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_a_method_that_cannot_be_reversed_says_so(field, y0):
+    with pytest.raises(nodekit.errors.UnsupportedCombination, match="reversible"):
+        nodekit.odeint(field, y0, TIMES, method="trapezoid", gradient="reversible")
 
 
 def test_adjoint_converges_to_the_exact_gradient_with_the_tolerance(field, y0):

@@ -1,0 +1,67 @@
+"""What the gradient methods share: vector–Jacobian products with gaps, their sums, and the solve taken again whole."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._problem import Problem
+
+
+def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tuple[Tensor | None, ...]:
+    """Σ gradientᵀ ∂result/∂input for every input; None stands for a gradient of zero, among arguments and results.
+
+    Args:
+        results: may outnumber the incoming gradients; the rest received none.
+    """
+    pairs = [(r, g) for r, g in zip(results, incoming, strict=False) if g is not None and r.requires_grad]
+    wanted = [x for x in inputs if x.requires_grad]
+    if not pairs or not wanted:
+        return (None,) * len(inputs)
+    values, gradients = zip(*pairs, strict=True)
+    found = torch.autograd.grad(
+        values, wanted, gradients, allow_unused=True, retain_graph=True, create_graph=create_graph
+    )
+    found = iter(found)
+    return tuple(next(found) if x.requires_grad else None for x in inputs)
+
+
+class GradientSum:
+    """The sum of gradients that come in one step after the other."""
+
+    def __init__(self, count: int):
+        self.values: list[Tensor | None] = [None] * count
+        self._owned = [False] * count
+
+    def add(self, gradients, factor: float = 1.0) -> None:
+        """Add factor × gradients; the first one is kept as it is, for it may be a view of something else."""
+        for i, gradient in enumerate(gradients):
+            if gradient is None:
+                continue
+            if self.values[i] is None:
+                self.values[i] = gradient if factor == 1.0 else gradient * factor
+                self._owned[i] = factor != 1.0
+            elif self._owned[i]:
+                self.values[i].add_(gradient, alpha=factor)
+            else:
+                self.values[i] = torch.add(self.values[i], gradient, alpha=factor)
+                self._owned[i] = True
+
+
+def differentiable_gradient(problem: Problem, steps, restarts, y0: Tensor, gradients) -> tuple[Tensor | None, ...]:
+    """The exact gradient as a differentiable function: all steps again, under autograd, from the initial state.
+
+    Args:
+        steps: the accepted steps; restarts: indices of those that began without a carry.
+        gradients: of the outputs.
+
+    Returns:
+        The gradients of y0 and of the problem's parameters.
+    """
+    y, carry, outputs = y0, None, []
+    for index, accepted in enumerate(steps):
+        final = index == len(steps) - 1
+        step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
+        y, carry = step.y1, step.carry
+        outputs += inside
+    return vector_jacobian(outputs, [y0, *problem.parameters], gradients, create_graph=True)
