@@ -13,9 +13,9 @@ from pipeline.study import Solver
 class ConvDerivative(nn.Module):
     """dy/dt = f(t, y) of images y (n, channels, h, w): twice a convolution, ReLU, then batch normalisation, as listed.
 
-    In training mode every evaluation normalises by the statistics of its own batch and moves the running ones, which
-    all times share; so f mixes the images of a batch, and is another function when evaluating. Which evaluations of a
-    solve move the running statistics is `nodekit.NeuralODE`'s to say.
+    In training mode every evaluation normalises by the statistics of its own batch, so f mixes the images of a batch;
+    in evaluation mode by the running statistics, which all times share. Those follow the evaluations of the forward
+    solve only: nodekit's backward passes work on copies, whereas the listing's backward solve moves them once more.
     """
 
     def __init__(self, channels: int):

@@ -27,6 +27,6 @@ try:
         precision=params.precision,
         checkpoint_seconds=params.checkpoint_seconds,
     )
-except (ConfigurationError, DataError, NodekitError, OSError, TrainingError) as error:
+except (ConfigurationError, DataError, NodekitError, TrainingError) as error:
     logging.error("%s", error)
     sys.exit(1)

@@ -17,7 +17,7 @@ from nodekit.errors import SolveFailed
 from pipeline.data import ImageSplits
 from pipeline.files import replacing, write_csv
 from pipeline.models import build
-from pipeline.study import Run
+from pipeline.study import ConfigurationError, Run
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training.errors import TrainingError
 from pipeline.training.objectives import OBJECTIVES
@@ -47,10 +47,18 @@ def train(
         (timing.csv excepted). It is removed at the end.
     device: "cpu", "cuda", or "auto": a GPU where there is one. precision: Lightning Fabric's name.
     progress: whether to show a bar where standard error is a terminal.
-    Raises `TrainingError` when the loss is no longer a number, `ConfigurationError` for settings that do not fit.
+    Raises `TrainingError` when the loss is no longer a number, a solve fails or a file cannot be written, and
+    `ConfigurationError` for settings that do not fit.
     """
     with reproducible(run.seed, run.settings.threads):
-        Training(run, splits, checkpoint, device, precision, checkpoint_seconds).complete(output, progress)
+        training = Training(run, splits, checkpoint, device, precision, checkpoint_seconds)
+        try:
+            training.complete(output, progress)
+        except OSError as error:
+            raise TrainingError(
+                f"{training.title}: cannot write to {error.filename or output} or {checkpoint} ({error.strerror}). "
+                "Make room or change the profile's 'results'; started again, the run goes on from its last checkpoint"
+            ) from error
 
 
 class Training:
@@ -66,6 +74,8 @@ class Training:
         self.fingerprint = checkpoints.fingerprint(run, splits.data_source, precision)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        elif device == "cuda" and not torch.cuda.is_available():
+            raise ConfigurationError("device: 'cuda', but PyTorch sees no GPU here; set it to 'auto' or 'cpu'")
         # One device, one process: a scheduler's variables around it are not Fabric's concern.
         self.fabric = Fabric(accelerator=device, devices=1, precision=precision, plugins=[LightningEnvironment()])
         self.network = build(self.settings.model, self.settings.solver)

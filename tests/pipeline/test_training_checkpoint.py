@@ -1,5 +1,6 @@
 """A run that was killed goes on and ends with the bytes of an undisturbed one; only its own sound checkpoints count."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_training import SCENARIOS, TABLES, tiny_run, tiny_splits, tiny_train
 
-from pipeline.training import loop
+from pipeline.training import TrainingError, loop
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,17 @@ def test_number_of_seeds_does_not_matter_to_a_checkpoint(tmp_path, undisturbed, 
     stop_in_batch(monkeypatch, tmp_path / "run", 9)
     assert tables(tiny_train(tmp_path / "run", run=tiny_run(seeds=7))) == undisturbed
     assert "goes on" in caplog.text
+
+
+def test_full_disk_is_one_clear_message_and_loses_nothing(tmp_path, undisturbed, monkeypatch):
+    stop_in_batch(monkeypatch, tmp_path / "run", 9)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(TrainingError, match=r"T1 tiny seed 1: cannot write .*No space left.*Make room"):
+            tiny_train(tmp_path / "run")
+    assert list(tmp_path.glob(".run.pt*")) == []
+    assert tables(tiny_train(tmp_path / "run")) == undisturbed

@@ -5,8 +5,10 @@ import pytest
 import torch
 from tiny_training import tiny_run, tiny_splits, tiny_train
 
+from nodekit.errors import NonFiniteDerivative
 from pipeline.models import build
-from pipeline.training import TrainingError, progress
+from pipeline.study import ConfigurationError
+from pipeline.training import TrainingError, progress, train
 from pipeline.training.reproducible import permutation, reproducible
 
 HISTORY = (
@@ -116,3 +118,18 @@ def test_settings_of_torch_come_back():
     with reproducible(seed=1, threads=3):
         assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (3, True)
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_asked_for_in_vain_is_a_configuration_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="no GPU"):
+        train(tiny_run(), tiny_splits(), tmp_path, tmp_path / "run.pt", device="cuda")
+
+
+def test_failed_solve_names_the_run_and_the_remedy(tmp_path, monkeypatch):
+    def fail(self, images):
+        raise NonFiniteDerivative("the derivative is not finite", remedy="Take smaller steps", t=0.5)
+
+    monkeypatch.setattr(torch.nn.Flatten, "forward", fail)
+    with pytest.raises(TrainingError, match=r"epoch 1, iteration 0: the derivative .*t = 0.5.*Take smaller steps"):
+        tiny_train(tmp_path / "run")
