@@ -16,6 +16,8 @@ RSCRIPTS = Path(__file__).resolve().parents[1] / "rscripts"
 KINDS = ("png", "svg", "pdf")
 
 logger = logging.getLogger(__name__)
+# rpy2 tells at every start where it found R.
+logging.getLogger("rpy2").setLevel(logging.WARNING)
 
 
 class FigureError(RuntimeError):
@@ -58,7 +60,9 @@ def draw_figure(
     except RRuntimeError as error:
         columns = "; ".join(f"{argument}: {', '.join(table.columns)}" for argument, table in data.items())
         raise FigureError(f"figure '{name}' ({function}): {str(error).strip()} [columns of {columns}]") from error
-    return [Path(f"{stem}.{kind}") for kind in KINDS]
+    written = [Path(f"{stem}.{kind}") for kind in KINDS]
+    logger.info("figure %s: wrote %s", name, ", ".join(map(str, written)))
+    return written
 
 
 def load_functions(robjects) -> None:

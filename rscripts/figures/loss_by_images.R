@@ -16,12 +16,16 @@ figure_loss_by_images <- function(losses, metrics, published = NULL) {
   # Losses span orders of magnitude; batches without any loss to speak of lie on the lower edge.
   floor <- max(min(smooth$mean) / 10, 1e-4)
   losses$shown <- pmax(losses$loss, floor)
+  pale <- if (seeds_of(losses) > 1) 0.12 else 0.3
   ggplot(losses, aes(Trained_Images, shown)) +
-    geom_line(aes(group = seed), colour = PALETTE[["vermillion"]], alpha = 0.25, linewidth = 0.25) +
+    geom_line(aes(group = seed), colour = PALETTE[["vermillion"]], alpha = pale, linewidth = 0.25) +
     geom_line(aes(y = mean), smooth, colour = PALETTE[["vermillion"]], linewidth = 0.8) +
     label_over(corner, aes(x, y, label = label), hjust = 1, vjust = 1.3, lineheight = 1.1, size = 0.95, colour = INK) +
     scale_x_continuous(labels = scales::label_comma(), expand = expansion(c(0.01, 0.05)), n.breaks = 4) +
-    scale_y_log10(labels = scales::label_number(drop0trailing = TRUE), breaks = 10^(-4:2)) +
+    # Room above the curve for the label.
+    scale_y_log10(
+      labels = scales::label_number(drop0trailing = TRUE), breaks = 10^(-4:2), expand = expansion(c(0.02, 0.2))
+    ) +
     coord_cartesian(ylim = c(floor, NA)) +
     labs(x = "Images trained", y = "Cross-entropy of a batch", subtitle = origin_words(losses))
 }

@@ -16,7 +16,7 @@ figure_training_history <- function(history, published = NULL) {
   long$column <- factor(variant_names(long$variant), variant_names(variants))
   reference <- published_accuracy(published, history$experiment[1], variants)
   ribbon <- if (seeds_of(history) > 1) {
-    geom_ribbon(aes(ymin = low, ymax = high, fill = images), colour = NA, alpha = 0.18)
+    geom_ribbon(aes(ymin = low, ymax = high, fill = images), colour = NA, alpha = 0.25)
   }
   facets <- if (length(variants) > 1) {
     facet_grid(panel ~ column, scales = "free_y", switch = "y")
@@ -25,9 +25,12 @@ figure_training_history <- function(history, published = NULL) {
   }
   # A run of very few epochs needs its points seen.
   points <- if (max(long$epoch) <= 10) geom_point(size = 1.4)
+  # Loss from zero, accuracy from a guess between two classes to perfection, whatever the run reached.
+  whole <- data.frame(panel = panel_names(c("loss", "accuracy", "accuracy")), epoch = min(long$epoch), mean = c(0, 50, 100))
   plot <- ggplot(long, aes(epoch, mean, colour = images)) +
     ribbon +
-    geom_line(linewidth = 0.8) +
+    geom_blank(data = whole, mapping = aes(epoch, mean), inherit.aes = FALSE) +
+    geom_line(linewidth = if (max(long$epoch) > 40) 0.6 else 0.8) +
     points +
     facets +
     scale_colour_manual(values = unname(PALETTE[c("blue", "vermillion")]), aesthetics = c("colour", "fill")) +
@@ -41,7 +44,11 @@ figure_training_history <- function(history, published = NULL) {
     reference$epoch <- max(long$epoch)
     plot <- plot +
       geom_hline(aes(yintercept = value), reference, linetype = "dotted", colour = INK, linewidth = 0.6) +
-      label_over(reference, aes(epoch, value, label = label), hjust = 1, vjust = 1.3, size = 0.8, colour = INK)
+      # On the side of the line where there is more room.
+      label_beside(
+        reference, aes(epoch, value, label = label, vjust = ifelse(value > 75, 1.6, -0.6)),
+        hjust = 1, size = 0.8, colour = INK
+      )
   }
   structure(plot, size = FIGURE_HEIGHT * 1.15)
 }

@@ -7,6 +7,9 @@ escape <- function(text) {
   htmltools::htmlEscape(text, attribute = TRUE)
 }
 
+#' Text made safe to stand in Markdown: every mark of punctuation is meant as such.
+plain_markdown <- function(text) gsub("([[:punct:]])", "\\\\\\1", enc2utf8(text))
+
 #' Write HTML into the page as it is; pandoc would read Markdown in it otherwise.
 raw_html <- function(...) cat("\n\n```{=html}\n", ..., "\n```\n\n", sep = "")
 

@@ -25,7 +25,7 @@ render_report <- function(results, output, root) {
   page <- rmarkdown::output_format(
     knitr = rmarkdown::knitr_options(opts_knit = list(progress = FALSE)),
     pandoc = rmarkdown::pandoc_options(
-      to = "html5", from = "markdown-auto_identifiers+gfm_auto_identifiers",
+      to = "html5", from = "markdown-smart",
       args = c(
         "--standalone", "--mathml", "--toc", "--toc-depth=2", "--section-divs",
         "--template", file.path(work, "template.html"), "--include-in-header", style,

@@ -59,7 +59,7 @@ write_summary <- function(study) {
 write_document <- function(study, document) {
   about <- study$texts$documents[[document]]
   title <- if (is.null(about)) document else about$title
-  cat("\n\n# ", title, " {#document-", document, "}\n\n", sep = "")
+  cat("\n\n# ", plain_markdown(title), " {#document-", document, "}\n\n", sep = "")
   if (!is.null(about)) {
     raw_html("<p class=\"source\">", escape(paste(c(about$author[nzchar(about$author)], document), collapse = " \u00b7 ")), "</p>")
     cat(about$text, "\n\n")
@@ -69,7 +69,7 @@ write_document <- function(study, document) {
 
 write_experiment <- function(study, id) {
   experiment <- study$experiments[[id]]
-  cat("\n\n## ", id, " \u00b7 ", experiment$title, " {#", id, "}\n\n", sep = "")
+  cat("\n\n## ", id, " \u00b7 ", plain_markdown(experiment$title), " {#", id, "}\n\n", sep = "")
   raw_html("<p class=\"source\">", escape(paste0(experiment$document, ", ", experiment$place)), own_caveats(study, id), "</p>")
   if (!is.null(study$texts$experiments[[id]])) cat(study$texts$experiments[[id]], "\n\n")
   claims <- study$claims[study$claims$id == id, ]

@@ -16,3 +16,7 @@ test_that("verdicts are counted, also those that do not occur", {
   counts <- verdict_counts(data.frame(verdict = c("reproduced", "not comparable", "reproduced")))
   expect_equal(as.vector(counts), c(2, 0, 1))
 })
+
+test_that("punctuation in a title is not read as Markdown", {
+  expect_equal(plain_markdown("y' = *y* <b>"), "y\\' \\= \\*y\\* \\<b\\>")
+})
