@@ -37,7 +37,7 @@ class Solver(Strict):
 class Dataset(Strict):
     """Which images, arranged how, and how many (None: all there are)."""
 
-    name: Literal["mnist", "iceberg", "shapes"]
+    name: Literal["mnist", "iceberg", "shapes", "cifar10"]
     arrangement: str = "corrected"
     train_images: int | None = Field(default=None, gt=0)
     test_images: int | None = Field(default=None, gt=0)

@@ -35,8 +35,7 @@ def exact_gradients(matrix: np.ndarray, start: np.ndarray, span: tuple[float, fl
 def solved_gradients(matrix: np.ndarray, start: np.ndarray, span: tuple, target: np.ndarray, **solver) -> dict:
     """The same gradients through nodekit."""
     m, h, t = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (matrix, start, span))
-    adjoint_params = {"adjoint_params": (m,)} if solver["gradient"] in ("adjoint", "interpolated") else {}
-    end = nodekit.odeint(lambda t, y: m @ y, h, t, **solver, **adjoint_params)[-1]
+    end = nodekit.odeint(lambda t, y: m @ y, h, t, **solver)[-1]
     by_h, by_m, by_t = torch.autograd.grad((end - torch.tensor(target)).square().sum(), (h, m, t))
     return {"h(0)": by_h.numpy(), "θ": by_m.numpy(), "t0": by_t[0].numpy(), "t1": by_t[1].numpy()}
 

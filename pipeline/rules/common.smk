@@ -2,6 +2,13 @@
 DATASETS = sorted({run.settings.dataset.name for run in study.runs() if run.settings.dataset})
 
 
+def placed_by_user(dataset):
+    """Iceberg files that a user put into data/raw; where they come or change, what was simulated is run again."""
+    folder = Path(DATA) / "raw" / dataset
+    names = ["train.json", "train.json.7z", "train.json.zip", "train.zip"] if dataset == "iceberg" else []
+    return [str(folder / name) for name in names if (folder / name).exists()]
+
+
 def processed(run):
     """The prepared files that a run reads: none where nothing is trained."""
     dataset = run.settings.dataset

@@ -2,6 +2,8 @@
 
 
 rule prepare_data:
+    input:
+        lambda wildcards: placed_by_user(wildcards.dataset),
     output:
         npz=f"{DATA}/processed/{{dataset}}.npz",
         json=f"{DATA}/processed/{{dataset}}.json",
@@ -11,6 +13,5 @@ rule prepare_data:
         "../../environment.yml"
     params:
         raw=f"{DATA}/raw",
-        mirror=os.environ.get("NODEKIT_MIRROR") or profile.mirror,
     script:
         "../scripts/prepare_data.py"

@@ -17,21 +17,26 @@ rule tables:
         TABLES,
 
 
-rule stack_runs:
-    input:
-        lambda wildcards: [
-            f"{RESULTS}/runs/{run.folder}/{wildcards.table}.csv" for run in study.runs(wildcards.experiment)
-        ],
-    output:
-        f"{RESULTS}/tables/{{experiment}}/{{table}}.csv",
-    log:
-        f"{RESULTS}/logs/tables/{{experiment}}/{{table}}.log",
-    wildcard_constraints:
-        table="history|metrics|losses|timing|curves",
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/stack_runs.py"
+# One rule a kind of experiment, because each has tables of its own.
+for kind, names in KIND_TABLES.items():
+
+    rule:
+        name:
+            f"stack_{kind}_runs"
+        input:
+            lambda wildcards, names=names: [
+                f"{RESULTS}/runs/{run.folder}/{name}.csv" for run in study.runs(wildcards.experiment) for name in names
+            ],
+        output:
+            [f"{RESULTS}/tables/{{experiment}}/{name}.csv" for name in names],
+        log:
+            f"{RESULTS}/logs/tables/{kind}/{{experiment}}.log",
+        wildcard_constraints:
+            experiment=ids(kind),
+        conda:
+            "../../environment.yml"
+        script:
+            "../scripts/stack_runs.py"
 
 
 rule evaluate_claims:

@@ -1,4 +1,4 @@
-"""Rule stack_runs: the tables of all runs of an experiment, one below the other."""
+"""Rules stack_<kind>_runs: each table of all runs of an experiment, one run below the other."""
 
 from pathlib import Path
 
@@ -6,4 +6,6 @@ import pandas as pd
 
 from pipeline.files import write_csv
 
-write_csv(pd.concat(map(pd.read_csv, snakemake.input), ignore_index=True), Path(snakemake.output[0]))  # noqa: F821
+for output in map(Path, snakemake.output):  # noqa: F821
+    runs = [path for path in snakemake.input if Path(path).name == output.name]  # noqa: F821
+    write_csv(pd.concat(map(pd.read_csv, runs), ignore_index=True), output)

@@ -89,13 +89,16 @@ def test_planar_layers_stay_invertible_whatever_the_parameters():
         assert (weight @ direction).item() == pytest.approx(slope.item(), abs=1e-9)
 
 
-def test_planar_states_begin_with_the_data_and_end_with_forward():
+def test_planar_layers_can_be_applied_in_two_parts():
     flow = bent(PlanarFlow(2, depth=3))
-    x = torch.randn(5, 2, dtype=torch.float64)
-    states = flow.states(x)
-    assert len(states) == 4
-    assert states[0][0] is x
-    torch.testing.assert_close(states[-1], flow(x))
+    z = torch.randn(5, 2, dtype=torch.float64)
+    middle, _ = flow.inverse(z, after=2)
+    torch.testing.assert_close(flow(middle, after=2)[0], z)
+    x, logdet = flow.inverse(z)
+    # The density of the data, times the change of area up to the middle, is the density there.
+    change = flow(x)[1] - flow(middle, after=2)[1]
+    torch.testing.assert_close(flow.log_prob(middle, after=2), flow.log_prob(x) - change)
+    torch.testing.assert_close(flow.log_prob(z, after=3), flow.base.log_prob(z))
 
 
 def test_planar_inverse_has_the_gradient_of_the_implicit_function():
