@@ -27,7 +27,7 @@ NULL
 abort <- function(class, ..., remedy = NULL, fields = list(), call = user_call()) {
   stop(structure(
     class = c(paste0("nodekit_", class), "nodekit_error", "error", "condition"),
-    c(list(message = paste(c(paste0(...), remedy), collapse = "\n"), call = call, remedy = remedy), fields)
+    c(list(message = paste(c(paste0(...), remedy), collapse = "\n"), call = call), fields, list(remedy = remedy))
   ))
 }
 

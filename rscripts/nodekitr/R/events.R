@@ -102,7 +102,7 @@ solve_with_events <- function(slope, state, plan, stepping) {
   values[1, ] <- state$values
   now <- rows[1]
   current <- if (now %in% plan$times && !is.null(plan$change)) plan$change(now, state$values) else state$values
-  statistics <- list()
+  statistics <- list(steps = 0, nfe = 0, rejected = 0, order = NA)
   roots <- list()
   last <- 1
   while (last < length(rows)) {
@@ -124,11 +124,12 @@ solve_with_events <- function(slope, state, plan, stepping) {
       next
     }
     roots <- c(roots, list(root))
-    if (root$index %in% plan$terminal || length(roots) >= plan$maxroot) break
+    if (root$index %in% plan$terminal) break
     now <- root$t
     current <- plan$change(now, as.double(root$y))
   }
   ended_by <- if (length(roots) && root_ended(roots, plan)) seq_len(plan$count) == roots[[length(roots)]]$index
+  roots <- utils::head(roots, plan$maxroot)
   kept <- seq_len(last)
   times <- rows[kept]
   values <- values[kept, , drop = FALSE]
@@ -151,7 +152,7 @@ solve_with_events <- function(slope, state, plan, stepping) {
 root_ended <- function(roots, plan) roots[[length(roots)]]$index %in% plan$terminal
 
 add_statistics <- function(a, b) {
-  if (!length(a)) return(b)
-  for (name in c("steps", "nfe", "rejected")) a[[name]] <- a[[name]] + b[[name]]
-  a
+  counted <- c("steps", "nfe", "rejected")
+  b[counted] <- Map(`+`, a[counted], b[counted])
+  b
 }

@@ -16,7 +16,7 @@
 #' @param activation `"tanh"`, `"relu"`, `"elu"`, `"softplus"`, `"sigmoid"` or `"silu"`.
 #' @param time_dependent whether the network sees the time too: `dy/dt = f(t, y)`.
 #' @param network instead of `layers`: a function `(torch, inputs, outputs)` that builds a PyTorch module.
-#' @param method,rtol,atol,options the solver, as in [nk_ode()].
+#' @param method,rtol,atol,options the solver while training, as in [nk_ode()]; tolerances on standardised states.
 #' @param gradient how the solve is differentiated: `"checkpoint"`, `"backprop"`, `"adjoint"`, or another of the
 #'   library's.
 #' @param window observations a training window; `NULL`: whole trajectories. Long or oscillating trajectories are
@@ -44,7 +44,7 @@
 #' @export
 nk_fit <- function(data, id = intersect("id", names(data)), time = "time", states = setdiff(names(data), c(id, time)),
                    layers = c(32, 32), activation = "tanh", time_dependent = FALSE, network = NULL,
-                   method = "dopri5", rtol = 1e-5, atol = 1e-5, options = list(), gradient = "checkpoint",
+                   method = "dopri5", rtol = 1e-3, atol = 1e-3, options = list(), gradient = "checkpoint",
                    window = NULL, batch_size = NULL, epochs = 300, learning_rate = 0.01, seed = NULL,
                    progress = getOption("nodekitr.progress", TRUE)) {
   observed <- as_trajectories(data, id, time, states)

@@ -1,0 +1,4 @@
+library(testthat)
+library(nodekitr)
+
+test_check("nodekitr")

@@ -1,0 +1,45 @@
+# Events in deSolve's three ways, beside deSolve.
+
+idle <- function(t, y, parms) list(c(0, 0))
+decay <- function(t, y, parms) list(-parms * y)
+
+expect_agreement <- function(..., tolerance = 1e-5) {
+  needs_python()
+  skip_if_not_installed("deSolve")
+  found <- suppressWarnings(nk_ode(..., rtol = 1e-9, atol = 1e-9))
+  peer <- suppressWarnings(deSolve::ode(..., rtol = 1e-10, atol = 1e-10))
+  expect_lt(relative_difference(found, peer), tolerance)
+  invisible(list(found = found, peer = peer))
+}
+
+test_that("events in a data frame: deSolve's example, with abbreviated methods", {
+  events <- data.frame(var = c("v1", "v2", "v2", "v1"), time = c(1, 1, 5, 9), value = c(1, 2, 3, 4),
+    method = c("add", "mult", "rep", "add"))
+  expect_agreement(c(v1 = 1, v2 = 2), seq(0, 10, by = 0.1), idle, NULL, events = list(data = events))
+})
+
+test_that("events at the first and last time, states by number, methods by number", {
+  events <- data.frame(var = c(1, 2, 1), time = c(0, 2, 4), value = c(1, 3, 10), method = c(2, 3, 1))
+  expect_agreement(c(a = 1, b = 2), 0:4, decay, 0.1, events = list(data = events))
+})
+
+test_that("events in a function, at times that are not asked for", {
+  expect_agreement(c(a = 1, b = 2), 0:4, decay, 0.1,
+    events = list(func = function(t, y, parms) y + c(t, parms), time = c(0, 1.5, 2, 4)))
+  needs_python()
+  expect_warning(
+    nk_ode(c(a = 1), 0:2, decay, 0.1, events = list(func = function(t, y, parms) y, time = 0.5)),
+    class = "nodekit_warning"
+  )
+})
+
+test_that("what is wrong with events is said", {
+  table <- data.frame(var = "b", time = 1, value = 1, method = "add")
+  needs_python()
+  expect_error(nk_ode(c(a = 1), 0:2, decay, 1, events = list(data = table)), "'b', which is no state", class = "nodekit_value_error")
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(data = transform(table, method = "swap"))), "swap", class = "nodekit_value_error")
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = table), class = "nodekit_type_error")
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(dat = table)), "'dat'", class = "nodekit_value_error")
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) c(1, 2), time = 1)), "2 values for 1", class = "nodekit_value_error")
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) y, root = TRUE)), "rootfunc", class = "nodekit_value_error")
+})

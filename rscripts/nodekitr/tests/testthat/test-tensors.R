@@ -1,0 +1,76 @@
+# R functions on tensors: the same numbers as without, and exact gradients.
+
+test_that("arithmetic on tensors is R's arithmetic", {
+  needs_python()
+  torch <- reticulate::import("torch")
+  x <- c(0.3, 1.2, 2.5)
+  tensor <- torch$tensor(x, dtype = torch$float64)
+  for (f in list(exp, log, log2, log10, log1p, expm1, sqrt, abs, sin, cos, tan, atan, sinh, cosh, tanh, floor, ceiling, round, sign)) {
+    expect_equal(as.numeric(f(tensor)), f(x))
+  }
+  expect_equal(as.numeric(2^tensor - tensor / c(1, 2, 3) + -tensor * 3L), 2^x - x / c(1, 2, 3) + -x * 3)
+  expect_equal(as.numeric(tensor %% 1), x %% 1)
+  expect_equal(as.numeric(tensor %/% 1), x %/% 1)
+  expect_identical(as.numeric(tensor > 1), as.numeric(x > 1))
+  expect_equal(c(as.numeric(sum(tensor)), as.numeric(mean(tensor)), as.numeric(max(tensor)), as.numeric(min(tensor))), c(sum(x), mean(x), max(x), min(x)))
+  expect_equal(as.numeric(sum(tensor, tensor)), 2 * sum(x))
+  expect_error(gamma(tensor), "no meaning")
+})
+
+lotka_volterra <- function(t, y, parms) {
+  with(as.list(c(y, parms)), {
+    eaten <- rate * prey * predator
+    list(c(growth * prey - eaten, 0.5 * eaten - death * predator))
+  })
+}
+start <- c(prey = 4, predator = 2)
+parms <- c(growth = 1, rate = 0.2, death = 0.4)
+
+test_that("a model written for deSolve gives the same solution on tensors", {
+  needs_python()
+  plain <- nk_ode(start, 0:5, lotka_volterra, parms)
+  on_tensors <- nk_ode(start, 0:5, lotka_volterra, parms, tensors = TRUE)
+  expect_equal(on_tensors[, ], plain[, ], tolerance = 1e-12)
+})
+
+test_that("gradients agree with finite differences of deSolve's solution", {
+  needs_python()
+  skip_if_not_installed("deSolve")
+  data <- c(5, 6, 7)
+  times <- c(0, 1, 2, 3)
+  by_desolve <- function(values) {
+    out <- deSolve::ode(values[1:2], times, lotka_volterra, values[3:5], rtol = 1e-11, atol = 1e-11)
+    mean((out[-1, "prey"] - data)^2) + log(out[4, "predator"])
+  }
+  values <- c(start, parms)
+  differences <- vapply(seq_along(values), function(i) {
+    h <- 1e-5
+    (by_desolve(replace(values, i, values[i] + h)) - by_desolve(replace(values, i, values[i] - h))) / (2 * h)
+  }, 1)
+  for (gradient in c("checkpoint", "backprop", "adjoint")) {
+    found <- nk_gradient(start, times, lotka_volterra, parms, function(out) {
+      mean((out$prey[1:3] - data)^2) + log(out$predator[3])
+    }, rtol = 1e-9, atol = 1e-9, gradient = gradient)
+    expect_equal(found$value, by_desolve(values)[[1]], tolerance = 1e-6)
+    expect_equal(found$y, setNames(differences[1:2], names(start)), tolerance = 1e-5)
+    expect_equal(found$parms, setNames(differences[3:5], names(parms)), tolerance = 1e-5)
+  }
+})
+
+test_that("without names the state is one tensor, and parameters may be matrices", {
+  needs_python()
+  A <- matrix(c(-0.1, -2, 2, -0.1), 2)
+  found <- nk_gradient(c(1, 0), c(0, 1), function(t, y, parms) list(parms$A$matmul(y)), list(A = A, note = "kept"),
+    function(out) out[1]$sum(), rtol = 1e-9, atol = 1e-9)
+  h <- 1e-6
+  value <- function(A) sum((function(e) e$vectors %*% (exp(e$values) * solve(e$vectors, c(1, 0))))(eigen(A)))
+  differences <- vapply(1:4, function(i) Re(value(replace(A, i, A[i] + h)) - value(replace(A, i, A[i] - h))) / (2 * h), 1)
+  expect_equal(found$parms, list(A = matrix(differences, 2)), tolerance = 1e-5)
+})
+
+test_that("a loss that is not one number is refused, an error in it arrives as it was", {
+  needs_python()
+  decay <- function(t, y, parms) list(-y)
+  expect_error(nk_gradient(c(1, 2), 0:1, decay, loss = function(out) out), "loss must return one number", class = "nodekit_error")
+  expect_error(nk_gradient(c(1, 2), 0:1, decay, loss = function(out) stop("mine")), "mine")
+})
