@@ -122,5 +122,12 @@ def judge(run: Run, claim: Claim, holds: bool, seeds: int, tolerance: float | No
         return (
             ("reproduced", f"although reduced: {run.reduced}") if holds else (incomparable, f"reduced: {run.reduced}")
         )
-    bound = f"{claim.relation} {claim.published:g}" + (f" within {tolerance:g}" if tolerance else "")
-    return ("reproduced" if holds else "not reproduced"), bound
+    return ("reproduced" if holds else "not reproduced"), criterion(claim, tolerance)
+
+
+def criterion(claim: Claim, tolerance: float) -> str:
+    """What a reproduced number must satisfy, in words."""
+    bound = {"<": claim.published + tolerance, ">": claim.published - tolerance}.get(claim.relation)
+    if bound is not None:
+        return f"must be {'below' if claim.relation == '<' else 'above'} {bound:g}"
+    return f"must be within {tolerance:g} of {claim.published:g}" if tolerance else f"must be {claim.published:g}"

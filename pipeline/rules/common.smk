@@ -2,6 +2,11 @@
 DATASETS = sorted({run.settings.dataset.name for run in study.runs() if run.settings.dataset})
 
 
+def r_code(*folders):
+    """The R files of rscripts and of some of its folders: what is drawn or written with them is made again."""
+    return sorted(str(path) for folder in ("", *folders) for path in Path("rscripts", folder).glob("*.*"))
+
+
 def placed_by_user(dataset):
     """Iceberg files that a user put into data/raw; where they come or change, what was simulated is run again."""
     folder = Path(DATA) / "raw" / dataset

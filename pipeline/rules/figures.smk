@@ -16,10 +16,7 @@ rule figures:
 rule draw_figure:
     input:
         unpack(lambda wildcards: FIGURES[wildcards.name].files(RESULTS)),
-        code=[
-            *sorted(map(str, Path("rscripts/figures").glob("*.R"))),
-            "rscripts/theme.R",
-        ],
+        code=r_code("figures"),
     output:
         multiext(f"{RESULTS}/figures/{{name}}", ".png", ".svg", ".pdf"),
     log:

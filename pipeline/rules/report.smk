@@ -22,8 +22,8 @@ rule render_report:
         tables=TABLES,
         figures=rules.figures.input,
         provenance=f"{RESULTS}/provenance.json",
-        code=sorted(str(path) for path in Path("rscripts/report").rglob("*") if path.is_file()),
-        registry="pipeline/figures.yaml",
+        code=r_code("report"),
+        words=["pipeline/figures.yaml", "CITATION.cff", *sorted(map(str, Path("pipeline/experiments").glob("*.yaml")))],
     output:
         f"{RESULTS}/report.html",
     log:

@@ -70,7 +70,8 @@ rule fit:
 
 rule run_in_r:
     input:
-        code="rscripts/runs/hand_coded_network.R",
+        script="rscripts/runs/hand_coded_network.R",
+        code=r_code(),
     output:
         **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics")},
     log:
@@ -87,5 +88,5 @@ rule run_in_r:
         ),
         folder=lambda wildcards, output: str(Path(output.history).parent),
     shell:
-        "Rscript {input.code} --output {params.folder} --experiment {wildcards.experiment}"
+        "Rscript {input.script} --output {params.folder} --experiment {wildcards.experiment}"
         " --variant {wildcards.variant} {params.arguments} > {log} 2>&1"

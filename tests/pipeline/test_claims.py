@@ -39,7 +39,7 @@ def verdict(folder, **overrides):
 
 
 def test_a_claim_that_holds_is_reproduced(results):
-    assert verdict(results(1.4)) == ("reproduced", "< 2")
+    assert verdict(results(1.4)) == ("reproduced", "must be below 2")
 
 
 def test_a_claim_that_fails_at_full_size_is_not_reproduced(results):
