@@ -80,7 +80,7 @@ class ReversibleStep(Step):
 class ReversibleRungeKutta(Stepper):
     """Any explicit method made reversible by a second state z coupled to y (McCallum & Foster 2024, arXiv:2410.11648).
 
-    y₁ = λ y₀ + (1 − λ) z₀ + Ψ(z₀), z₁ = z₀ − Ψ⁻(y₁), where Ψ is the base method's increment over the step and Ψ⁻ the one
+    y₁ = λ y₀ + (1 − λ) z₀ + Ψ(z₀), z₁ = z₀ − Ψ⁻(y₁), where Ψ is the base method's increment over the step and Ψ⁻ that
     from its end back to its start. The order and the error estimate are the base method's.
 
     Args:
