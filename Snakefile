@@ -13,7 +13,7 @@ if "profile" not in config:
 
 
 # Scripts import the pipeline from this checkout, whether it is installed or not.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")]))
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, os.getenv("PYTHONPATH")])))
 
 study = load_study(config)
 profile = study.profile
