@@ -6,10 +6,17 @@ from ..errors import UnknownOption, nearest
 from .adjoint import adjoint
 from .backprop import backprop
 from .checkpoint import checkpoint
+from .interpolated import interpolated
 from .reversible import reversible
 
 #: name → function(problem, y0, slope) giving the solution at the output times after the first
-GRADIENTS = {"backprop": backprop, "checkpoint": checkpoint, "adjoint": adjoint, "reversible": reversible}
+GRADIENTS = {
+    "backprop": backprop,
+    "checkpoint": checkpoint,
+    "adjoint": adjoint,
+    "interpolated": interpolated,
+    "reversible": reversible,
+}
 
 
 def find(name: object):

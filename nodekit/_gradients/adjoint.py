@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -11,29 +13,43 @@ from .._loops import Stats
 from .._problem import Problem
 from ._sums import GradientSum
 
+#: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
+_GAUSS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
+
+
+def slope_and_vjp(problem: Problem, t: Tensor, z: Tensor, a: Tensor) -> tuple[Tensor, Tensor, list]:
+    """f(t, z), −aᵀ ∂f/∂z and the parameters' integrand aᵀ ∂f/∂θ, from one vector–Jacobian product."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        slope = problem.func(t, z)
+        if not slope.requires_grad:
+            return slope, torch.zeros_like(a), [None] * len(problem.parameters)
+        vjp, *parameters = torch.autograd.grad(slope, [z, *problem.parameters], a, allow_unused=True, retain_graph=True)
+    return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.neg(), parameters
+
 
 class AugmentedDerivative:
     """The derivative of (z, a) stacked: z' = f(t, z), a' = −aᵀ ∂f/∂z.
 
-    The parameters' integrand aᵀ ∂f/∂θ comes out of the same vector–Jacobian product. It rides on the returned tensor
-    as `parameter_vjp`; the accepted step's own quadrature sums it, so it is neither state nor part of any error norm.
+    The parameters' integrand rides on the returned tensor as `parameter_vjp`; the accepted step's own quadrature sums
+    it, so it is neither part of the state nor of any error norm.
     """
 
     def __init__(self, problem: Problem):
-        self.func, self.parameters = problem.func, problem.parameters
+        self.problem = problem
+
+    def begin(self, z: Tensor, a: Tensor) -> Tensor:
+        """The solver's state."""
+        return torch.stack([z, a])
+
+    def adjoint(self, state: Tensor) -> Tensor:
+        """a, of the solver's state."""
+        return state[1]
 
     def __call__(self, t: Tensor, state: Tensor) -> Tensor:
-        z, a = state.unbind()
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            slope = self.func(t, z)
-            inputs = [z, *self.parameters]
-            if slope.requires_grad:
-                vjp, *parameter_vjp = torch.autograd.grad(slope, inputs, a, allow_unused=True, retain_graph=True)
-            else:
-                vjp, parameter_vjp = None, [None] * len(self.parameters)
-        out = torch.stack([slope.detach(), torch.zeros_like(a) if vjp is None else vjp.neg()])
-        out.parameter_vjp = parameter_vjp
+        slope, vjp, parameters = slope_and_vjp(self.problem, t, *state.unbind())
+        out = torch.stack([slope, vjp])
+        out.parameter_vjp = parameters
         return out
 
 
@@ -50,37 +66,61 @@ class _Adjoint(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients):
-        problem = ctx.problem
         outputs = ctx.saved_tensors[: len(gradients)]
-        before = problem.func.evaluations
-        with problem.surroundings.again():
-            found = _solve_backwards(problem, outputs, gradients)
-        problem.stats.nfe_backward = problem.func.evaluations - before
+        found = solve_backwards(ctx.problem, AugmentedDerivative(ctx.problem), outputs, gradients)
         return None, None, *found
 
 
-def _solve_backwards(problem: Problem, outputs, gradients):
-    """From the last output time to the first: at each, z is the stored output and a takes up its gradient."""
+def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[Tensor | None, ...]:
+    """From the last output time to the first: at each, z is the stored output and a takes up its gradient.
+
+    The step size is carried across the output times.
+    """
     backward, times = problem.adjoint, problem.times
-    func, totals, stats = AugmentedDerivative(problem), GradientSum(len(problem.parameters)), Stats()
-    a = torch.zeros_like(outputs[-1])
-    plan = None
-    for i in range(len(outputs), 0, -1):
-        if gradients[i - 1] is not None:
-            a = a + gradients[i - 1]
-        span = [times[i], times[i - 1]]
-        plan = backward.plan(span, plan)
-        state = torch.stack([outputs[i - 1], a])
-        slope = func(backward.clock.instant(span[0]), state)
-        for accepted in plan.steps(func, backward.stepper, backward.clock, span, state, slope, stats):
-            step = accepted.step
-            for index, weight in step.weights:
-                totals.add(step.slopes[index].parameter_vjp, -accepted.interval.dt * weight)
-            state = step.y1
-        a = state[1]
+    totals, before = GradientSum(len(problem.parameters)), problem.func.evaluations
+    a, plan = torch.zeros_like(outputs[-1]), None
+    with problem.surroundings.again():
+        for i in range(len(outputs), 0, -1):
+            if gradients[i - 1] is not None:
+                a = a + gradients[i - 1]
+            span = [times[i], times[i - 1]]
+            plan = backward.plan(span, plan)
+            state = derivative.begin(outputs[i - 1], a)
+            slope = derivative(backward.clock.instant(span[0]), state)
+            steps = plan.steps(derivative, backward.stepper, backward.clock, span, state, slope, Stats())
+            for accepted in steps:
+                for parameters, weight in _quadrature(derivative, backward, accepted):
+                    totals.add(parameters, -accepted.interval.dt * weight)
+                state = accepted.step.y1
+            a = derivative.adjoint(state)
+    problem.stats.nfe_backward = problem.func.evaluations - before
     return a, *totals.values
+
+
+def _quadrature(derivative, backward, accepted):
+    """(integrand, weight) pairs of the parameters' gradient over a step: the step's own, at no further evaluation."""
+    step = accepted.step
+    if step.weights is not None and all(hasattr(step.slopes[i], "parameter_vjp") for i, _ in step.weights):
+        return [(step.slopes[i].parameter_vjp, weight) for i, weight in step.weights]
+    interval = accepted.interval
+    backward.stepper.extend(derivative, interval, accepted.y, accepted.carry or (), step)
+    states = backward.stepper.interpolate(interval, accepted.y, step, [theta for theta, _ in _GAUSS])
+    moments = [backward.clock.instant(interval.t0 + theta * interval.dt) for theta, _ in _GAUSS]
+    values = (derivative(moment, state).parameter_vjp for moment, state in zip(moments, states, strict=True))
+    return zip(values, (weight for _, weight in _GAUSS), strict=True)
+
+
+def warn_of_randomness(problem: Problem) -> None:
+    """A continuous adjoint of a derivative that draws anew at each evaluation is not the gradient of the solve."""
+    if problem.plan.random is not None:
+        warnings.warn(
+            "the derivative draws random numbers (dropout?) anew at each evaluation: a continuous adjoint "
+            "differentiates other draws than the solve's; gradient='checkpoint' replays them",
+            stacklevel=6,
+        )
 
 
 def adjoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The gradient of the continuous problem, with the solver's error; memory does not grow with the steps."""
+    warn_of_randomness(problem)
     return list(_Adjoint.apply(problem, slope, y0, *problem.parameters))

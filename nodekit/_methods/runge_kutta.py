@@ -79,8 +79,11 @@ class ExplicitRungeKutta(Stepper):
         """The polynomial y + dt Σ bᵢ(θ) kᵢ at all θ in one product."""
         degree = self.interpolation.shape[1]
         weights = np.vander(thetas, degree + 1, increasing=True)[:, 1:] @ self.interpolation.T
+        if len(thetas) == 1:
+            terms = nonzero(weights[0])
+            return [combine(y, interval.dt, terms, step.slopes) if terms else y]
         used = np.flatnonzero(self.interpolation.any(1))
-        slopes = torch.stack([step.slopes[i] for i in used]).flatten(1)
+        slopes = torch.stack([step.slopes[i].reshape(-1) for i in used])
         weights = torch.tensor(weights[:, used], dtype=y.dtype, device=y.device)
         values = torch.addmm(y.reshape(1, -1), weights, slopes, alpha=interval.dt)
         return [value.view(y.shape) for value in values.unbind()]

@@ -66,10 +66,11 @@ def test_a_method_that_cannot_be_reversed_says_so(field, y0):
         nodekit.odeint(field, y0, TIMES, method="trapezoid", gradient="reversible")
 
 
-def test_adjoint_converges_to_the_exact_gradient_with_the_tolerance(field, y0):
+@pytest.mark.parametrize("gradient", ["adjoint", "interpolated"])
+def test_continuous_adjoints_converge_to_the_exact_gradient_with_the_tolerance(gradient, field, y0):
     reference = flat_gradient(field, y0, torchdiffeq.odeint(field, y0, TIMES, rtol=1e-11, atol=1e-13))
     for tolerance in (1e-4, 1e-6, 1e-8):
-        y = nodekit.odeint(field, y0, TIMES, rtol=tolerance, atol=tolerance, gradient="adjoint")
+        y = nodekit.odeint(field, y0, TIMES, rtol=tolerance, atol=tolerance, gradient=gradient)
         assert (flat_gradient(field, y0, y) - reference).abs().max() < 20 * tolerance
 
 

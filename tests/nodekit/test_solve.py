@@ -7,9 +7,8 @@ import torch
 
 import nodekit
 
-
 # Enough steps for the leading term of the error, too few for rounding to show.
-STEPS = {1: (32, 48), 2: (192, 256), 3: (192, 256), 4: (192, 256), 5: (48, 64), 6: (24, 32), 8: (16, 20)}
+STEPS = {1: (32, 48), 2: (192, 256), 3: (64, 96), 4: (192, 256), 5: (48, 64), 6: (24, 32), 8: (16, 20)}
 
 
 def logistic(t):

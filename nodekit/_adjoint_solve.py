@@ -1,0 +1,97 @@
+"""The backward solve of a continuous adjoint: the forward solve's method, tolerances and options, unless overridden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _methods
+from ._loops import FixedGrid
+from ._methods import Method
+from ._options import callbacks_of, clock_of, is_fixed, make_plan, norm_of, parse, tolerance_of
+from ._problem import Backward, Problem
+from ._state import Packing
+from .errors import UnsupportedCombination
+
+
+@dataclass
+class AdjointChoices:
+    """What `odeint_adjoint` lets one choose for the backward solve; None: as in the forward solve."""
+
+    rtol: Any = None
+    atol: Any = None
+    method: str | None = None
+    options: dict[str, Any] | None = None
+
+
+def backward_solve(
+    problem: Problem, method: Method, options: dict | None, tolerance, packing: Packing, choices: AdjointChoices
+) -> Backward:
+    """The backward solve that belongs to a forward one.
+
+    With fixed steps it goes over the forward grid in reverse. The norm option of the forward solve is not taken over.
+
+    Args:
+        method, options, tolerance: of the forward solve.
+
+    Raises:
+        UnsupportedCombination: another method without options of its own, or an unknown norm.
+    """
+    if choices.method is not None and _methods.find(choices.method) is not method:
+        if options and choices.options is None:
+            raise UnsupportedCombination(
+                "with another adjoint_method the options of the forward solve cannot be taken over",
+                remedy="Pass adjoint_options",
+            )
+        method = _methods.find(choices.method)
+    own = choices.options is not None
+    given = dict((choices.options if own else options) or {})
+    norm = given.pop("norm", None) if own else None
+    if not own:
+        given.pop("norm", None)
+    if norm not in (None, "seminorm") and not callable(norm):
+        raise UnsupportedCombination(f"the adjoint's norm must be 'seminorm' or a function, not {norm!r}")
+    parsed, special = parse(method, given)
+    if choices.rtol is not None or choices.atol is not None:
+        chosen = (forward if mine is None else mine for forward, mine in zip(
+            (tolerance.rtol, tolerance.atol), (choices.rtol, choices.atol), strict=True
+        ))  # fmt: skip
+        tolerance = tolerance_of(*chosen, packing)
+    stepper = method.stepper(**special)
+    callbacks = callbacks_of(problem.func.func, problem.func, "_adjoint")
+    error_norm = _norm(problem, norm, norm_of(parsed, packing))
+    same_grid = not own and isinstance(problem.plan, FixedGrid) and is_fixed(method, parsed)
+
+    def plan(span: list[float], previous):
+        if same_grid:
+            low, high = sorted(span)
+            inside = [point for point in problem.plan.points if low < point < high]
+            return FixedGrid([span[0], *reversed(inside), span[1]], parsed.perturb, callbacks=callbacks)
+        if previous is not None and not isinstance(previous, FixedGrid):
+            return previous
+        return make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
+
+    return Backward(stepper, clock_of(stepper, packing), plan)
+
+
+def _norm(problem: Problem, chosen, state_norm: Callable) -> Callable[[Tensor], Tensor]:
+    """The norm of the backward solve's error: a seminorm (Kidger et al. 2021, Hey, that's not an ODE).
+
+    The larger of the forward solve's norms of z and of a; the parameters' integral has no part in it. A function is
+    called as torchdiffeq does, with (t, z, a, *parameters), of which t's and the parameters' errors are zero here.
+    """
+    packing = problem.func.packing
+
+    def norm(x: Tensor) -> Tensor:
+        parts = x.unbind() if x.ndim > packing.y0.ndim else (torch.zeros_like(x), x)
+        if not callable(chosen):
+            return torch.stack([state_norm(part) for part in parts]).max()
+        z, a = map(packing.unpack, parts)
+        states = (z, a) if packing.single else (*z, *a)
+        return torch.as_tensor(chosen((x.new_zeros(()), *states, *map(torch.zeros_like, problem.parameters))))
+
+    return norm

@@ -1,0 +1,106 @@
+"""gradient="interpolated": the continuous adjoint along the stored dense output of the forward solve."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from .._clock import Clock, Interval
+from .._loops import Accepted
+from .._problem import Problem
+from .adjoint import slope_and_vjp, solve_backwards, warn_of_randomness
+
+
+class DenseOutput:
+    """The solution between the ends of a solve: its accepted steps, and the place of any time among them."""
+
+    def __init__(self, problem: Problem):
+        self.stepper, self.steps, self.ends = problem.stepper, [], []
+        self.sign = 1.0 if problem.times[-1] > problem.times[0] else -1.0
+
+    def keep(self, accepted: Accepted) -> None:
+        """Remember a step."""
+        self.steps.append(accepted)
+        self.ends.append(self.sign * accepted.interval.t1)
+
+    def __call__(self, t: float) -> Tensor:
+        """The solver's state at a time within the solve."""
+        index = min(bisect.bisect_left(self.ends, self.sign * t), len(self.ends) - 1)
+        accepted = self.steps[index]
+        theta = (t - accepted.interval.t0) / accepted.interval.dt
+        if theta == 1.0:
+            return accepted.step.y1
+        return self.stepper.interpolate(accepted.interval, accepted.y, accepted.step, [theta])[0]
+
+
+class PairedClock(Clock):
+    """A clock whose times are pairs (float, tensor): interpolation needs the number, the derivative the tensor."""
+
+    def instant(self, t):
+        return t, super().instant(t)
+
+    def interval(self, t0, t1, *, open_start=False, open_end=False):
+        interval = super().interval(t0, t1, open_start=open_start, open_end=open_end)
+        numbers = [c * t1 + (1 - c) * t0 for c in self.nodes]
+        return Interval(t0, t1, list(zip(numbers, interval.times, strict=True)))
+
+    def grid(self, points, *, open_ends=False):
+        pairs = itertools.pairwise(points)
+        return [self.interval(a, b, open_start=open_ends, open_end=open_ends) for a, b in pairs]
+
+
+class InterpolatedDerivative:
+    """a' = −aᵀ ∂f/∂z at z(t) from the dense output; the parameters' integrand rides on the result."""
+
+    def __init__(self, problem: Problem, dense: DenseOutput):
+        self.problem, self.dense = problem, dense
+
+    def begin(self, z: Tensor, a: Tensor) -> Tensor:
+        """The solver's state."""
+        return a
+
+    def adjoint(self, state: Tensor) -> Tensor:
+        """a, of the solver's state."""
+        return state
+
+    def __call__(self, moment: tuple[float, Tensor], a: Tensor) -> Tensor:
+        number, t = moment
+        _, vjp, parameters = slope_and_vjp(self.problem, t, self.dense(number), a)
+        vjp.parameter_vjp = parameters
+        return vjp
+
+
+class _Interpolated(Function):
+    @staticmethod
+    def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
+        ctx.set_materialize_grads(False)
+        ctx.problem, ctx.dense = problem, DenseOutput(problem)
+        with problem.surroundings.forward():
+            outputs = problem.integrate(y0.clone(), slope, ctx.dense.keep)
+        ctx.save_for_backward(*parameters)
+        # The outputs proper must be other objects than the stored steps, lest they keep each other alive.
+        return tuple(output.detach() for output in outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *gradients):
+        _ = ctx.saved_tensors  # notices parameters changed in place since
+        problem, derivative = ctx.problem, InterpolatedDerivative(ctx.problem, ctx.dense)
+        outputs = [ctx.dense(t) for t in problem.times[1:]]
+        return None, None, *solve_backwards(problem, derivative, outputs, gradients)
+
+
+def interpolated(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
+    """The gradient of the continuous problem, with the solver's error, in far fewer evaluations than "adjoint".
+
+    The backward solve has a alone as its state, so its steps need not resolve z once more (Kim et al. 2021, stiff
+    neural ODEs, call it the interpolating adjoint; SciML's InterpolatingAdjoint). Memory grows with the steps.
+    """
+    warn_of_randomness(problem)
+    problem.plan.dense = True
+    problem.adjoint.clock = PairedClock(problem.adjoint.clock.nodes[1:-1], problem.clock.dtype, problem.clock.device)
+    return list(_Interpolated.apply(problem, slope, y0, *problem.parameters))
