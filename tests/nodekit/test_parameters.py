@@ -1,0 +1,111 @@
+"""No gradient is silently zero: tensors that the derivative uses are found wherever they come from."""
+
+import pytest
+import torch
+from torch import nn
+
+import nodekit
+
+T = torch.linspace(0.0, 1.0, 3, dtype=torch.float64)
+GRADIENTS = ["checkpoint", "adjoint", "interpolated", "reversible"]
+
+
+def tensor(*values):
+    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
+
+
+def solve(func, y0, gradient, **more):
+    return nodekit.odeint(func, y0, T, gradient=gradient, rtol=1e-9, atol=1e-10, **more)
+
+
+def expected(rate, y0):
+    """Of the sum of y0 exp(rate t) over T, the derivative with respect to rate."""
+    return (y0 * T * torch.exp(rate * T)).sum()
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_a_captured_leaf_is_found(gradient):
+    rate, y0 = tensor(0.7), torch.ones(1, dtype=torch.float64)
+    solve(lambda t, y: rate * y, y0, gradient).sum().backward()
+    torch.testing.assert_close(rate.grad[0], expected(rate.detach(), y0), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_a_captured_computed_tensor_is_followed_to_its_leaves(gradient):
+    root, y0 = tensor(0.5), torch.ones(1, dtype=torch.float64)
+    rate = root**2 + 0.45
+    solve(lambda t, y: rate * y, y0, gradient).sum().backward()
+    torch.testing.assert_close(root.grad[0], 2 * 0.5 * expected(rate.detach(), y0), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("how", ["args", "params"])
+def test_a_named_computed_tensor_receives_its_gradient(gradient, how):
+    root, y0 = tensor(0.5), torch.ones(1, dtype=torch.float64)
+    rate = root**2 + 0.45
+    if how == "args":
+        y = solve(lambda t, y, rate: rate * y, y0, gradient, args=(rate,))
+    else:
+        y = solve(lambda t, y: rate * y, y0, gradient, params=[rate])
+    y.sum().backward()
+    torch.testing.assert_close(root.grad[0], 2 * 0.5 * expected(rate.detach(), y0), rtol=1e-7, atol=0)
+
+
+class Hyper(nn.Module):
+    """A module whose weight is made by another, and kept as a plain attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.make = nn.Linear(1, 1).double()
+        self.rate = None
+
+    def forward(self, t, y):
+        return self.rate * y
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_a_weight_made_by_another_module_is_differentiated(gradient):
+    torch.manual_seed(0)
+    module, y0 = Hyper(), torch.ones(1, dtype=torch.float64)
+    gradients = {}
+    for choice in (gradient, "backprop"):
+        module.rate = module.make(torch.ones(1, dtype=torch.float64))
+        y = solve(module, y0, choice, method="reversible_dopri5")
+        gradients[choice] = torch.autograd.grad(y.sum(), module.make.parameters())
+    torch.testing.assert_close(gradients[gradient], gradients["backprop"], rtol=1e-7, atol=1e-9)
+
+
+def test_parameters_that_only_matter_later_are_found():
+    """At t = 0 the second rate has no part in the graph; as the module's own it is differentiated nevertheless."""
+
+    class Switched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rates = nn.ParameterList([tensor(0.3), tensor(0.9)])
+
+        def forward(self, t, y):
+            return self.rates[int(t > 0.5)] * y
+
+    module = Switched()
+    y0 = torch.ones(1, dtype=torch.float64)
+    solve(module, y0, "checkpoint", options={"jump_t": [0.5]})[-1].sum().backward()
+    end = torch.exp(torch.tensor([0.5 * 0.3 + 0.5 * 0.9], dtype=torch.float64))
+    for rate in module.rates:
+        torch.testing.assert_close(rate.grad, 0.5 * end, rtol=1e-7, atol=0)
+
+
+def test_unused_parameters_have_no_gradient():
+    module = nn.Linear(2, 2).double()
+    unused = nn.Linear(2, 2).double()
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = module, unused
+
+        def forward(self, t, y):
+            return self.used(y)
+
+    solve(Both(), torch.ones(2, dtype=torch.float64), "checkpoint").sum().backward()
+    assert module.weight.grad is not None
+    assert unused.weight.grad is None

@@ -1,0 +1,104 @@
+"""State around the derivative: autocast, running statistics and random numbers mean the same in both passes."""
+
+import pytest
+import torch
+from torch import nn
+
+import nodekit
+
+
+def forward_and_gradient(field, y0, gradient, **more):
+    y0 = y0.clone().requires_grad_()
+    y = nodekit.odeint(field, y0, torch.tensor([0.0, 1.0]), method="rk4", gradient=gradient, **more)[-1]
+    found = torch.autograd.grad(y.square().sum(), [y0, *field.parameters()])
+    return y.detach(), torch.cat([g.flatten() for g in found])
+
+
+class Normalized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, t, y):
+        return torch.tanh(self.norm(self.linear(y)))
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated"])
+def test_running_statistics_are_updated_by_the_forward_pass_only(gradient):
+    field, y0 = Normalized(), torch.randn(8, 4)
+    options = {"step_size": 0.25}
+    y = nodekit.odeint(field, y0, torch.tensor([0.0, 1.0]), method="rk4", gradient=gradient, options=options)
+    evaluations = field.norm.num_batches_tracked.item()
+    assert evaluations == 16 + (gradient == "interpolated")
+    before = field.norm.running_mean.clone()
+    y.sum().backward()
+    assert field.norm.num_batches_tracked.item() == evaluations
+    torch.testing.assert_close(field.norm.running_mean, before, rtol=0, atol=0)
+
+
+def test_dropout_is_replayed():
+    torch.manual_seed(0)
+    field = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Tanh(), nn.Linear(16, 4))
+    module, y0 = Dropping(field), torch.randn(3, 4)
+    results = []
+    for gradient in ("backprop", "checkpoint"):
+        torch.manual_seed(1)
+        results.append(forward_and_gradient(module, y0, gradient, options={"step_size": 0.25}))
+        results.append(torch.rand(1))
+    torch.testing.assert_close(results[0], results[2], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(results[1], results[3])  # and the backward pass left the generator alone
+
+
+def test_a_continuous_adjoint_warns_of_dropout():
+    module = Dropping(nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)))
+    with pytest.warns(UserWarning, match="draws"):
+        forward_and_gradient(module, torch.randn(3, 4), "adjoint", options={"step_size": 0.25})
+    with pytest.raises(nodekit.errors.UnsupportedCombination, match="random"):
+        forward_and_gradient(module, torch.randn(3, 4), "reversible", options={"step_size": 0.25})
+
+
+class Dropping(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, t, y):
+        return self.net(y)
+
+
+class Watching(nn.Module):
+    """Records the dtype in which its linear layer works."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.seen = nn.Linear(4, 4), set()
+
+    def forward(self, t, y):
+        y = self.linear(y)
+        self.seen.add(y.dtype)
+        return torch.tanh(y)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible", "backprop"])
+def test_autocast_is_honoured_alike_in_both_passes(gradient):
+    field = Watching()
+    y0 = torch.randn(3, 4, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = nodekit.odeint(field, y0, torch.tensor([0.0, 1.0]), method="rk4", gradient=gradient)
+    assert y.dtype == torch.float32
+    y.sum().backward()  # outside of autocast
+    assert field.seen == {torch.bfloat16}
+
+
+def test_autocast_does_not_lose_the_gradient_of_later_uses():
+    """Weights cast while the solve records no graph must not serve code that does."""
+    field = Watching()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = nodekit.odeint(field, torch.randn(3, 4), torch.tensor([0.0, 1.0]), method="rk4")[-1]
+        direct = field.linear(torch.randn(3, 4))
+    (found,) = torch.autograd.grad(direct.float().sum(), field.linear.weight)
+    assert found.abs().sum() > 0
+    (found,) = torch.autograd.grad(y.sum(), field.linear.weight)
+    assert found.abs().sum() > 0
