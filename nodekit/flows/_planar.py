@@ -41,33 +41,31 @@ class PlanarFlow(Flow):
         directions = self.direction + shift[:, None] * self.weight
         return list(zip(self.weight, self.bias, directions, slope, strict=True))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Points z (…, d) of data x (…, d), and log|det ∂z/∂x| (…), by the matrix determinant lemma (eq. 12)."""
+    def forward(self, x: Tensor, after: int = 0) -> tuple[Tensor, Tensor]:
+        """Points z (…, d) of data x (…, d), and log|det ∂z/∂x| (…), by the matrix determinant lemma (eq. 12).
+
+        With `after`, x is what the data have become after so many layers, and only the others are applied.
+        """
         z, logdet = x, x.new_zeros(x.shape[:-1])
-        for weight, bias, direction, slope in self.layers():
+        for weight, bias, direction, slope in self.layers()[after:]:
             bent = torch.tanh(z @ weight + bias)
             z = z + bent[..., None] * direction
             logdet = logdet + torch.log1p(slope * (1 - bent.square()))
         return z, logdet
 
-    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Data x (…, d) of points z (…, d), and log|det ∂x/∂z| (…)."""
+    def inverse(self, z: Tensor, after: int = 0) -> tuple[Tensor, Tensor]:
+        """Data x (…, d) of points z (…, d), or what they are after some layers, and log|det ∂x/∂z| (…)."""
         x, logdet = z, z.new_zeros(z.shape[:-1])
-        for weight, bias, direction, slope in reversed(self.layers()):
+        for weight, bias, direction, slope in reversed(self.layers()[after:]):
             bent = torch.tanh(_before_bending(x @ weight, bias, slope) + bias)
             x = x - bent[..., None] * direction
             logdet = logdet - torch.log1p(slope * (1 - bent.square()))
         return x, logdet
 
-    @torch.no_grad()
-    def states(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """The points (…, d) and summed log-determinants (…) after 0, 1, …, K layers."""
-        found = [(x, x.new_zeros(x.shape[:-1]))]
-        for weight, bias, direction, slope in self.layers():
-            z, logdet = found[-1]
-            bent = torch.tanh(z @ weight + bias)
-            found.append((z + bent[..., None] * direction, logdet + torch.log1p(slope * (1 - bent.square()))))
-        return found
+    def log_prob(self, x: Tensor, after: int = 0) -> Tensor:
+        """The log-density (…) at points x (…, d) of what the data have become after some layers, by default none."""
+        z, logdet = self(x, after)
+        return self.base.log_prob(z) + logdet
 
 
 def _before_bending(after: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
