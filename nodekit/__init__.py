@@ -5,9 +5,11 @@ the solve is differentiated (`gradient`).
 """
 
 from . import errors
+from ._events import Event, Occurrences
 from ._loops import Stats
 from ._methods import METHODS, Method
 from ._neural_ode import NeuralODE
+from ._odeint_event import odeint_event
 from ._options import Options
 from ._solve import Solution, odeint, odeint_adjoint, solve
 from ._tableau import ButcherTableau
@@ -16,14 +18,17 @@ from .errors import NodekitError
 __all__ = [
     "METHODS",
     "ButcherTableau",
+    "Event",
     "Method",
     "NeuralODE",
     "NodekitError",
+    "Occurrences",
     "Options",
     "Solution",
     "Stats",
     "errors",
     "odeint",
     "odeint_adjoint",
+    "odeint_event",
     "solve",
 ]

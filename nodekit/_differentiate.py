@@ -9,14 +9,21 @@ from ._context import RandomState
 from ._gradients.backprop import backprop
 from ._parameters import is_transformed, parameters_of
 from ._problem import Problem
+from ._state import Derivative
 
 
 def differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> list[Tensor]:
-    """The outputs after the first, with the chosen gradient."""
+    """The outputs after the first, with the chosen gradient.
+
+    Args:
+        differentiate: one of the gradient methods.
+        t: the output times as the user gave them; None: not to be differentiated by.
+        named: what the user named to differentiate by.
+    """
     func, start = problem.func, problem.clock.instant(problem.times[0])
     if len(problem.times) == 1:
         return []
-    if isinstance(t, Tensor) and t.requires_grad and torch.is_grad_enabled():
+    if has_time_gradients(t):
         return _with_time_gradients(problem, differentiate, y0, t, named)
     if not torch.is_grad_enabled() or differentiate is backprop or is_transformed():
         return backprop(problem, y0, func(start, y0))
@@ -32,13 +39,33 @@ def differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> lis
     return differentiate(problem, y0, slope)
 
 
+def has_time_gradients(t) -> bool:
+    """Whether gradients with respect to the times are asked for."""
+    return isinstance(t, Tensor) and t.requires_grad and torch.is_grad_enabled()
+
+
 def _with_time_gradients(problem: Problem, differentiate, y0: Tensor, t: Tensor, named) -> list[Tensor]:
     """The outputs, with the flow's derivatives ∂y(tᵢ)/∂tᵢ = f(tᵢ, yᵢ) and ∂y/∂t₀ = −∂y/∂y₀ f(t₀, y₀) attached."""
-    func, clock = problem.func, problem.clock
+    func, clock, shifts = problem.func, problem.clock, time_shifts(t, y0)
+    y0 = carried_on(func, clock.instant(problem.times[0]) + shifts[0], y0, -shifts[0])
+    outputs = differentiably(problem, differentiate, y0, None, named)
+    times = zip(problem.times[1:], shifts[1:], outputs, strict=True)
+    return [carried_on(func, clock.instant(time), y, shift) for time, shift, y in times]
 
-    def attach(y: Tensor, i: int, sign: float) -> Tensor:
-        shift = (t[i] - t[i].detach()).to(y)
-        return y + sign * shift * func(clock.instant(problem.times[i]), y)
 
-    outputs = differentiably(problem, differentiate, attach(y0, 0, -1.0), t.detach(), named)
-    return [attach(y, i, 1.0) for i, y in enumerate(outputs, start=1)]
+def time_shifts(t: Tensor, y: Tensor) -> Tensor:
+    """Zeros, one for each time, that carry the gradients of the times."""
+    # t may end in infinity, whose difference from itself is not zero.
+    return torch.where(torch.isfinite(t), t - t.detach().nan_to_num(posinf=0.0, neginf=0.0), 0.0).to(y)
+
+
+def carried_on(func: Derivative, t: Tensor, y: Tensor, shift: Tensor, slope: Tensor | None = None) -> Tensor:
+    """The flow from (t, y) over an infinitesimal time: y's value, and its derivatives by the shift up to the second.
+
+    Args:
+        shift: a zero that carries a gradient.
+        slope: f(t, y), if known.
+    """
+    slope = func(t, y) if slope is None else slope
+    half = shift / 2
+    return y + shift * func(t + half, y + half * slope)

@@ -144,6 +144,29 @@ class FixedGrid:
 
 
 @dataclass
+class OpenGrid(FixedGrid):
+    """Equal steps to infinity, for a solve that an event ends; `points` grows as they are taken.
+
+    Attributes:
+        step_size: their size, negative when solving backwards in time.
+        max_num_steps: how many to take at most.
+    """
+
+    step_size: float = 0.0
+    max_num_steps: int = 0
+
+    def intervals(self, clock: Clock) -> Iterator[Interval]:
+        """The intervals, made a few at a time."""
+        start, few = self.points[0], 32
+        for first in range(0, self.max_num_steps, few):
+            ahead = [start + i * self.step_size for i in range(first, first + few + 1)]
+            for interval in clock.grid(ahead, open_ends=self.perturb):
+                self.points.insert(-1, interval.t1)
+                yield interval
+        raise MaxStepsReached(f"{self.max_num_steps} steps found no event", t=ahead[-1], dt=self.step_size)
+
+
+@dataclass
 class Adaptive:
     """Steps chosen by the error estimate.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ._clock import Clock
 from ._control import Controller, Tolerance, controller_coefficients, rms_norm
-from ._loops import Adaptive, Callbacks, FixedGrid, grid_points
+from ._loops import Adaptive, Callbacks, FixedGrid, OpenGrid, grid_points
 from ._methods import Method
 from ._state import Derivative, Packing
 from .errors import InvalidTimes, InvalidTolerance, UnknownOption, UnsupportedCombination, nearest
@@ -35,7 +35,7 @@ class Options:
         step_t, jump_t: times that adaptive steps land on; behind jump_t the slope is evaluated anew.
         safety, ifactor, dfactor: margin, largest and smallest factor between adaptive steps.
         controller: "I", "PI" or "PID", or their coefficients pcoeff, icoeff, dcoeff.
-        max_num_steps: adaptive steps to attempt at most.
+        max_num_steps: adaptive steps to attempt at most, or steps of any kind in search of an event (100,000).
         checkpoints: states that gradient="checkpoint" keeps at most.
         dtype: accepted for torchdiffeq's sake; times are float64 always.
     """
@@ -62,6 +62,8 @@ class Options:
     dtype: torch.dtype | None = None
 
 
+#: steps after which a solve that only an event can end gives up, unless max_num_steps says otherwise
+_STEPS_WITHOUT_EVENT = 100_000
 _OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb"}
 _OF_ADAPTIVE_STEPS = {
     "norm", "first_step", "min_step", "max_step", "step_t", "jump_t", "safety", "ifactor", "dfactor", "controller",
@@ -96,7 +98,7 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
     if options.step_size is not None and not float(options.step_size) > 0:
         raise UnsupportedCombination(f"step_size must be positive, not {options.step_size}")
     unused = sorted((_OF_ADAPTIVE_STEPS if is_fixed(method, options) else _OF_FIXED_STEPS) & set(general))
-    unused = [name for name in unused if name not in ("norm", "dtype")]
+    unused = [name for name in unused if name not in ("norm", "dtype", "max_num_steps")]
     if unused:
         kind = "fixed" if is_fixed(method, options) else "adaptive"
         warnings.warn(f"{method.name} with {kind} steps does not use the options {unused}", stacklevel=4)
@@ -124,6 +126,16 @@ def make_plan(
         exponent: the error estimate's power of dt.
         construct: calls the grid constructor.
     """
+    limit, open_end = int(options.max_num_steps), math.isinf(times[-1])
+    if open_end and limit == Options.max_num_steps:
+        limit = _STEPS_WITHOUT_EVENT
+    if is_fixed(method, options) and open_end:
+        if options.step_size is None:
+            raise UnsupportedCombination(
+                "fixed steps that an event ends need a size", remedy="Pass options={'step_size': …}"
+            )
+        sized = math.copysign(float(options.step_size), times[-1])
+        return OpenGrid(times, options.perturb, callbacks=callbacks, step_size=sized, max_num_steps=limit)
     if is_fixed(method, options):
         points = construct(options.grid_constructor) if options.grid_constructor is not None else None
         step_size = None if options.step_size is None else float(options.step_size)
@@ -138,7 +150,7 @@ def make_plan(
         first_step=None if options.first_step is None else abs(float(options.first_step)),
         min_step=float(options.min_step),
         max_step=float(options.max_step),
-        max_num_steps=int(options.max_num_steps),
+        max_num_steps=limit,
         step_t=as_floats(options.step_t),
         jump_t=as_floats(options.jump_t),
         callbacks=callbacks,
@@ -154,8 +166,11 @@ def as_floats(values) -> list[float]:
     return np.asarray(values, dtype=float).reshape(-1).tolist()
 
 
-def output_times(t) -> list[float]:
+def output_times(t, open_end: bool = False) -> list[float]:
     """The output times as Python floats.
+
+    Args:
+        open_end: whether the last may be infinite.
 
     Raises:
         InvalidTimes: unless finite and strictly monotone.
@@ -165,7 +180,7 @@ def output_times(t) -> list[float]:
     times = as_floats(t)
     if not times:
         raise InvalidTimes("t is empty", remedy="Give the initial time first, then the times at which to have y")
-    if not all(map(math.isfinite, times)):
+    if not all(map(math.isfinite, times[: max(1, len(times) - open_end)])) or math.isnan(times[-1]):
         raise InvalidTimes(f"t is not finite: {times}")
     steps = [b - a for a, b in itertools.pairwise(times)]
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):

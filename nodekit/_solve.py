@@ -10,22 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from . import _gradients, _methods
+from ._adjoint_solve import AdjointChoices, backward_solve
 from ._context import Surroundings
 from ._differentiate import differentiably
-from ._loops import FixedGrid, Stats
+from ._events import Event, Occurrences, solve_until_event, solve_with_events
+from ._loops import Stats
 from ._options import (
     callbacks_of,
     clock_of,
-    is_fixed,
     make_plan,
     norm_of,
     output_times,
     parse,
     tolerance_of,
 )
-from ._problem import Backward, Problem
+from ._problem import Problem
 from ._state import Derivative, Packing
-from .errors import GradientUnavailable, SolveFailed, UnsupportedCombination
+from .errors import GradientUnavailable, SolveFailed
 
 
 @dataclass
@@ -38,12 +39,15 @@ class Solution:
         stats: evaluations forward and backward, accepted and rejected steps. The backward count is filled in by the
             backward pass.
         status: None on success, else the failure (with `throw=False`); outputs it left unreached are NaN.
+        events: the events that happened, where events were given; t and y then end with the last output time before
+            the event that ended the solve.
     """
 
     t: Any
     y: Any
     stats: Stats
     status: SolveFailed | None = None
+    events: Occurrences | None = None
 
     @property
     def success(self) -> bool:
@@ -67,6 +71,7 @@ def solve(
     adjoint_atol: Any = None,
     adjoint_method: str | None = None,
     adjoint_options: dict[str, Any] | None = None,
+    events: Iterable[Event | Callable] = (),
     throw: bool = True,
 ) -> Solution:
     """Solve y' = func(t, y), y(t[0]) = y0, and say what happened.
@@ -76,7 +81,8 @@ def solve(
             precision); with a NumPy state, func receives and returns NumPy.
         y0: initial state: a tensor of any shape, real or complex, or a tuple, list or dict of them, nested; or NumPy
             arrays or numbers.
-        t: times at which to have the state, strictly increasing or decreasing, the initial time first.
+        t: times at which to have the state, strictly increasing or decreasing, the initial time first. With events
+            the last may be infinite: the solve goes on until an event ends it.
         rtol, atol: tolerances: a number, a tensor that broadcasts to the state, a tuple with one for each tensor of
             the state, or a function of t.
         method: a name in `METHODS`; "dopri5" by default.
@@ -87,6 +93,7 @@ def solve(
             leaves its graph leads to. Naming a computed tensor spares walking through its computation at each step.
         adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: of the continuous adjoint's backward solve, the
             forward solve's by default.
+        events: zeros of functions of the solution, see `Event`; a bare function is an event that ends the solve.
         throw: whether a failure on the way is raised or returned as the status.
 
     Returns:
@@ -102,7 +109,8 @@ def solve(
     parsed, special = parse(chosen, options)
     packing = Packing(y0)
     derivative = Derivative(func, packing, tuple(args))
-    times = output_times(t)
+    events = [event if isinstance(event, Event) else Event(event) for event in events]
+    times = output_times(t, open_end=bool(events))
     tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
     stepper = chosen.stepper(**special)
 
@@ -117,58 +125,19 @@ def solve(
         derivative, stepper, plan, clock_of(stepper, packing), times, (), Surroundings(func, packing.device)
     )
     problem.throw, problem.states = throw, parsed.checkpoints
-    if gradient == "adjoint":
-        overrides = adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options
-        problem.adjoint = _backward(problem, chosen, options, tolerance, packing, func, overrides)
-    outputs = differentiably(problem, differentiate, packing.y0, t, [args, list(params)])
+    if gradient in ("adjoint", "interpolated"):
+        choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options)
+        problem.adjoint = backward_solve(problem, chosen, options, tolerance, packing, choices)
+    named, occurred = [args, list(params)], None
+    if events:
+        outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
+        t = t[: 1 + len(outputs)]
+    else:
+        outputs = differentiably(problem, differentiate, packing.y0, t, named)
     stats = problem.stats
     stats.nfe_forward = derivative.evaluations
     y = packing.unpack(torch.stack([packing.y0, *outputs]))
-    return Solution(t, y, stats, problem.failure)
-
-
-def _backward(problem: Problem, method, options, tolerance, packing: Packing, func, overrides) -> Backward:
-    """The continuous adjoint's backward solve: the forward's method and options unless overridden."""
-    rtol, atol, name, own = overrides
-    if name is not None and _methods.find(name) is not method and options and own is None:
-        raise UnsupportedCombination(
-            "with another adjoint_method the options of the forward solve cannot be taken over",
-            remedy="Pass adjoint_options",
-        )
-    method = method if name is None else _methods.find(name)
-    given = dict(options or {}) if own is None else dict(own)
-    given.pop("grid_constructor" if own is None else "", None)
-    norm = given.pop("norm", None) if own is not None else given.pop("norm", None) and None
-    parsed, special = parse(method, given)
-    if norm not in (None, "seminorm") and not callable(norm):
-        raise UnsupportedCombination(f"the adjoint's norm must be 'seminorm' or a function, not {norm!r}")
-    state_norm = norm_of(parsed, packing)
-    if rtol is not None or atol is not None:
-        tolerance = tolerance_of(
-            tolerance.rtol if rtol is None else rtol, tolerance.atol if atol is None else atol, packing
-        )
-
-    def adjoint_norm(x: Tensor) -> Tensor:
-        if callable(norm):
-            z, a = (packing.unpack(part) for part in x.unbind())
-            parts = (z, a) if packing.single else (*z, *a)
-            return torch.as_tensor(norm((x.new_zeros(()), *parts, *map(torch.zeros_like, problem.parameters))))
-        return torch.stack([state_norm(part) for part in x.unbind()]).max()
-
-    stepper = method.stepper(**special)
-    callbacks = callbacks_of(func, problem.func, "_adjoint")
-    same_grid = own is None and isinstance(problem.plan, FixedGrid) and is_fixed(method, parsed)
-
-    def plan(span: list[float], previous):
-        if same_grid:
-            low, high = sorted(span)
-            inside = [point for point in problem.plan.points if low < point < high]
-            return FixedGrid([span[0], *reversed(inside), span[1]], parsed.perturb, callbacks=callbacks)
-        if previous is not None and not isinstance(previous, FixedGrid):
-            return previous
-        return make_plan(method, parsed, stepper.error_exponent, span, tolerance, adjoint_norm, callbacks)
-
-    return Backward(stepper, clock_of(stepper, packing), plan)
+    return Solution(t, y, stats, problem.failure, occurred)
 
 
 def _to_floats(grid) -> list[float]:
@@ -192,17 +161,20 @@ def odeint(
 
     Args:
         func, y0, t, rtol, atol, method, options, gradient: as in `solve`.
-        event_fn: function of (t, y); the solve ends where it is zero.
+        event_fn: function of (t, y), one number or several; the solve ends where one of them is first zero. Of t only
+            the start counts, and the direction if it has two entries. The option t_max bounds the search.
         more: other arguments of `solve`.
 
     Returns:
-        The state at the times t, times first.
+        The state at the times t, times first. With event_fn: the event's time, and the states at the start and at the
+        event; both are differentiable.
 
     Raises:
         NodekitError: see `nodekit.errors`.
     """
     if event_fn is not None:
-        raise UnsupportedCombination("events are not available yet")
+        given = {"rtol": rtol, "atol": atol, "method": method, "options": options, "gradient": gradient, **more}
+        return solve_until_event(solve, func, y0, t, event_fn, given)
     return solve(func, y0, t, rtol=rtol, atol=atol, method=method, options=options, gradient=gradient, **more).y
 
 

@@ -122,7 +122,7 @@ class Packing:
     def _restored(self, part: Tensor, i: int, lead) -> Any:
         part = part.reshape((*lead, *self.real_shapes[i]))
         if self.dtypes[i].is_complex:
-            part = torch.view_as_complex(part.contiguous())
+            part = torch.complex(*part.unbind(-1))  # not a view: a part may begin at an odd offset
         part = part.to(self.dtypes[i])
         return part.detach().numpy() if self.numpy else part
 

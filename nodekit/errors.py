@@ -76,6 +76,14 @@ class NewtonDidNotConverge(SolveFailed):
     """The equations of an implicit step could not be solved."""
 
 
+class InvalidEvent(NodekitError, ValueError):
+    """An event that cannot be looked for: its direction, its count, or what its function returns."""
+
+
+class EventNotReached(SolveFailed):
+    """No event ended a solve that only an event can end."""
+
+
 class GradientUnavailable(NodekitError, RuntimeError):
     """The chosen gradient method cannot give the derivative that was asked for."""
 

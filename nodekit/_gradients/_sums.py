@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+
 import torch
 from torch import Tensor
 
@@ -19,11 +22,32 @@ def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tu
     if not pairs or not wanted:
         return (None,) * len(inputs)
     values, gradients = zip(*pairs, strict=True)
-    found = torch.autograd.grad(
-        values, wanted, gradients, allow_unused=True, retain_graph=True, create_graph=create_graph
-    )
+    with _walled(wanted):
+        found = torch.autograd.grad(
+            values, wanted, gradients, allow_unused=True, retain_graph=True, create_graph=create_graph
+        )
     found = iter(found)
     return tuple(next(found) if x.requires_grad else None for x in inputs)
+
+
+@contextlib.contextmanager
+def _walled(inputs: list[Tensor]):
+    """Let no gradient pass through an input that was itself computed, perhaps from another input.
+
+    What it was computed from receives that part from the caller's graph, and would receive it twice.
+    """
+
+    def stop(gradients, index):
+        return tuple(None if i == index else g for i, g in enumerate(gradients))
+
+    handles = [
+        x.grad_fn.register_prehook(functools.partial(stop, index=x.output_nr)) for x in inputs if x.grad_fn is not None
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class GradientSum:

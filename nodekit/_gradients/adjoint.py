@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from .._loops import Stats
 from .._problem import Problem
-from ._sums import GradientSum
+from ._sums import GradientSum, vector_jacobian
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
 _GAUSS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
@@ -24,7 +24,7 @@ def slope_and_vjp(problem: Problem, t: Tensor, z: Tensor, a: Tensor) -> tuple[Te
         slope = problem.func(t, z)
         if not slope.requires_grad:
             return slope, torch.zeros_like(a), [None] * len(problem.parameters)
-        vjp, *parameters = torch.autograd.grad(slope, [z, *problem.parameters], a, allow_unused=True, retain_graph=True)
+        vjp, *parameters = vector_jacobian([slope], [z, *problem.parameters], [a])
     return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.neg(), parameters
 
 

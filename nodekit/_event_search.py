@@ -1,0 +1,245 @@
+"""Where events happen: sign changes on the dense output of accepted steps, refined to the resolution of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._loops import Accepted
+from .errors import EventNotReached, InvalidEvent, MaxStepsReached, UnsupportedCombination
+
+#: Fractions of a step at which signs are compared, besides its ends: two crossings within a quarter of a step pass
+#: unseen.
+_LOOKS = (0.25, 0.5, 0.75)
+
+
+def sign(value: float) -> int:
+    """−1, 0 or 1."""
+    return (value > 0) - (value < 0)
+
+
+def host_values(x: Tensor) -> list:
+    """A tensor's numbers on the host, also while torch.func differentiates.
+
+    Raises:
+        UnsupportedCombination: under vmap, whose members would each have their own events.
+    """
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        if torch._C._functorch.is_batchedtensor(x):
+            raise UnsupportedCombination(
+                "events cannot be found under torch.func.vmap: each member would end at its own time",
+                remedy='Solve the whole batch at once; batch="independent" gives every sample its own events',
+            )
+        x = torch._C._functorch.get_unwrapped(x)
+    return x.detach().tolist()
+
+
+class EventFunctions:
+    """The values of all events' functions as one vector.
+
+    Args:
+        events: whose functions take (t, y) as the derivative does.
+        packing: of the state.
+
+    Attributes:
+        owners: for each value, the index of its event; known after the first evaluation.
+    """
+
+    def __init__(self, events: Sequence, packing):
+        self.events, self.packing = events, packing
+        self.owners: list[int] = []
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """The values at one time and state of the solver."""
+        packing = self.packing
+        time, state = np.float64(t.item()) if packing.numpy else t, packing.unpack(y)
+        values = [torch.as_tensor(event.fn(time, state), device=y.device).reshape(-1) for event in self.events]
+        if not self.owners:
+            self.owners = [i for i, value in enumerate(values) for _ in range(value.numel())]
+        return torch.cat(values)
+
+    def on_host(self, clock, times: Sequence[float], states: Sequence[Tensor]) -> list[list[float]]:
+        """The values at several times, in one transfer.
+
+        Raises:
+            InvalidEvent: a value that is not a number.
+        """
+        with torch.no_grad():
+            rows = host_values(
+                torch.stack([self(clock.instant(t), y).double() for t, y in zip(times, states, strict=True)])
+            )
+        for t, row in zip(times, rows, strict=True):
+            for i, value in enumerate(row):
+                if math.isnan(value):
+                    raise InvalidEvent(
+                        f"event {self.owners[i]}: its function is not a number",
+                        t=t,
+                        remedy="It must be defined along the whole solution",
+                    )
+        return rows
+
+    def of(self, component: int):
+        """The event that a value belongs to."""
+        return self.events[self.owners[component]]
+
+
+class Watch:
+    """Finds the events of one segment of a solve: all up to the first that ends it.
+
+    Args:
+        functions: the events' functions.
+        counts: how often each event has happened; kept up to date.
+        near: component → size below which its value counts as zero at the start, where a restart left it there.
+
+    Attributes:
+        times: the segment's output times with those of its events among them, once `over` is exhausted.
+        found: index into the outputs after the first → component.
+        stop: the components that ended the segment.
+        residuals: component → size of its value where its event was found.
+    """
+
+    def __init__(self, functions: EventFunctions, counts: list[int], near: dict[int, float] | None = None):
+        self.functions, self.counts, self.near = functions, counts, near
+        self.times: list[float] = []
+        self.found: dict[int, int] = {}
+        self.stop: list[int] = []
+        self.residuals: dict[int, float] = {}
+
+    def over(self, steps: Iterable[Accepted], problem) -> Iterator[Accepted]:
+        """The accepted steps, the events within them added to their output times, up to the step that ends it all."""
+        reached, pending = [problem.times[0]], list(problem.times[1:])
+        self._signs = None
+        try:
+            for accepted in steps:
+                marks = [(t, theta, None) for t, theta in zip(pending, accepted.thetas, strict=False)]
+                marks += [(_time(accepted, theta), theta, c) for theta, c in self._crossings(accepted, problem)]
+                begin = accepted.interval.t0
+                marks.sort(key=lambda mark: abs(mark[0] - begin))
+                last = self._last(marks)
+                kept = [mark for mark in marks if last is None or abs(mark[0] - begin) <= abs(last - begin)]
+                for t, _, component in kept:
+                    if component is None:
+                        pending.pop(0)
+                    else:
+                        self.found[len(reached) - 1] = component
+                    reached.append(t)
+                accepted.thetas = [theta for _, theta, _ in kept]
+                accepted.lands = accepted.lands and last in (None, accepted.interval.t1)
+                if accepted.lands:
+                    reached.append(pending.pop(0))
+                yield accepted
+                if self.stop:
+                    pending = []
+                    return
+        except MaxStepsReached as failure:
+            if not math.isinf(problem.times[-1]):
+                raise
+            raise EventNotReached(
+                f"no event ended the solve within {problem.stats.accepted} steps",
+                t=failure.t,
+                dt=failure.dt,
+                remedy="Check that the event function changes sign; bound the search with the option t_max, or raise "
+                "max_num_steps",
+            ) from failure
+        finally:
+            self.times = reached + pending
+
+    def _last(self, marks) -> float | None:
+        """When the segment ends, if it does within these marks; counts the events until there."""
+        last = None
+        for t, _, component in marks:
+            if component is None:
+                continue
+            if last not in (None, t):
+                break
+            owner = self.functions.owners[component]
+            self.counts[owner] += 1
+            if self.functions.events[owner].ends(self.counts[owner]):
+                last = t
+                self.stop.append(component)
+        return last
+
+    def _crossings(self, accepted: Accepted, problem) -> list[tuple[float, int]]:
+        """(fraction of the step, component) of every crossing of zero in its event's direction."""
+        interval, looks = accepted.interval, _LOOKS
+        functions, clock, stepper = self.functions, problem.clock, problem.stepper
+        if self._signs is None:
+            (self._values,) = functions.on_host(clock, [interval.t0], [accepted.y])
+            near = self.near or {}
+            self._signs = [0 if abs(v) <= near.get(c, 0.0) else sign(v) for c, v in enumerate(self._values)]
+            # Where a restart begins on the surface, the side it leaves to shows right behind.
+            looks = (math.sqrt(torch.finfo(accepted.y.dtype).eps), *_LOOKS)
+        with torch.no_grad():
+            inside = stepper.interpolate(interval, accepted.y, accepted.step, looks)
+        thetas = [*looks, 1.0]
+        rows = functions.on_host(clock, [_time(accepted, x) for x in thetas], [*inside, accepted.step.y1])
+        crossings, before = [], 0.0
+        for theta, row in zip(thetas, rows, strict=True):
+            for component, value in enumerate(row):
+                old, new = self._signs[component], sign(value)
+                self._signs[component] = new
+                if old != 0 and new != old and functions.of(component).direction in (0, -old):
+                    sides = (before, self._values[component]), (theta, value)
+                    crossings.append((self._root(component, accepted, problem, *sides, old), component))
+            before, self._values = theta, row
+        return sorted(crossings)
+
+    def _root(self, component: int, accepted: Accepted, problem, low, high, old: int) -> float:
+        """The fraction where the value no longer has its old sign, between two of (fraction, value)."""
+        interval = accepted.interval
+
+        def value(theta: float) -> float:
+            with torch.no_grad():
+                (y,) = problem.stepper.interpolate(interval, accepted.y, accepted.step, [theta])
+            return self.functions.on_host(problem.clock, [_time(accepted, theta)], [y])[0][component]
+
+        tolerance = math.ulp(max(abs(interval.t0), abs(interval.t1))) / abs(interval.dt)
+        after, self.residuals[component] = bracket_root(value, low, high, old, max(tolerance, math.ulp(high[0])))
+        return after
+
+
+def _time(accepted: Accepted, theta: float) -> float:
+    interval = accepted.interval
+    return interval.t1 if theta == 1.0 else interval.t0 + theta * interval.dt
+
+
+def bracket_root(
+    f: Callable[[float], float], low: tuple[float, float], high: tuple[float, float], old: int, tolerance: float
+) -> tuple[float, float]:
+    """A sign change of f, by Chandrupatla's mixture of bisection and inverse quadratic interpolation (1997).
+
+    Args:
+        f: has sign `old` just behind low, and another sign, or none, at high.
+        low, high: (x, f(x)).
+        tolerance: the final distance between both sides.
+
+    Returns:
+        The far side of the change, and the larger of |f| at its two sides.
+    """
+    (a, fa), (b, fb) = high, low
+    if sign(fb) != old:  # a restart on the surface: which side it leaves to is known, the value there is noise
+        fb = old * math.ulp(0.0)
+    c, fc, fraction = b, fb, 0.5
+    for _ in range(200):
+        if abs(b - a) <= tolerance or (fa == 0.0 or fb == 0.0):
+            break
+        x = a + fraction * (b - a)
+        fx = f(x)
+        if (sign(fx) == old) == (sign(fa) == old):
+            c, fc = a, fa
+        else:
+            c, fc, b, fb = b, fb, a, fa
+        a, fa = x, fx
+        fraction = 0.5
+        if fc != fb and fc != fa and fb != fa:
+            xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+            if phi * phi < xi and (1 - phi) ** 2 < 1 - xi:
+                fraction = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+        limit = min(0.5, 0.5 * tolerance / max(abs(b - a), tolerance))
+        fraction = min(1 - limit, max(limit, fraction))
+    residual = max(abs(fa), abs(fb)) if abs(b - a) <= tolerance else 0.0
+    return (a if sign(fa) != old else b), residual

@@ -1,0 +1,299 @@
+"""Events: zeros of functions of the solution, the restarts they cause, and the gradients of when they happen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from ._clock import Clock
+from ._differentiate import carried_on, differentiably, has_time_gradients, time_shifts
+from ._event_search import EventFunctions, Watch
+from ._loops import Adaptive, FixedGrid, Stats
+from ._parameters import is_transformed
+from ._problem import Problem
+from ._state import Derivative
+from .errors import EventNotReached, GradientUnavailable, InvalidEvent, InvalidTimes
+
+#: How often an event may happen again without time having gone on.
+_REPEATS = 100
+
+
+@dataclass
+class Event:
+    """Something that happens where a function of the solution is zero.
+
+    Signs are compared at the ends of every step and at three times within it; a zero is refined on the step's dense
+    output until float64 time resolves no more.
+
+    Args:
+        fn: g(t, y) → a number or a tensor of them, each of which is an event of its own. Differentiable functions
+            pass gradients, to the tensors they use as well.
+        terminal: whether the solve ends there; a change makes it go on all the same.
+        direction: 1: only where g grows with the progress of the solve; −1: only where it falls; 0: both.
+        change: (t, y) → the state to restart with.
+        max_count: how many may happen: the last of them ends the solve (no change is made). Give one to a bouncing
+            ball: infinitely many bounces in finite time are never got over.
+
+    Raises:
+        InvalidEvent: a direction that is not −1, 0 or 1, or a count below one.
+    """
+
+    fn: Callable
+    terminal: bool = True
+    direction: int = 0
+    change: Callable | None = None
+    max_count: int | None = None
+
+    def __post_init__(self):
+        if not callable(self.fn):
+            raise InvalidEvent(f"an event's function must be callable, not {type(self.fn).__name__}")
+        if self.direction not in (-1, 0, 1):
+            raise InvalidEvent(f"an event's direction must be −1, 0 or 1, not {self.direction!r}")
+        if self.max_count is not None and self.max_count < 1:
+            raise InvalidEvent(f"an event's max_count must be at least 1, not {self.max_count!r}")
+
+    def is_last(self, count: int) -> bool:
+        """Whether its occurrence of this number ends the solve."""
+        return count == self.max_count or (self.terminal and self.change is None)
+
+    def ends(self, count: int) -> bool:
+        """Whether its occurrence of this number ends a segment of the solve."""
+        return self.change is not None or self.is_last(count)
+
+
+@dataclass
+class Occurrences:
+    """The events that happened, in the order of the solve.
+
+    Attributes:
+        t: when, shape (n,); differentiable.
+        index: which of the events, n integers.
+        y: the states there, before any change: like y0, with n as a new first dimension; differentiable.
+        terminated: whether the solve ended with the last one.
+    """
+
+    t: Any
+    index: list[int]
+    y: Any
+    terminated: bool = False
+
+
+class SegmentedStats(Stats):
+    """The statistics of a solve in several segments, each of which has its own backward pass."""
+
+    def __init__(self):
+        self.segments: list[Stats] = []
+        self.nfe_forward = 0
+
+    def add_segment(self) -> Stats:
+        """The statistics of the next segment."""
+        self.segments.append(Stats())
+        return self.segments[-1]
+
+    accepted = property(lambda self: sum(part.accepted for part in self.segments))
+    rejected = property(lambda self: sum(part.rejected for part in self.segments))
+    nfe_backward = property(lambda self: sum(part.nfe_backward for part in self.segments))
+
+
+def solve_with_events(
+    problem: Problem, differentiate, y0: Tensor, t: Any, named, events: Sequence[Event]
+) -> tuple[list[Tensor], Occurrences]:
+    """Solve from restart to restart.
+
+    Args:
+        problem, differentiate, y0, t, named: as in `differentiably`.
+        events: to look for.
+
+    Returns:
+        The outputs after the first, at the output times reached, and the events.
+    """
+    func, clock, packing = problem.func, problem.clock, problem.func.packing
+    functions, counts = EventFunctions(events, packing), [0] * len(events)
+    problem.stats = SegmentedStats()
+    shifts = time_shifts(t, y0) if has_time_gradients(t) else None
+    times, y = problem.times, y0
+    if shifts is not None:
+        y = carried_on(func, clock.instant(times[0]) + shifts[0], y, -shifts[0])
+    outputs: list[Tensor] = []
+    when: list[Tensor] = []
+    states: list[Tensor] = []
+    record = Occurrences(None, [], None)
+    near, repeats = None, 0
+    while True:
+        watch = Watch(functions, counts, near)
+        part = replace(
+            problem, times=times, plan=_plan_from(problem.plan, times), watch=watch, stats=problem.stats.add_segment()
+        )
+        results = differentiably(part, differentiate, y, None, named)
+        problem.parameters = part.parameters
+        _remember_points(problem.plan, part.plan)
+        for i, (time, state) in enumerate(zip(watch.times[1:], results, strict=True)):
+            component = watch.found.get(i)
+            if component is None:
+                outputs.append(state)
+                if shifts is not None:
+                    outputs[-1] = carried_on(func, clock.instant(time), state, shifts[len(outputs)])
+                continue
+            shift, state = _at_event(functions, component, func, clock, time, state)
+            when.append(_instant(time, shift, t, y0))
+            states.append(state)
+            record.index.append(functions.owners[component])
+        problem.failure = part.failure
+        if part.failure is not None or not watch.stop:
+            break
+        stopping = [functions.owners[component] for component in watch.stop]
+        record.terminated = any(events[i].is_last(counts[i]) for i in stopping)
+        # The last found is where the segment ended.
+        if record.terminated or time == problem.times[-1]:
+            break
+        for i in stopping:
+            if events[i].change is not None:
+                moment = when[-1].detach().numpy() if packing.numpy else when[-1]
+                state = packing.pack(events[i].change(moment, packing.unpack(state)), "the state after an event")
+        y = state if shift is None else carried_on(func, clock.instant(time) + shift, state, -shift)
+        repeats = repeats + 1 if time == times[0] else 0
+        if repeats > _REPEATS:
+            raise InvalidEvent(
+                f"event {stopping[0]} happens again and again without time going on",
+                t=time,
+                remedy="Let its change move the state off the event's surface, or give a direction or a max_count",
+            )
+        near = {component: 2 * watch.residuals[component] for component in watch.stop}
+        times = [time, *problem.times[1 + len(outputs) :]]
+    record.t = torch.stack(when) if when else y0.new_zeros(0, dtype=torch.float64)
+    record.y = packing.unpack(torch.stack(states) if states else y0.new_zeros(0, *y0.shape))
+    if packing.numpy:
+        record.t = record.t.numpy()
+    return outputs, record
+
+
+def _plan_from(plan: FixedGrid | Adaptive, times: list[float]) -> FixedGrid | Adaptive:
+    """The plan of the segment that starts at times[0], every step of it ready for interpolation."""
+    if isinstance(plan, Adaptive):
+        plan.dense = True  # and its step size carries over
+        return plan
+    start, end = times[0], times[-1]
+    sign = 1 if end > start else -1
+    ahead = [end] if math.isinf(end) else [point for point in plan.points if (point - start) * sign > 0]
+    return replace(plan, points=[start, *(ahead or [end])], dense=True)
+
+
+def _remember_points(plan, part) -> None:
+    """The grid as it was stepped, for the adjoint's backward solve to step on as well."""
+    if isinstance(plan, FixedGrid):
+        ahead = set(plan.points) | set(part.points)
+        plan.points = sorted(ahead, reverse=plan.points[0] > plan.points[-1])
+
+
+def _instant(time: float, shift: Tensor | None, t: Any, y: Tensor) -> Tensor:
+    """A time as a tensor of t's dtype that carries the shift's gradient."""
+    dtype = t.dtype if isinstance(t, Tensor) and t.is_floating_point() else torch.float64
+    instant = torch.tensor(time, dtype=dtype, device=y.device)
+    return instant if shift is None else instant + shift.to(dtype)
+
+
+def _at_event(
+    functions: EventFunctions, component: int, func: Derivative, clock: Clock, time: float, y: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """The implicit function theorem: the event's time moves by dτ = −dg/ġ, and the state moves along with it.
+
+    Two steps of Newton's iteration on g(t + τ, y(t + τ)) = 0, from the τ = 0 that solves it, give τ the value zero
+    and the right first and second derivatives.
+
+    Args:
+        y: the state at the event's time, which is held fixed in its gradient.
+
+    Returns:
+        The shift τ (None where nothing is differentiable) and the state y(t + τ).
+    """
+    if not torch.is_grad_enabled() or functions.packing.numpy:
+        return None, y
+    t = clock.instant(time)
+    gradients = _gradients_under_transforms if is_transformed() else _gradients_by_autograd
+    found = gradients(functions, component, t, y)
+    if found is None:
+        return None, y
+    value, by_time, by_state = found
+    slope = func(t, y)
+    rate = by_time + (by_state * slope).sum()
+    if not is_transformed() and rate.item() == 0.0:
+        raise GradientUnavailable(
+            f"event {functions.owners[component]}: its function is zero without passing through it at any speed, so "
+            "its time has no derivative",
+            t=time,
+            remedy="Solve under torch.no_grad(), or detach what the solve depends on",
+        )
+    first = -(value - value.detach()) / rate
+    moved = functions(t + first, carried_on(func, t, y, first, slope))[component]
+    shift = (first - (moved - moved.detach()) / rate).to(y.dtype)
+    return shift, carried_on(func, t, y, shift, slope)
+
+
+def _gradients_by_autograd(functions, component: int, t: Tensor, y: Tensor):
+    """One event function's value, and its derivatives by t and y; None if its time depends on nothing."""
+    name = f"event {functions.owners[component]}"
+    time = t.detach().requires_grad_()
+    value = functions(t, y)[component]
+    if not value.requires_grad:
+        if y.requires_grad and not functions(time, y)[component].requires_grad:
+            raise GradientUnavailable(
+                f"{name}: its function passes no gradient, the state has one",
+                t=t.item(),
+                remedy="Compute it with torch operations on t and y, or solve under torch.no_grad()",
+            )
+        return None
+    state = y if y.requires_grad else y.detach().requires_grad_()
+    moving = functions(time, state)[component]
+    found = torch.autograd.grad(moving, (time, state), create_graph=True, allow_unused=True)
+    by_time, by_state = (torch.zeros_like(x) if g is None else g for g, x in zip(found, (time, state), strict=True))
+    return value, by_time, by_state
+
+
+def _gradients_under_transforms(functions, component: int, t: Tensor, y: Tensor):
+    value, pull = torch.func.vjp(lambda t, y: functions(t, y)[component], t, y)
+    return value, *pull(torch.ones_like(value))
+
+
+def solve_until_event(solve: Callable, func: Callable, y0: Any, t: Any, event_fn: Callable, given: dict[str, Any]):
+    """The first zero of event_fn, as torchdiffeq asks for it.
+
+    Args:
+        solve: `nodekit.solve`.
+        t: the start, alone or followed by a time whose direction counts.
+        given: further arguments of `solve`; among the options, t_max bounds the search.
+
+    Returns:
+        The event's time, and the states at the start and at the event, stacked.
+    """
+    span = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
+    span = span.reshape(-1)
+    if len(span) not in (1, 2):
+        raise InvalidTimes(
+            f"with event_fn, t has the start and perhaps a direction, not {len(span)} entries",
+            remedy="For output times on the way to an event use nodekit.solve(…, events=…)",
+        )
+    options = dict(given["options"] or {})
+    end = options.pop("t_max", None)
+    if end is None:
+        end = -math.inf if len(span) == 2 and span[1] < span[0] else math.inf
+    span = torch.cat([span[:1], torch.as_tensor(float(end)).to(span).reshape(1)])
+    solution = solve(func, y0, span, events=[event_fn], **{**given, "options": options})
+    if solution.success and not solution.events.terminated:
+        failure = EventNotReached(f"the event function has no zero until t = {end:g}", remedy="Raise the option t_max")
+        if given.get("throw", True):
+            raise failure
+    event_t, states = solution.events.t, solution.events.y
+    if not len(event_t):
+        event_t, states = span[1:] * math.nan, tree_map(lambda y: y[:1] * math.nan, solution.y)
+    return event_t[-1], tree_map(_joined, solution.y, states)
+
+
+def _joined(start, end):
+    return (torch.cat if isinstance(start, Tensor) else np.concatenate)([start[:1], end[-1:]])
