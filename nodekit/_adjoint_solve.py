@@ -70,7 +70,8 @@ def backward_solve(
         if same_grid:
             low, high = sorted(span)
             inside = [point for point in problem.plan.points if low < point < high]
-            return FixedGrid([span[0], *reversed(inside), span[1]], parsed.perturb, callbacks=callbacks)
+            points = [span[0], *reversed(inside), span[1]]
+            return FixedGrid(points, parsed.perturb, check_finite=False, callbacks=callbacks)
         if previous is not None and not isinstance(previous, FixedGrid):
             return previous
         return make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ._clock import Clock, Interval
 from ._context import RandomState
-from ._control import Controller, Tolerance, error_ratio, first_step
+from ._control import Controller, Tolerance, error_ratio, first_step, host
 from ._stepper import Step, Stepper
 from .errors import InvalidTimes, MaxStepsReached, NonFiniteDerivative, StepSizeUnderflow
 
@@ -112,11 +112,13 @@ class FixedGrid:
         points: the grid, from the first output time to the last.
         perturb: evaluate a step's ends at the neighbouring numbers inside it.
         dense: prepare every step for interpolation, not only those that contain output times.
+        check_finite: look once, at the end, whether the state is finite.
     """
 
     points: list[float]
     perturb: bool = False
     dense: bool = False
+    check_finite: bool = True
     callbacks: Callbacks = field(default_factory=Callbacks)
     #: the random state before the slope at the start was evaluated, where the derivative draws random numbers
     random: RandomState | None = None
@@ -137,6 +139,13 @@ class FixedGrid:
             yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
             y, carry = step.y1, step.carry
             recorded = carry
+        if self.check_finite and not is_finite(y):
+            raise NonFiniteDerivative(
+                "the state is infinite or not a number at the end",
+                t=self.points[-1],
+                sample=offending_sample(y),
+                remedy="Take smaller steps if the solve is unstable, or keep such states with options check_finite=False",
+            )
 
     def intervals(self, clock: Clock) -> Iterable[Interval]:
         """The intervals between the points."""
@@ -288,6 +297,13 @@ class Adaptive:
             sample=offending_sample(step.error),
             remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
         )
+
+
+def is_finite(y: Tensor) -> bool:
+    """Whether a state is finite; not asked where the answer cannot be waited for."""
+    if torch.compiler.is_compiling() or (y.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return True
+    return host(torch.isfinite(y.detach()).all().logical_not()) == 0
 
 
 def offending_sample(y: Tensor) -> int | None:

@@ -29,6 +29,7 @@ class Options:
         step_size: size of fixed steps; with it, or with grid_constructor, any method takes fixed steps.
         grid_constructor: (func, y0, t) → the grid of a fixed-step solve, a tensor that starts and ends where t does.
         perturb: fixed steps: evaluate the ends of a step at the neighbouring numbers inside it.
+        check_finite: fixed steps: raise `NonFiniteDerivative` if the state at the end is not finite.
         interp: output times inside a step: "dense" (as accurate as the method), "cubic" (Hermite) or "linear".
         norm: of the scaled error; takes the state (a tuple of tensors, if the state has several).
         first_step, min_step, max_step: sizes of adaptive steps.
@@ -43,6 +44,7 @@ class Options:
     step_size: float | None = None
     grid_constructor: Callable | None = None
     perturb: bool = False
+    check_finite: bool = True
     interp: str = "dense"
     norm: Callable | str | None = None
     first_step: float | None = None
@@ -64,7 +66,7 @@ class Options:
 
 #: steps after which a solve that only an event can end gives up, unless max_num_steps says otherwise
 _STEPS_WITHOUT_EVENT = 100_000
-_OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb"}
+_OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb", "check_finite"}
 _OF_ADAPTIVE_STEPS = {
     "norm", "first_step", "min_step", "max_step", "step_t", "jump_t", "safety", "ifactor", "dfactor", "controller",
     "pcoeff", "icoeff", "dcoeff", "max_num_steps", "dtype",
@@ -135,11 +137,13 @@ def make_plan(
                 "fixed steps that an event ends need a size", remedy="Pass options={'step_size': …}"
             )
         sized = math.copysign(float(options.step_size), times[-1])
-        return OpenGrid(times, options.perturb, callbacks=callbacks, step_size=sized, max_num_steps=limit)
+        given = {"check_finite": options.check_finite, "callbacks": callbacks}
+        return OpenGrid(times, options.perturb, step_size=sized, max_num_steps=limit, **given)
     if is_fixed(method, options):
         points = construct(options.grid_constructor) if options.grid_constructor is not None else None
         step_size = None if options.step_size is None else float(options.step_size)
-        return FixedGrid(grid_points(times, step_size, points), options.perturb, callbacks=callbacks)
+        points = grid_points(times, step_size, points)
+        return FixedGrid(points, options.perturb, check_finite=options.check_finite, callbacks=callbacks)
     p, i, d = controller_coefficients(options.controller)
     p, i, d = (a if b is None else b for a, b in ((p, options.pcoeff), (i, options.icoeff), (d, options.dcoeff)))
     floats = [float(x) for x in (options.safety, options.ifactor, options.dfactor)]

@@ -1,0 +1,99 @@
+"""Every way to fail has a name, a place and a remedy."""
+
+import pytest
+import torch
+
+import nodekit
+from nodekit import errors
+
+Y0, T = torch.ones(2, 3, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+
+def decay(t, y):
+    return -y
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"method": "dopri_5"}, errors.UnknownMethod, "Did you mean 'dopri5'"),
+        ({"options": {"stepsize": 0.1}}, errors.UnknownOption, "Did you mean 'step_size'"),
+        ({"gradient": "adjiont"}, errors.UnknownOption, "Did you mean 'adjoint'"),
+        ({"options": {"controller": "PIDD"}}, errors.UnknownOption, "Did you mean 'PID'"),
+        ({"options": {"interp": "quintic"}}, errors.UnknownOption, "Known: dense, cubic, linear"),
+        ({"method": "euler", "options": {"step_size": -1}}, errors.UnsupportedCombination, "positive"),
+        ({"rtol": -1.0}, errors.InvalidTolerance, "not negative"),
+        ({"atol": torch.ones(5)}, errors.InvalidTolerance, "shape"),
+        ({"atol": torch.ones((), requires_grad=True)}, errors.InvalidTolerance, "gradient"),
+        ({"rtol": (1e-3, 1e-3)}, errors.InvalidTolerance, "2 entries"),
+        ({"t": torch.tensor([0.0, 1.0, 0.5])}, errors.InvalidTimes, "strictly"),
+        ({"t": torch.tensor([0.0, 0.0])}, errors.InvalidTimes, "strictly"),
+        ({"t": torch.tensor([0.0, float("nan")])}, errors.InvalidTimes, "finite"),
+        ({"t": torch.zeros(2, 2)}, errors.InvalidTimes, "one-dimensional"),
+        ({"t": torch.tensor([])}, errors.InvalidTimes, "empty"),
+        ({"y0": torch.ones(2, dtype=torch.int64)}, errors.InvalidState, "floating"),
+        ({"y0": ()}, errors.InvalidState, "no tensor"),
+        ({"y0": "one"}, errors.InvalidState, "not a number"),
+        ({"func": lambda t, y: y[0]}, errors.InvalidDerivative, r"shape \(3,\), the state has \(2, 3\)"),
+        ({"func": lambda t, y: y * 1j}, errors.InvalidDerivative, "complex"),
+        ({"func": lambda t, y: 1.0}, errors.InvalidDerivative, "tensor, not float"),
+        ({"func": lambda t, y: (y, y)}, errors.InvalidDerivative, "tuple"),
+    ],
+)
+def test_bad_input_is_named(arguments, error, words):
+    given = {"func": decay, "y0": Y0, "t": T, **arguments}
+    with pytest.raises(error, match=words) as caught:
+        nodekit.odeint(given.pop("func"), given.pop("y0"), given.pop("t"), **given)
+    assert isinstance(caught.value, nodekit.NodekitError)
+
+
+def blow_up(t, y):
+    return y**2
+
+
+def not_finite_in_one_sample(t, y):
+    return torch.where(t > 0.5, y / torch.tensor([[1.0], [0.0]], dtype=y.dtype), -y)
+
+
+@pytest.mark.parametrize("gradient", ["backprop", "checkpoint", "adjoint"])
+def test_a_solution_that_leaves_the_real_line_names_time_and_sample(gradient):
+    with pytest.raises(errors.SolveFailed) as caught:
+        nodekit.odeint(blow_up, Y0.requires_grad_(), 2 * T, gradient=gradient)
+    assert caught.value.t == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(errors.NonFiniteDerivative) as caught:
+        nodekit.odeint(not_finite_in_one_sample, Y0, T, gradient=gradient)
+    assert caught.value.t == pytest.approx(0.5, abs=1e-6)
+    assert caught.value.sample == 1
+
+
+def test_too_many_steps_and_too_small_ones():
+    with pytest.raises(errors.MaxStepsReached, match="Loosen") as caught:
+        nodekit.odeint(lambda t, y: torch.cos(100 * t) * y, Y0, 10 * T, options={"max_num_steps": 7})
+    assert 0 < caught.value.t < 10
+
+    def jagged(t, y):
+        return torch.where((y * 1e15).round() % 2 == 0, 1.0, -1.0).to(y)
+
+    with pytest.raises(errors.StepSizeUnderflow, match="jump_t"):
+        nodekit.odeint(jagged, Y0, T + 1, rtol=0.0, atol=1e-17)
+
+
+@pytest.mark.parametrize("gradient", ["backprop", "checkpoint"])
+def test_without_throw_a_failure_is_the_status_and_what_was_reached_is_kept(gradient):
+    t = torch.tensor([0.0, 0.5, 1.5], dtype=torch.float64)
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    solution = nodekit.solve(blow_up, y0, t, gradient=gradient, throw=False)
+    assert not solution.success
+    assert isinstance(solution.status, errors.SolveFailed)
+    torch.testing.assert_close(solution.y[1], torch.tensor([2.0], dtype=torch.float64), rtol=1e-6, atol=0)
+    assert solution.y[2].isnan().all()
+    (found,) = torch.autograd.grad(solution.y[1].sum(), y0)
+    torch.testing.assert_close(found, torch.tensor([4.0], dtype=torch.float64), rtol=1e-5, atol=0)
+
+
+def test_fixed_steps_to_infinity_are_noticed():
+    with pytest.raises(errors.NonFiniteDerivative) as caught:
+        nodekit.odeint(not_finite_in_one_sample, Y0, T, method="rk4", options={"step_size": 0.1})
+    assert caught.value.sample == 1
+    y = nodekit.odeint(not_finite_in_one_sample, Y0, T, method="rk4", options={"step_size": 0.1, "check_finite": False})
+    assert y[-1, 0].isfinite().all()
