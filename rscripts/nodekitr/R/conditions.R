@@ -19,7 +19,7 @@
 #' @name nodekit_conditions
 #' @examples
 #' tryCatch(
-#'   nk_ode(c(a = NA), 0:1, function(t, y, parms) list(-y)),
+#'   nk_ode(c(a = NaN), 0:1, function(t, y, parms) list(-y)),
 #'   nodekit_value_error = function(e) conditionMessage(e)
 #' )
 NULL

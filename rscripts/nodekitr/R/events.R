@@ -1,39 +1,19 @@
 # Events and roots, in deSolve's words: list(data = ), list(func = , time = ), list(func = , root = TRUE).
 
-# Everything that happens on the way: at which times, by which function, and which roots are watched.
+# Everything that happens on the way: at which `times` the state is changed by `change`, which `roots` are watched,
+# and the `rows` of the result, which the times of events are among.
 as_events <- function(events, rootfunc, state, times, parms, ...) {
   shape <- shape_of(state)
-  check_function(rootfunc, "rootfunc", optional = TRUE)
-  plan <- list(times = times, rows = times, terminal = integer(), maxroot = 100)
-  if (!is.null(rootfunc)) {
-    plan$count <- length(rootfunc(times[1], shaped(state$values, shape), parms, ...))
-    plan$root <- function(t, y) array(as.double(keeping_error(rootfunc(as.double(t), shaped(as.double(y), shape), parms, ...))))
-  }
-  if (is.null(events)) {
-    plan$terminal <- seq_len(plan$count %||% 0)
-    return(plan)
-  }
-  if (!is.list(events) || is.data.frame(events)) {
-    abort("type_error", "'events' must be a list.", remedy = "For example list(data = ...) or list(func = , time = ).")
-  }
-  unknown <- setdiff(names(events), c("data", "func", "time", "root", "terminalroot", "maxroot", "ties"))
-  if (length(unknown)) {
-    abort("value_error", "'events' has an unknown element '", unknown[1], "'.",
-      remedy = "Known: data, func, time, root, terminalroot, maxroot."
-    )
-  }
-  if (isTRUE(events$root) && is.null(rootfunc)) {
-    abort("value_error", "'events$root' is TRUE but there is no 'rootfunc'.", remedy = "Give rootfunc = function(t, y, parms).")
-  }
+  plan <- list(rows = times, times = numeric(), maxroot = events$maxroot %||% 100)
+  check_events(events, rootfunc)
   if (!is.null(events$data)) {
-    table <- as_event_table(events$data, state, times)
-    plan$times <- sort(unique(table$time))
+    table <- as_event_table(events$data, state)
+    plan$times <- table$time
     plan$change <- function(t, values) change_by_table(values, table[table$time == t, ])
   } else if (!is.null(events$func)) {
-    check_function(events$func, "events$func")
-    plan$times <- if (isTRUE(events$root)) numeric() else sort(unique(as_numbers(events$time, "events$time")))
+    if (!isTRUE(events$root)) plan$times <- as_numbers(events$time, "events$time")
     plan$change <- function(t, values) {
-      after <- events$func(t, shaped(values, shape), parms, ...)
+      after <- events$func(t, shaped(as.double(values), shape), parms, ...)
       if (!is.numeric(after) || length(after) != state$n) {
         abort("value_error", "'events$func' returned ", length(after), " values for ", state$n, " states.",
           remedy = "It must return the whole state, changed."
@@ -41,22 +21,46 @@ as_events <- function(events, rootfunc, state, times, parms, ...) {
       }
       as.double(after)
     }
-  } else {
-    plan$times <- numeric()
   }
-  forward <- times[length(times)] >= times[1]
+  if (!is.null(rootfunc)) {
+    root <- function(t, y) keeping_error(array(as.double(rootfunc(t, shaped(as.double(y), shape), parms, ...))))
+    count <- length(root(times[1], state$values))
+    terminal <- if (isTRUE(events$root)) events$terminalroot else seq_len(count)
+    plan$roots <- list(
+      root = root, count = count, terminal = as.list(as.integer(terminal) - 1L),
+      change = if (isTRUE(events$root) && !is.null(plan$change)) function(t, y) keeping_error(array(plan$change(t, y)))
+    )
+  }
   plan$times <- plan$times[plan$times >= min(times) & plan$times <= max(times)]
-  if (!forward) plan$times <- rev(plan$times)
   if (!all(plan$times %in% times)) {
     warn("Not all times of events are in 'times': they are included in the result.")
-    plan$rows <- sort(unique(c(times, plan$times)), decreasing = !forward)
+    plan$rows <- sort(unique(c(times, plan$times)), decreasing = times[length(times)] < times[1])
   }
-  plan$terminal <- as.integer(events$terminalroot %||% if (!isTRUE(events$root)) seq_len(plan$count %||% 0))
-  plan$maxroot <- events$maxroot %||% 100
   plan
 }
 
-as_event_table <- function(data, state, times) {
+check_events <- function(events, rootfunc) {
+  check_function(rootfunc, "rootfunc", optional = TRUE)
+  if (is.null(events)) return(invisible())
+  if (!is.list(events) || is.data.frame(events)) {
+    abort("type_error", "'events' must be a list.", remedy = "For example list(data = ...) or list(func = , time = ).")
+  }
+  known <- c("data", "func", "time", "root", "terminalroot", "maxroot", "ties")
+  unknown <- setdiff(names(events), known)
+  if (length(unknown)) {
+    abort("value_error", "'events' has an unknown element '", unknown[1], "'.",
+      remedy = paste0("Known: ", paste(known, collapse = ", "), ".")
+    )
+  }
+  if (!is.null(events$func)) check_function(events$func, "events$func")
+  if (isTRUE(events$root) && is.null(rootfunc)) {
+    abort("value_error", "'events$root' is TRUE but there is no 'rootfunc'.",
+      remedy = "Give rootfunc = function(t, y, parms)."
+    )
+  }
+}
+
+as_event_table <- function(data, state) {
   data <- as.data.frame(data)
   missing <- setdiff(c("var", "time", "value"), names(data))
   if (length(missing)) {
@@ -98,61 +102,55 @@ change_by_table <- function(values, changes) {
 # Solve from event to event. The row at an event's time holds the state before it, as in deSolve.
 solve_with_events <- function(slope, state, plan, stepping) {
   rows <- plan$rows
+  change_at <- function(t, values) if (t %in% plan$times) plan$change(t, values) else values
   values <- matrix(NA_real_, length(rows), state$n)
   values[1, ] <- state$values
-  now <- rows[1]
-  current <- if (now %in% plan$times && !is.null(plan$change)) plan$change(now, state$values) else state$values
+  current <- change_at(rows[1], state$values)
   statistics <- list(steps = 0, nfe = 0, rejected = 0, order = NA)
-  roots <- list()
+  roots <- list(t = numeric(), y = NULL, index = integer(), terminated = FALSE)
   last <- 1
-  while (last < length(rows)) {
-    to_come <- which(rows %in% plan$times & seq_along(rows) > last)
-    end <- if (length(to_come) && !is.null(plan$change)) to_come[1] else length(rows)
-    span <- unique(c(now, rows[(last + 1):end]))
-    piece <- from_python(bridge()$solve, slope, array(current), array(span),
-      method = stepping$method, rtol = stepping$rtol, atol = stepping$atol, options = stepping$options, root = plan$root
+  while (last < length(rows) && !roots$terminated) {
+    end <- c(which(rows %in% plan$times & seq_along(rows) > last), length(rows))[1]
+    piece <- from_python(bridge()$solve, slope, array(current), array(rows[last:end]),
+      method = stepping$method, rtol = stepping$rtol, atol = stepping$atol, options = stepping$options,
+      roots = plan$roots
     )
     statistics <- add_statistics(statistics, piece$statistics)
-    root <- piece$root # NULL, or list(t, y, index)
+    roots <- add_roots(roots, piece$roots)
     reached <- piece$values[-1, , drop = FALSE]
-    filled <- last + seq_len(nrow(reached))
-    values[filled, ] <- reached
+    values[last + seq_len(nrow(reached)), ] <- reached
     last <- last + nrow(reached)
-    if (is.null(root)) {
-      now <- rows[end]
-      current <- if (now %in% plan$times && last < length(rows)) plan$change(now, values[last, ]) else values[last, ]
-      next
-    }
-    roots <- c(roots, list(root))
-    if (root$index %in% plan$terminal) break
-    now <- root$t
-    current <- plan$change(now, as.double(root$y))
+    current <- if (last == end && end < length(rows)) change_at(rows[end], values[end, ])
   }
-  ended_by <- if (length(roots) && root_ended(roots, plan)) seq_len(plan$count) == roots[[length(roots)]]$index
-  roots <- utils::head(roots, plan$maxroot)
-  kept <- seq_len(last)
-  times <- rows[kept]
-  values <- values[kept, , drop = FALSE]
-  if (!is.null(ended_by)) {
-    final <- roots[[length(roots)]]
-    if (final$t != times[length(times)]) {
-      times <- c(times, final$t)
-      values <- rbind(values, as.double(final$y))
-    }
+  times <- rows[seq_len(last)]
+  values <- values[seq_len(last), , drop = FALSE]
+  if (roots$terminated && utils::tail(roots$t, 1) != times[last]) {
+    times <- c(times, utils::tail(roots$t, 1))
+    values <- rbind(values, roots$y[nrow(roots$y), ])
   }
-  list(
-    times = times, values = values, statistics = statistics, ended_by = if (!is.null(ended_by)) as.integer(ended_by),
-    troot = if (length(roots)) vapply(roots, function(r) r$t, 1),
-    nroot = if (length(roots) && !is.null(plan$change)) length(roots),
-    valroot = if (length(roots)) vapply(roots, function(r) as.double(r$y), numeric(state$n)),
-    indroot = if (length(roots)) vapply(roots, function(r) as.integer(r$index), 1L)
-  )
+  list(times = times, values = values, statistics = statistics, roots = root_attributes(roots, plan))
 }
-
-root_ended <- function(roots, plan) roots[[length(roots)]]$index %in% plan$terminal
 
 add_statistics <- function(a, b) {
   counted <- c("steps", "nfe", "rejected")
   b[counted] <- Map(`+`, a[counted], b[counted])
   b
+}
+
+add_roots <- function(a, b) {
+  if (is.null(b)) return(a)
+  list(
+    t = c(a$t, b$t), y = rbind(a$y, b$y), index = c(a$index, as.integer(b$index) + 1L), terminated = b$terminated
+  )
+}
+
+# deSolve's attributes for roots: where they were found, which they were, the states there (as columns).
+root_attributes <- function(roots, plan) {
+  kept <- seq_len(min(length(roots$t), plan$maxroot))
+  found <- if (length(kept)) {
+    list(troot = as.vector(roots$t)[kept], indroot = roots$index[kept], valroot = t(roots$y[kept, , drop = FALSE]))
+  }
+  if (length(kept) && !is.null(plan$change)) found$nroot <- length(kept)
+  if (roots$terminated) found$iroot <- as.integer(seq_len(plan$roots$count) == utils::tail(roots$index, 1))
+  found
 }

@@ -168,7 +168,7 @@ fitted_module <- function(fit, names) {
 
 #' Predict from a fitted neural differential equation
 #'
-#' @param object,x,fit what [nk_fit()] returned.
+#' @param object,x what [nk_fit()] returned.
 #' @param newdata a data frame with the columns `id` (if the model has one) and `time`: predictions for these rows,
 #'   each trajectory of the fitted data going on from its start. A trajectory that is not in the fitted data starts
 #'   from its first row, which then must hold the states.
@@ -345,7 +345,7 @@ plot.nk_fit <- function(x, which = c("trajectories", "history"), until = max(x$d
   lines <- predict(x, times = seq(max(tapply(time, x$data$.series, min)), until, length.out = 200))
   colours <- grDevices::hcl.colors(max(x$data$.series), "Dark 3")
   ids <- if (length(x$id)) match(as.character(lines[[x$id]]), unique(as.character(x$data[[x$id]]))) else rep(1, nrow(lines))
-  old <- graphics::par(mfrow = grDevices::n2mfrow(length(x$states)))
+  old <- graphics::par(mfrow = rev(grDevices::n2mfrow(length(x$states))))
   on.exit(graphics::par(old))
   for (state in x$states) {
     graphics::plot.default(time, x$data[[state]],

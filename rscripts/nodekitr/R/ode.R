@@ -185,16 +185,16 @@ as_deSolve <- function(solution, state, further, method) {
   }
   out <- cbind(solution$times, values)
   dimnames(out) <- list(NULL, c("time", names))
-  statistics <- solution$statistics
   istate <- rep(NA_integer_, 21) # places and meanings as in deSolve's diagnostics()
-  istate[c(2, 3, 13, 18)] <- as.integer(unlist(statistics[c("steps", "nfe", "rejected", "order")]))
-  istate[1] <- if (is.null(solution$ended_by)) 2L else 3L # reached the end, or a root
+  istate[c(2, 3, 13, 18)] <- as.integer(unlist(solution$statistics[c("steps", "nfe", "rejected", "order")]))
+  istate[1] <- if (is.null(solution$roots$iroot)) 2L else 3L # reached the end, or a root
   # Where deSolve is installed, its methods for this class are at hand without attaching it.
   requireNamespace("deSolve", quietly = TRUE)
-  structure(out,
-    istate = istate, rstate = c(NA, NA, utils::tail(solution$times, 1), NA, NA), lengthvar = lengths,
-    nspec = if (is.null(state$dim)) state$n else 1L, dimens = state$dim,
-    troot = solution$troot, nroot = solution$nroot, valroot = solution$valroot, indroot = solution$indroot,
-    iroot = solution$ended_by, type = method, class = c("nk_ode", "deSolve", "matrix")
+  attributes(out) <- c(
+    attributes(out),
+    list(istate = istate, rstate = c(NA, NA, utils::tail(solution$times, 1), NA, NA), lengthvar = lengths),
+    list(nspec = if (is.null(state$dim)) state$n else 1L), if (!is.null(state$dim)) list(dimens = state$dim),
+    solution$roots, list(type = method, class = c("nk_ode", "deSolve", "matrix"))
   )
+  out
 }

@@ -33,6 +33,49 @@ test_that("events in a function, at times that are not asked for", {
   )
 })
 
+rotate <- function(t, y, parms) list(c(y[2], -y[1]))
+
+test_that("a root function ends the solution at its first root, which becomes the last row", {
+  both <- expect_agreement(c(5, 5), seq(0, 15, by = 0.5), rotate, NULL, rootfunc = function(t, y, parms) y[2])
+  expect_equal(attr(both$found, "troot"), pi / 4, tolerance = 1e-6)
+  expect_identical(attr(both$found, "istate")[1], 3L)
+  expect_output(deSolve::diagnostics(both$found), "a root was found before reaching the end")
+})
+
+test_that("roots are recorded where the event function leaves the state as it is", {
+  both <- expect_agreement(c(5, 5), seq(0, 15, by = 0.5), rotate, NULL,
+    rootfunc = function(t, y, parms) y, events = list(func = function(t, y, parms) y, root = TRUE), tolerance = 1e-4)
+  expect_equal(attr(both$found, "troot"), attr(both$peer, "troot"), tolerance = 1e-5)
+  expect_identical(attr(both$found, "indroot"), attr(both$peer, "indroot"))
+  expect_identical(attr(both$found, "nroot"), attr(both$peer, "nroot"))
+  expect_equal(attr(both$found, "valroot"), attr(both$peer, "valroot"), tolerance = 1e-4)
+})
+
+test_that("a chosen root is the terminal one", {
+  both <- expect_agreement(c(5, 5), seq(0, 15, by = 0.5), rotate, NULL, rootfunc = function(t, y, parms) y,
+    events = list(func = function(t, y, parms) y, root = TRUE, terminalroot = 1))
+  expect_equal(attr(both$found, "troot"), attr(both$peer, "troot"), tolerance = 1e-5)
+})
+
+test_that("an event at a root changes the state: deSolve's example, and a bouncing ball", {
+  both <- expect_agreement(c(y = 2), seq(0, 50, by = 2), decay, 0.1, rootfunc = function(t, y, parms) y - 0.5,
+    events = list(func = function(t, y, parms) 1, root = TRUE))
+  expect_equal(attr(both$found, "troot"), 10 * log(2) * 2:7, tolerance = 1e-6)
+  needs_python()
+  fall <- function(t, y, g) list(c(y[2], -g))
+  out <- nk_ode(c(height = 1, speed = 0), c(0, 1, 1.3), fall, 9.81, rtol = 1e-9, atol = 1e-9,
+    rootfunc = function(t, y, g) y[["height"]],
+    events = list(func = function(t, y, g) c(0, -0.5 * y[["speed"]]), root = TRUE))
+  first <- sqrt(2 / 9.81)
+  expect_equal(attr(out, "troot"), first * c(1, 2, 2.5, 2.75, 2.875), tolerance = 1e-6)
+})
+
+test_that("an error in a root or event function arrives as it was", {
+  needs_python()
+  late <- function(t, y, parms) if (t > 0.5) stop("mine") else 1
+  expect_error(nk_ode(c(5, 5), 0:2, rotate, NULL, rootfunc = late), "mine")
+})
+
 test_that("what is wrong with events is said", {
   table <- data.frame(var = "b", time = 1, value = 1, method = "add")
   needs_python()

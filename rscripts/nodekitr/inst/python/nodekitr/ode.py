@@ -1,5 +1,6 @@
 """Solving for R: arrays in, arrays and counts out."""
 
+import numpy as np
 import torch
 
 import nodekit
@@ -7,24 +8,60 @@ import nodekit
 from .tensors import TensorDerivative
 
 
-def solve(func, y0, times, *, method, rtol, atol, options, root=None):
-    """Values at `times` (rows), what the solve took, and the root that ended it, if one did.
+def solve(func, y0, times, *, method, rtol, atol, options, roots=None):
+    """Values at the `times` that were reached (rows), what the solve took, and the roots on the way.
 
     Args:
         func: an R function of (t, y) on arrays, or a callable on tensors (a torch module, a TensorDerivative).
         y0: (n,) array.
         times: (T,) array, strictly monotone.
         method, rtol, atol, options: as of `nodekit.solve`.
-        root: an R function of (t, y) whose sign changes end the solve, or None.
+        roots: None, or {"root": an R function (t, y) → (k,) array whose zeros are events, "count": k, "terminal": list
+            of those of 0 … k − 1 that end the solve, "change": None or an R function (t, y) → the state to go on
+            with}.
     """
     on_tensors = isinstance(func, torch.nn.Module | TensorDerivative)
     if on_tensors:
         y0 = torch.tensor(y0, dtype=next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64))
+    events = _events(**roots) if roots else ()
     with torch.no_grad():
-        solution = nodekit.solve(func, y0, times, rtol=rtol, atol=atol, method=method, options=options)
-    stats = solution.stats
-    statistics = {
-        "steps": stats.accepted, "nfe": stats.nfe_forward, "rejected": stats.rejected,
-        "order": nodekit.METHODS[method].order,
+        solution = nodekit.solve(func, y0, times, rtol=rtol, atol=atol, method=method, options=options, events=events)
+    stats, found = solution.stats, solution.events
+    return {
+        "values": _array(solution.y),
+        "statistics": {
+            "steps": stats.accepted, "nfe": stats.nfe_forward, "rejected": stats.rejected,
+            "order": nodekit.METHODS[method].order,
+        },
+        "roots": {
+            "t": _array(found.t), "y": _array(found.y), "index": np.array(found.index, dtype=int),
+            "terminated": found.terminated,
+        } if events else None,
     }  # fmt: skip
-    return {"values": solution.y.double().numpy() if on_tensors else solution.y, "statistics": statistics, "root": None}
+
+
+def _array(x):
+    return x.double().numpy() if isinstance(x, torch.Tensor) else x
+
+
+def _events(root, count, terminal, change):
+    """One event for each value of the R function, which is called once for all of them."""
+    seen = None, None, None
+
+    def value(i):
+        def component(t, y):
+            nonlocal seen
+            if seen[0] is not y or seen[1] != t:
+                seen = y, t, np.atleast_1d(root(float(t), _array(y)))
+            return seen[2][i]
+
+        return component
+
+    def changed(t, y):
+        state = change(float(t), _array(y))
+        return torch.tensor(state, dtype=y.dtype) if isinstance(y, torch.Tensor) else state
+
+    return [
+        nodekit.Event(value(i), terminal=i in terminal, change=None if i in terminal or change is None else changed)
+        for i in range(count)
+    ]

@@ -32,16 +32,16 @@ class TensorDerivative:
 
 def gradient(func, loss, y0, times, leaves, *, whole, method, rtol, atol, options, gradient):
     """Value of `loss` of the solution, and its gradients with respect to y0 and the leaves."""
-    y0 = torch.tensor(y0, dtype=torch.float64, requires_grad=True)
+    y0, leaves = torch.tensor(y0, dtype=torch.float64, requires_grad=True), _listed(leaves)
     y = nodekit.odeint(
-        TensorDerivative(func, whole), y0, torch.tensor(times), rtol=rtol, atol=atol, method=method, options=options,
-        gradient=gradient,
+        TensorDerivative(func, whole), y0, times, rtol=rtol, atol=atol, method=method, options=options,
+        gradient=gradient, params=leaves,
     )  # fmt: skip
     value = loss(y if whole else list(y.unbind(1)))
     value = torch.stack(value) if isinstance(value, list) else value
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         raise ValueError("loss must return one number computed from the tensors it gets, e.g. mean((out$x - data)^2)")
-    inputs = [y0, *_listed(leaves)]
+    inputs = [y0, *leaves]
     found = torch.autograd.grad(value.sum(), inputs, allow_unused=True)
     found = [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True)]
     return {"value": value.item(), "y": values(found[0]), "leaves": [np.atleast_1d(values(g)) for g in found[1:]]}
