@@ -96,8 +96,8 @@ def spiral(job: Job) -> Tables:
         return {"trajectory_error": (solve(model, start, t, solver) - states).abs().mean().item()}
 
     iterations = given["iterations"]
-    frames = frame_iterations(iterations, given["frames"])
-    early = min(frames, key=lambda k: abs(k - given["early"]))
+    early = min(given["early"], iterations)
+    frames = sorted({*frame_iterations(iterations, given["frames"]), early})
     fitted = job.fit(
         "network",
         lambda: SpiralNetwork(given["hidden"]),
@@ -126,7 +126,6 @@ def spiral(job: Job) -> Tables:
         "trajectory_error, converged": (errors[iterations], "mean absolute error"),
         "trajectory_error_ratio": (errors[iterations] / errors[0], "converged to initial"),
         "extrapolation_error": ((continued - beyond).abs().mean().item(), "mean absolute error"),
-        "early_iteration": (early, "iterations"),
     }
     return tables(job, curves, metrics)
 

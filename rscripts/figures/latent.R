@@ -1,0 +1,73 @@
+# Chen et al.'s latent ODE beside a recurrent network: what each makes of spirals seen in part.
+
+#' @param history of the experiment, for where its data come from.
+#' @param curves columns variant, seed, series, seen, spiral, t, x, y, of all runs.
+#' @param seen which number of observations; by default the fewest.
+figure_latent <- function(history, curves, seen = min(curves$seen)) {
+  columns <- c("variant", "seed", "series", "seen", "spiral", "t", "x", "y")
+  require_columns(curves, columns, "latent", "curves")
+  chosen <- curves[curves$seed == min(curves$seed) & curves$seen == seen & curves$spiral < 3, ]
+  models <- c(rnn = "RNN", latent_ode = "Latent ODE")
+  chosen$model <- factor(models[chosen$variant], models)
+  chosen$column <- paste("spiral", chosen$spiral + 1)
+  chosen <- chosen[order(chosen$t), ]
+  truth <- chosen[chosen$series == "truth", ]
+  # A prediction may leave the plane; the panel stays with the spiral.
+  limits <- stats::aggregate(cbind(x, y) ~ column, truth, function(v) range(v) + c(-0.35, 0.35) * diff(range(v)))
+  row <- match(chosen$column, limits$column)
+  outside <- chosen$x < limits$x[row, 1] | chosen$x > limits$x[row, 2] |
+    chosen$y < limits$y[row, 1] | chosen$y > limits$y[row, 2]
+  chosen$x[outside] <- NA
+  predicted <- chosen[chosen$series %in% c("reconstruction", "extrapolation"), ]
+  labels <- c(truth = "true", reconstruction = "reconstructed", extrapolation = "extrapolated")
+  lines <- rbind(chosen[chosen$series == "truth", ], predicted)
+  lines$line <- factor(labels[lines$series], labels)
+  plot <- ggplot(lines, aes(x, y)) +
+    geom_path(aes(colour = line, linewidth = line, group = interaction(series, spiral)), na.rm = TRUE) +
+    geom_point(
+      aes(shape = "observed"), chosen[chosen$series == "observation", ], size = 0.9, colour = INK, na.rm = TRUE
+    ) +
+    facet_wrap(~ model + column, scales = "free", labeller = label_wrap_gen(multi_line = FALSE)) +
+    scale_colour_manual(values = stats::setNames(c(PALE, PALETTE[["blue"]], PALETTE[["vermillion"]]), labels)) +
+    scale_linewidth_manual(values = stats::setNames(c(1.5, 0.8, 0.8), labels), guide = "none") +
+    scale_shape_manual(values = c(observed = 16)) +
+    labs(x = NULL, y = NULL, subtitle = origin_words(history)) +
+    theme(
+      axis.text = element_blank(), strip.text = element_text(size = rel(0.75)), aspect.ratio = 1,
+      panel.border = element_rect(fill = NA, colour = GRID), panel.spacing = unit(6, "pt")
+    )
+  structure(plot, size = 10.4 / 2.54)
+}
+
+#' The error of predicting what follows, by the number of observations, with Chen et al.'s Table 2.
+#' @param metrics columns variant, seed, quantity, value. @param published rows of data/published/claims.csv.
+figure_predictive_rmse <- function(metrics, published) {
+  require_columns(metrics, c("experiment", "variant", "seed", "quantity", "value"), "predictive_rmse", "metrics")
+  require_columns(published, c("id", "metric", "variant", "published"), "predictive_rmse", "published")
+  pattern <- "^predictive_rmse_at_"
+  ours <- over_seeds(metrics[grepl(pattern, metrics$quantity), ], c("variant", "quantity"), "value")
+  theirs <- published[published$id == metrics$experiment[1] & grepl(pattern, published$metric), ]
+  both <- rbind(
+    data.frame(ours[c("variant", "quantity", "low", "high")], value = ours$mean, source = "this study"),
+    data.frame(
+      variant = theirs$variant, quantity = theirs$metric, low = NA, high = NA, value = theirs$published,
+      source = "published"
+    )
+  )
+  both$seen <- as.numeric(sub(pattern, "", both$quantity))
+  models <- c(rnn = "recurrent network", latent_ode = "latent ODE")
+  both$model <- factor(models[both$variant], models)
+  both$source <- factor(both$source, c("this study", "published"))
+  ends <- both[both$seen == max(both$seen) & both$source == "this study", ]
+  ggplot(both, aes(seen, value, colour = model)) +
+    geom_linerange(aes(ymin = low, ymax = high), linewidth = 1.6, alpha = 0.35, na.rm = TRUE) +
+    geom_line(aes(linetype = source), linewidth = 0.8) +
+    geom_point(aes(shape = source), size = 2.2, fill = "white", stroke = 0.9) +
+    label_beside(ends, aes(seen, value, label = model, colour = model), hjust = 1, vjust = -1) +
+    scale_colour_manual(values = unname(PALETTE[c("vermillion", "blue")]), guide = "none") +
+    scale_shape_manual(values = c("this study" = 16, published = 21)) +
+    scale_linetype_manual(values = c("this study" = "solid", published = "22")) +
+    scale_x_continuous(breaks = unique(both$seen)) +
+    scale_y_log10(expand = expansion(c(0.06, 0.14))) +
+    labs(x = "Observed points of 100", y = "Predictive RMSE (log scale)", subtitle = origin_words(metrics))
+}
