@@ -5,6 +5,7 @@ the solve is differentiated (`gradient`).
 """
 
 from . import errors
+from ._dense import DenseSolution, odeint_dense
 from ._events import Event, Occurrences
 from ._loops import Stats
 from ._methods import METHODS, Method
@@ -18,6 +19,7 @@ from .errors import NodekitError
 __all__ = [
     "METHODS",
     "ButcherTableau",
+    "DenseSolution",
     "Event",
     "Method",
     "NeuralODE",
@@ -29,6 +31,7 @@ __all__ = [
     "errors",
     "odeint",
     "odeint_adjoint",
+    "odeint_dense",
     "odeint_event",
     "solve",
 ]

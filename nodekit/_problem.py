@@ -49,6 +49,7 @@ class Problem:
         throw: whether failures are raised; otherwise the outputs not reached are NaN and `failure` says why.
         states: how many states "checkpoint" keeps at most; None: it decides.
         adjoint: the continuous adjoint's backward solve.
+        keep: called with every accepted step by "backprop".
         watch: adds the events it finds to the output times, and ends the solve at the first that does.
     """
 
@@ -65,6 +66,7 @@ class Problem:
     states: int | None = None
     adjoint: Backward | None = None
     watch: Watch | None = None
+    keep: Callable[[Accepted], None] | None = None
 
     def integrate(self, y0: Tensor, slope: Tensor, keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
         """The solution at every output time after the first, from y0 and the slope f(t0, y0).

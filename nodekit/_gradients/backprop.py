@@ -9,4 +9,4 @@ from .._problem import Problem
 
 def backprop(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The exact gradient of the discrete solve, step sizes taken as constants; memory grows with every operation."""
-    return problem.integrate(y0, slope)
+    return problem.integrate(y0, slope, problem.keep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 
 from torch import Tensor
@@ -10,31 +9,9 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .._clock import Clock, Interval
-from .._loops import Accepted
+from .._dense import DenseOutput
 from .._problem import Problem
 from .adjoint import slope_and_vjp, solve_backwards, warn_of_randomness
-
-
-class DenseOutput:
-    """The solution between the ends of a solve: its accepted steps, and the place of any time among them."""
-
-    def __init__(self, problem: Problem):
-        self.stepper, self.steps, self.ends = problem.stepper, [], []
-        self.sign = 1.0 if problem.times[-1] > problem.times[0] else -1.0
-
-    def keep(self, accepted: Accepted) -> None:
-        """Remember a step."""
-        self.steps.append(accepted)
-        self.ends.append(self.sign * accepted.interval.t1)
-
-    def __call__(self, t: float) -> Tensor:
-        """The solver's state at a time within the solve."""
-        index = min(bisect.bisect_left(self.ends, self.sign * t), len(self.ends) - 1)
-        accepted = self.steps[index]
-        theta = (t - accepted.interval.t0) / accepted.interval.dt
-        if theta == 1.0:
-            return accepted.step.y1
-        return self.stepper.interpolate(accepted.interval, accepted.y, accepted.step, [theta])[0]
 
 
 class PairedClock(Clock):

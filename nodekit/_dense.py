@@ -1,0 +1,97 @@
+"""Dense output: the solution at any time of a solve, from its accepted steps."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._loops import Accepted
+from ._problem import Problem
+from .errors import InvalidTimes
+
+
+class DenseOutput:
+    """The solver's state between the ends of a solve: its accepted steps, and the place of any time among them."""
+
+    def __init__(self, problem: Problem):
+        self.stepper, self.steps, self.ends = problem.stepper, [], []
+        self.sign = 1.0 if problem.times[-1] > problem.times[0] else -1.0
+
+    def keep(self, accepted: Accepted) -> None:
+        """Remember a step."""
+        self.steps.append(accepted)
+        self.ends.append(self.sign * accepted.interval.t1)
+
+    def __call__(self, t: float) -> Tensor:
+        """The solver's state at a time within the solve."""
+        index = min(bisect.bisect_left(self.ends, self.sign * t), len(self.ends) - 1)
+        accepted = self.steps[index]
+        theta = (t - accepted.interval.t0) / accepted.interval.dt
+        if theta == 1.0:
+            return accepted.step.y1
+        return self.stepper.interpolate(accepted.interval, accepted.y, accepted.step, [theta])[0]
+
+
+class DenseSolution:
+    """The solution as a function of time, as accurate between the steps as at their ends.
+
+    Differentiable by backprop with respect to the initial state and the parameters; with respect to t by y' = f.
+
+    Attributes:
+        t0, t1: the ends of the solve.
+    """
+
+    def __init__(self, problem: Problem):
+        self.problem, self._dense = problem, DenseOutput(problem)
+        self.t0, self.t1 = problem.times[0], problem.times[-1]
+
+    def keep(self, accepted: Accepted) -> None:
+        """Remember a step."""
+        self._dense.keep(accepted)
+
+    def __call__(self, t: Any) -> Any:
+        """The state at time t: like y0; with the times as a first dimension, if t is a vector.
+
+        Raises:
+            InvalidTimes: a time outside the solve.
+        """
+        packing, clock = self.problem.func.packing, self.problem.clock
+        times = torch.as_tensor(t)
+        numbers = times.detach().reshape(-1).tolist()
+        low, high = sorted((self.t0, self.t1))
+        for number in numbers:
+            if not low <= number <= high:
+                raise InvalidTimes(f"{number:g} lies outside the solve, which went from {self.t0:g} to {self.t1:g}")
+        states = [self._dense(number) for number in numbers]
+        if times.requires_grad:
+            shifts = (times - times.detach()).reshape(-1)
+            states = [
+                y + shift.to(y) * self.problem.func(clock.instant(number), y)
+                for y, shift, number in zip(states, shifts, numbers, strict=True)
+            ]
+        return packing.unpack(torch.stack(states) if times.ndim else states[0])
+
+
+def odeint_dense(
+    func: Callable,
+    y0: Any,
+    t0: Any,
+    t1: Any,
+    *,
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
+    method: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> DenseSolution:
+    """Solve y' = func(t, y), y(t0) = y0 up to t1 and return the solution as a function of t: torchdiffeq's signature.
+
+    Any method and any state will do. See `solve` for the arguments.
+    """
+    from ._solve import solve
+
+    times = [float(t0), float(t1)]
+    return solve(func, y0, times, rtol=rtol, atol=atol, method=method, options=options, dense=True).dense
