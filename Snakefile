@@ -2,6 +2,7 @@
 # pipeline/experiments, how much of it is a profile in pipeline/config.
 from snakemake.utils import min_version
 
+from pipeline.exclusive import hold
 from pipeline.study import load_study
 
 min_version("9.0")
@@ -18,6 +19,10 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, os.
 study = load_study(config)
 profile = study.profile
 RESULTS, DATA = profile.results, profile.data
+
+
+onstart:
+    held = hold(Path(RESULTS))
 
 
 wildcard_constraints:
