@@ -1,38 +1,10 @@
 """The whole study, tiny, in a clean copy of the repository: every rule runs, every result is there."""
 
-import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pandas as pd
-import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def snakemake(folder, *arguments):
-    """Runs the study of `folder`; what this checkout has downloaded serves as its mirror."""
-    environment = {**os.environ, "NODEKIT_MIRROR": os.environ.get("NODEKIT_MIRROR", str(ROOT / "data" / "raw"))}
-    command = ["snakemake", "--cores", "2", "--configfile", "pipeline/config/ci.yaml", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
-
-
-@pytest.fixture(scope="session")
-def study(tmp_path_factory):
-    """A finished tiny study in a clean copy of this checkout."""
-    folder = tmp_path_factory.mktemp("study")
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    finished = snakemake(folder)
-    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-6000:]
-    return folder
+from tests.tiny_study import snakemake
 
 
 def test_every_experiment_has_runs_claims_and_tables(study):
