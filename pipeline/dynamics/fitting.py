@@ -134,7 +134,7 @@ class _Fit:
         stride = math.ceil(iterations / LOSSES_KEPT)
         if record.iteration == iterations:
             return
-        with Progress(title, iterations, record.iteration, self.job.progress, log) as progress:
+        with Progress(title, iterations, record.iteration, self.job.progress, log, unit="iteration") as progress:
             while True:
                 begin = time.monotonic()
                 if record.iteration in snapshots or record.iteration == iterations:

@@ -13,15 +13,15 @@ REFRESH_SECONDS = 0.5
 
 
 class Progress:
-    """Counts trained images. `due` says when `show` is worth its cost: twice a second.
+    """Counts trained images, or whatever `unit` is. `due` says when `show` is worth its cost: twice a second.
 
     title: the run, e.g. "M1 euler seed 1".
     total, done: images to train on in all epochs, and how many of them an earlier process did.
     bar: whether to draw a bar where standard error is a terminal.
     """
 
-    def __init__(self, title: str, total: int, done: int, bar: bool, log: Logger):
-        self.title, self.total, self.log = title, total, log
+    def __init__(self, title: str, total: int, done: int, bar: bool, log: Logger, unit: str = "image"):
+        self.title, self.total, self.log, self.unit = title, total, log, unit
         self.initial = self.done = done
         self.start = self.shown = time.monotonic()
         self.next_line = self.start + FIRST_LINE_SECONDS
@@ -29,7 +29,7 @@ class Progress:
             desc=title,
             total=total,
             initial=done,
-            unit="image",
+            unit=unit,
             mininterval=REFRESH_SECONDS,
             leave=False,
             dynamic_ncols=True,
@@ -42,9 +42,9 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self.bar.close()
 
-    def advance(self, images: int) -> None:
-        """Count images that were trained on."""
-        self.done += images
+    def advance(self, count: int) -> None:
+        """Count what was trained on."""
+        self.done += count
 
     @property
     def due(self) -> bool:
@@ -63,5 +63,5 @@ class Progress:
         if self.next_line == self.start + FIRST_LINE_SECONDS:
             whole = tqdm.format_interval((self.total - self.initial) / rate)
             self.log.info("%s: will take about %s on this machine", self.title, whole)
-        self.log.info("%s: %s, %.1f images/s, loss %.4f, %s left", self.title, place, rate, loss, left)
+        self.log.info("%s: %s, %.1f %ss/s, loss %.4f, %s left", self.title, place, rate, self.unit, loss, left)
         self.next_line = self.shown + LINE_SECONDS

@@ -12,17 +12,23 @@ figure_latent <- function(history, curves, seen = min(curves$seen)) {
   chosen$column <- paste("spiral", chosen$spiral + 1)
   chosen <- chosen[order(chosen$t), ]
   truth <- chosen[chosen$series == "truth", ]
-  # A prediction may leave the plane; the panel stays with the spiral.
-  limits <- stats::aggregate(cbind(x, y) ~ column, truth, function(v) range(v) + c(-0.35, 0.35) * diff(range(v)))
-  row <- match(chosen$column, limits$column)
-  outside <- chosen$x < limits$x[row, 1] | chosen$x > limits$x[row, 2] |
-    chosen$y < limits$y[row, 1] | chosen$y > limits$y[row, 2]
-  chosen$x[outside] <- NA
+  # A prediction may leave the plane; the panels of a column stay with its spiral.
+  limits <- do.call(rbind, lapply(split(truth, truth$column), function(spiral) {
+    reach <- 0.75 * max(diff(range(spiral$x)), diff(range(spiral$y)))
+    middle <- c(mean(range(spiral$x)), mean(range(spiral$y)))
+    data.frame(column = spiral$column[1], x = middle[1] + c(-1, 1) * reach, y = middle[2] + c(-1, 1) * reach)
+  }))
+  for (column in unique(limits$column)) {
+    here <- limits[limits$column == column, ]
+    inside <- chosen$x >= here$x[1] & chosen$x <= here$x[2] & chosen$y >= here$y[1] & chosen$y <= here$y[2]
+    chosen[chosen$column == column & !inside, c("x", "y")] <- NA
+  }
   predicted <- chosen[chosen$series %in% c("reconstruction", "extrapolation"), ]
   labels <- c(truth = "true", reconstruction = "reconstructed", extrapolation = "extrapolated")
   lines <- rbind(chosen[chosen$series == "truth", ], predicted)
   lines$line <- factor(labels[lines$series], labels)
   plot <- ggplot(lines, aes(x, y)) +
+    geom_blank(data = limits) +
     geom_path(aes(colour = line, linewidth = line, group = interaction(series, spiral)), na.rm = TRUE) +
     geom_point(
       aes(shape = "observed"), chosen[chosen$series == "observation", ], size = 0.9, colour = INK, na.rm = TRUE
@@ -36,7 +42,7 @@ figure_latent <- function(history, curves, seen = min(curves$seen)) {
       axis.text = element_blank(), strip.text = element_text(size = rel(0.75)), aspect.ratio = 1,
       panel.border = element_rect(fill = NA, colour = GRID), panel.spacing = unit(6, "pt")
     )
-  structure(plot, size = 10.4 / 2.54)
+  structure(plot, size = 9.4 / 2.54)
 }
 
 #' The error of predicting what follows, by the number of observations, with Chen et al.'s Table 2.
@@ -59,11 +65,12 @@ figure_predictive_rmse <- function(metrics, published) {
   both$model <- factor(models[both$variant], models)
   both$source <- factor(both$source, c("this study", "published"))
   ends <- both[both$seen == max(both$seen) & both$source == "this study", ]
+  ends$above <- ends$value == max(ends$value)
   ggplot(both, aes(seen, value, colour = model)) +
     geom_linerange(aes(ymin = low, ymax = high), linewidth = 1.6, alpha = 0.35, na.rm = TRUE) +
     geom_line(aes(linetype = source), linewidth = 0.8) +
     geom_point(aes(shape = source), size = 2.2, fill = "white", stroke = 0.9) +
-    label_beside(ends, aes(seen, value, label = model, colour = model), hjust = 1, vjust = -1) +
+    label_beside(ends, aes(seen, value, label = model, colour = model, vjust = ifelse(above, -1, 2)), hjust = 1) +
     scale_colour_manual(values = unname(PALETTE[c("vermillion", "blue")]), guide = "none") +
     scale_shape_manual(values = c("this study" = 16, published = 21)) +
     scale_linetype_manual(values = c("this study" = "solid", published = "22")) +
