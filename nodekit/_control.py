@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .errors import UnknownOption, nearest
+from .errors import UnknownOption, UnsupportedCombination, nearest
 
 #: (proportional, integral, derivative) coefficients; Hairer, Nørsett & Wanner II.4 and Söderlind 2003.
 CONTROLLERS = {"I": (0.0, 1.0, 0.0), "PI": (0.3, 0.4, 0.0), "PID": (0.2, 0.4, 0.05)}
@@ -30,6 +30,22 @@ def host(x: Tensor | float) -> float:
     while torch._C._functorch.is_functorch_wrapped_tensor(x):
         x = torch._C._functorch.get_unwrapped(x)
     return float(x.detach().max())
+
+
+def host_values(x: Tensor) -> list:
+    """A tensor's numbers on the host, also while torch.func differentiates.
+
+    Raises:
+        UnsupportedCombination: under vmap, whose members would each have decisions of their own.
+    """
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        if torch._C._functorch.is_batchedtensor(x):
+            raise UnsupportedCombination(
+                "under torch.func.vmap no member can have events or steps of its own",
+                remedy='Solve the whole batch at once, with batch="independent" for steps of its own for every sample',
+            )
+        x = torch._C._functorch.get_unwrapped(x)
+    return x.detach().tolist()
 
 
 @dataclass

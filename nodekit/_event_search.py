@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._control import host_values
 from ._loops import Accepted
-from .errors import EventNotReached, InvalidEvent, MaxStepsReached, UnsupportedCombination
+from .errors import EventNotReached, InvalidEvent, MaxStepsReached
 
 #: Fractions of a step at which signs are compared, besides its ends: two crossings within a quarter of a step pass
 #: unseen.
@@ -20,22 +21,6 @@ _LOOKS = (0.25, 0.5, 0.75)
 def sign(value: float) -> int:
     """−1, 0 or 1."""
     return (value > 0) - (value < 0)
-
-
-def host_values(x: Tensor) -> list:
-    """A tensor's numbers on the host, also while torch.func differentiates.
-
-    Raises:
-        UnsupportedCombination: under vmap, whose members would each have their own events.
-    """
-    while torch._C._functorch.is_functorch_wrapped_tensor(x):
-        if torch._C._functorch.is_batchedtensor(x):
-            raise UnsupportedCombination(
-                "events cannot be found under torch.func.vmap: each member would end at its own time",
-                remedy='Solve the whole batch at once; batch="independent" gives every sample its own events',
-            )
-        x = torch._C._functorch.get_unwrapped(x)
-    return x.detach().tolist()
 
 
 class EventFunctions:

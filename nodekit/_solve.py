@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from . import _gradients, _methods
 from ._adjoint_solve import AdjointChoices, backward_solve
+from ._batch import GRADIENTS as INDEPENDENT_GRADIENTS
+from ._batch import solve_independent
 from ._context import Surroundings
+from ._dense import DenseSolution
 from ._differentiate import differentiably
 from ._events import Event, Occurrences, solve_until_event, solve_with_events
 from ._loops import Stats
@@ -26,7 +29,7 @@ from ._options import (
 )
 from ._problem import Problem
 from ._state import Derivative, Packing
-from .errors import GradientUnavailable, SolveFailed
+from .errors import GradientUnavailable, SolveFailed, UnknownOption, UnsupportedCombination
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Solution:
         status: None on success, else the failure (with `throw=False`); outputs it left unreached are NaN.
         events: the events that happened, where events were given; t and y then end with the last output time before
             the event that ended the solve.
+        dense: the solution as a function of time, where `dense=True` was asked for.
     """
 
     t: Any
@@ -48,6 +52,7 @@ class Solution:
     stats: Stats
     status: SolveFailed | None = None
     events: Occurrences | None = None
+    dense: DenseSolution | None = None
 
     @property
     def success(self) -> bool:
@@ -72,6 +77,8 @@ def solve(
     adjoint_method: str | None = None,
     adjoint_options: dict[str, Any] | None = None,
     events: Iterable[Event | Callable] = (),
+    batch: str = "shared",
+    dense: bool = False,
     throw: bool = True,
 ) -> Solution:
     """Solve y' = func(t, y), y(t[0]) = y0, and say what happened.
@@ -87,13 +94,21 @@ def solve(
             the state, or a function of t.
         method: a name in `METHODS`; "dopri5" by default.
         options: see `nodekit.Options`, and the method's family for its own.
-        gradient: "checkpoint" (exact, one step's graph at a time), "backprop" (exact), "adjoint" (continuous).
+        gradient: how the solve is differentiated: "checkpoint" (exact to rounding, the graph of one step at a time),
+            "backprop" (exact, the graph of all steps), "reversible" (exact, constant memory; makes an explicit method
+            reversible), "adjoint" (continuous, constant memory), "interpolated" (continuous, along the stored dense
+            output). Second derivatives: the exact ones. Inside torch.func transforms all are "backprop".
         args: further arguments of func, differentiated when they are tensors that require it.
         params: tensors to differentiate by beyond those found: parameters of the modules func is or holds, args, and
             leaves its graph leads to. Naming a computed tensor spares walking through its computation at each step.
         adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: of the continuous adjoint's backward solve, the
             forward solve's by default.
         events: zeros of functions of the solution, see `Event`; a bare function is an event that ends the solve.
+        batch: "shared": one solve of the whole state. "independent": every sample (first dimension) has its own steps,
+            error test and, if t has shape (batch, times), times; func is evaluated on the whole batch, with t of shape
+            (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they are; the
+            statistics count for each.
+        dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
         throw: whether a failure on the way is raised or returned as the status.
 
     Returns:
@@ -107,6 +122,12 @@ def solve(
     if gradient == "reversible":
         chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)
     parsed, special = parse(chosen, options)
+    if batch != "shared":
+        _check_independent(batch, gradient, {"events": bool(events), "dense": dense})
+        return Solution(t, *solve_independent(
+            func, y0, t, chosen, parsed, chosen.stepper(**special), (rtol, atol), differentiate, tuple(args),
+            [args, list(params)], throw,
+        ))  # fmt: skip
     packing = Packing(y0)
     derivative = Derivative(func, packing, tuple(args))
     events = [event if isinstance(event, Event) else Event(event) for event in events]
@@ -128,7 +149,10 @@ def solve(
     if gradient in ("adjoint", "interpolated"):
         choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options)
         problem.adjoint = backward_solve(problem, chosen, options, tolerance, packing, choices)
-    named, occurred = [args, list(params)], None
+    named, occurred, everywhere = [args, list(params)], None, None
+    if dense:
+        everywhere, differentiate = DenseSolution(problem), _gradients.find("backprop")
+        problem.plan.dense, problem.keep = True, everywhere.keep
     if events:
         outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
         t = t[: 1 + len(outputs)]
@@ -137,11 +161,25 @@ def solve(
     stats = problem.stats
     stats.nfe_forward = derivative.evaluations
     y = packing.unpack(torch.stack([packing.y0, *outputs]))
-    return Solution(t, y, stats, problem.failure, occurred)
+    return Solution(t, y, stats, problem.failure, occurred, everywhere)
 
 
 def _to_floats(grid) -> list[float]:
     return grid.detach().reshape(-1).tolist() if isinstance(grid, Tensor) else [float(x) for x in grid]
+
+
+def _check_independent(batch: str, gradient: str, asked: dict[str, bool]) -> None:
+    if batch != "independent":
+        raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
+    if gradient not in INDEPENDENT_GRADIENTS:
+        raise UnsupportedCombination(
+            f"gradient={gradient!r} is not available with batch='independent'",
+            remedy=f"Use one of {', '.join(INDEPENDENT_GRADIENTS)}, which are exact",
+        )
+    if unavailable := [name for name, given in asked.items() if given]:
+        raise UnsupportedCombination(
+            f"{', '.join(unavailable)} cannot be had with batch='independent'", remedy="Use batch='shared'"
+        )
 
 
 def odeint(

@@ -86,7 +86,11 @@ class Packing:
             if len(leaves) != len(self.sizes) or not self._alike(structure):
                 raise InvalidDerivative(f"{what} has structure {structure}, the initial state has {self.structure}")
         parts = [self._checked(leaf, i, what) for i, leaf in enumerate(leaves)]
-        return parts[0] if self.single else torch.cat([part.reshape(-1) for part in parts])
+        return parts[0] if self.single else self.joined(parts)
+
+    def joined(self, parts: list[Tensor]) -> Tensor:
+        """Several tensors as one."""
+        return torch.cat([part.reshape(-1) for part in parts])
 
     def _alike(self, structure) -> bool:
         # A list may answer a tuple, as in torchdiffeq; dictionaries must have the same keys.
@@ -115,8 +119,10 @@ class Packing:
             return y
         if self.single:
             return self._restored(y, 0, y.shape[: y.ndim - len(self.real_shapes[0])])
-        lead = y.shape[:-1]
-        parts = y.split(self.sizes, dim=-1)
+        return self.restored(self.parts(y), y.shape[:-1])
+
+    def restored(self, parts: list[Tensor], lead) -> Any:
+        """The state of its parts, with leading dimensions."""
         return tree_unflatten([self._restored(part, i, lead) for i, part in enumerate(parts)], self.structure)
 
     def _restored(self, part: Tensor, i: int, lead) -> Any:
@@ -157,5 +163,5 @@ class Derivative:
                 return slope
             return packing.pack(slope, "the derivative")
         if packing.numpy:
-            t = np.float64(t.item())
+            t = np.float64(t.item()) if t.ndim == 0 else t.numpy()
         return packing.pack(self.func(t, packing.unpack(y), *self.args), "the derivative")

@@ -76,6 +76,26 @@ class NewtonDidNotConverge(SolveFailed):
     """The equations of an implicit step could not be solved."""
 
 
+class SamplesFailed(SolveFailed):
+    """Some samples of an independently solved batch failed; the others arrived.
+
+    Attributes:
+        failures: sample → what happened to it.
+    """
+
+    failures: dict[int, SolveFailed]
+
+    @classmethod
+    def of(cls, failures: dict[int, SolveFailed], samples: int) -> SamplesFailed:
+        """The failure of some of so many samples."""
+        few = [f"{type(failure).__name__}: {failure}" for failure in list(failures.values())[:3]]
+        more = len(failures) - len(few)
+        listed = "; ".join(few) + (f"; and {more} more" if more else "")
+        error = cls(f"{len(failures)} of {samples} samples failed. {listed}", remedy="throw=False returns the others")
+        error.failures = failures
+        return error
+
+
 class InvalidEvent(NodekitError, ValueError):
     """An event that cannot be looked for: its direction, its count, or what its function returns."""
 

@@ -1,0 +1,284 @@
+"""The two loops over all samples at once: over fixed grids, and adaptive with every sample's own steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .._control import host_values
+from .._loops import Accepted, Adaptive, Callbacks, Randomness, Stats, grid_points
+from .._stepper import Step, Stepper
+from ..errors import MaxStepsReached, NonFiniteDerivative, SamplesFailed, SolveFailed, StepSizeUnderflow
+from .control import StepFactors, error_ratios, first_steps
+from .state import BatchClock, BatchInterval
+
+_RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY = range(4)
+
+
+class BatchStats(Stats):
+    """What a solve did for every sample.
+
+    Attributes:
+        nfe_forward, nfe_backward: evaluations of the derivative, on the whole batch.
+        nfe: those of the forward pass that a sample had a part in, shape (batch,).
+        accepted, rejected: steps of every sample, shape (batch,).
+    """
+
+    def __init__(self, samples: int, device: torch.device):
+        self.nfe_forward = self.nfe_backward = 0
+        self.nfe, self.accepted, self.rejected = torch.zeros(3, samples, dtype=torch.int64, device=device)
+
+
+def settle(step: Step, y: Tensor, interval: BatchInterval) -> None:
+    """Let the samples that do not move stay where they are, with the slope that they have."""
+    if interval.moves is None:
+        return
+    moves = interval.moves.view(-1, *[1] * (y.ndim - 1))
+    step.y1 = torch.where(moves, step.y1, y)
+    step.carry = tuple(torch.where(moves, after, step.slopes[0]) for after in step.carry)
+
+
+class BatchGrid:
+    """Fixed steps of every sample between its own points.
+
+    Args:
+        times: output times, shape (batch, times).
+        step_size: of all steps but each sample's last; None: steps from one output time to the next.
+        check_finite: look once, at the end, which samples' states are finite.
+        callbacks: called before every step, with times and sizes of shape (batch,).
+    """
+
+    dense = False
+    random = None
+    #: a failed sample has no outputs: it is not known when it stopped being finite
+    void = True
+
+    def __init__(self, times: Tensor, step_size: float | None, check_finite: bool, callbacks: Callbacks):
+        self.times, self.check_finite, self.callbacks = times, check_finite, callbacks
+        rows = times.tolist()
+        grids = {row: grid_points(list(row), step_size, None) for row in {tuple(row) for row in rows}}
+        longest = max(len(grid) for grid in grids.values())
+        padded = [grids[tuple(row)] + [row[-1]] * (longest - len(grids[tuple(row)])) for row in rows]
+        self.points = torch.tensor(padded, dtype=torch.float64)
+
+    def steps(self, func, stepper: Stepper, clock: BatchClock, norm, y, slope, stats: BatchStats) -> Iterator[Accepted]:
+        """The steps of all samples, each at its own times."""
+        carry, recorded = stepper.begin(y, slope), None
+        random = Randomness(clock.device, self.random)
+        stats.nfe += func.evaluations
+        times, points = self.times.cpu(), self.points
+        sign = torch.sign(points[:, -1:] - points[:, :1])
+        for i in range(points.shape[1] - 1):
+            start, end = points[:, i : i + 1], points[:, i + 1 : i + 2]
+            moves = (end != start)[:, 0]
+            reached = ((times - start) * sign > 0) & ((times - end) * sign <= 0)
+            reached[:, -1] = False  # the last output is the last state
+            landing = reached & (times == end)
+            inside = reached & ~landing
+            interval = clock.interval(*(side[:, 0].to(clock.exact).to(clock.device) for side in (start, end)))
+            if not moves.all():
+                interval.moves = moves.to(clock.device)
+            if landing.any():
+                interval.landing = tuple(landing.to(clock.device).nonzero().unbind(1))
+            if inside.any():
+                rows, columns = inside.nonzero().unbind(1)
+                thetas = ((times - start) / (end - start))[rows, columns]
+                interval.inside = tuple(x.to(clock.device) for x in (rows, columns, thetas))
+            if self.callbacks.step is not None:
+                self.callbacks.step(interval.t0, y, interval.t1 - interval.t0)
+            random.before_step()
+            before, final = func.evaluations, i == points.shape[1] - 2
+            step = stepper.step(func, interval, y, carry, estimate=False, final=final)
+            if interval.inside is not None:
+                stepper.extend(func, interval, y, carry, step)
+            settle(step, y, interval)
+            moved = moves.to(clock.device).long()
+            stats.accepted += moved
+            stats.nfe += moved * (func.evaluations - before)
+            yield Accepted(interval, y, recorded, step, [None] * len(interval.outputs), final, random.recorded())
+            y, carry = step.y1, step.carry
+            recorded = carry
+        self._last = y
+
+    def stuck(self, interval: BatchInterval) -> Tensor:
+        """Which samples, should they fail, have no part in a step."""
+        return torch.ones_like(interval.t0, dtype=torch.bool)
+
+    @property
+    def failure(self) -> SamplesFailed | None:
+        """Which samples' last states are not finite."""
+        if not self.check_finite:
+            return None
+        finite = host_values(torch.isfinite(self._last).reshape(len(self._last), -1).all(1))
+        self._last = None
+        failures = {
+            i: NonFiniteDerivative(
+                "the state is infinite or not a number at the end",
+                t=self.times[i, -1].item(),
+                sample=i,
+                remedy="Take smaller steps if the solve is unstable",
+            )
+            for i, fine in enumerate(finite)
+            if not fine
+        }
+        return SamplesFailed.of(failures, len(finite)) if failures else None
+
+
+class BatchAdaptive:
+    """Steps of every sample chosen by its own error estimate.
+
+    All samples are evaluated together. One that has arrived, or failed, stays where it is until all have; of its
+    neighbours no sample notices anything.
+
+    Args:
+        plan: tolerances, controller and limits.
+        times: output times, shape (batch, times), in float64 on the state's device.
+    """
+
+    dense = False
+    random = None
+    #: a failed sample has the outputs before its failure
+    void = False
+
+    def __init__(self, plan: Adaptive, times: Tensor):
+        self.plan, self.times = plan, times
+        self.callbacks = plan.callbacks
+
+    def steps(self, func, stepper: Stepper, clock: BatchClock, norm, y, slope, stats: BatchStats) -> Iterator[Accepted]:
+        """The steps of all samples; one that takes none in a round does not move in it."""
+        self.t, self.end = self.times[:, 0], self.times[:, -1]
+        self.sign = torch.sign(self.end - self.t)
+        self.active = torch.ones_like(self.t, dtype=torch.bool)
+        self.code = torch.zeros_like(self.t, dtype=torch.int8)
+        self.last_dt = torch.zeros_like(self.t)
+        self.factors = StepFactors(self.plan.controller, self.t)
+        self.size = self._first_sizes(func, stepper, clock, norm, y, slope)
+        stats.nfe += func.evaluations
+        random = Randomness(clock.device, self.random)
+        carry, recorded, pending = stepper.begin(y, slope), None, None
+        for _ in range(self.plan.max_num_steps):
+            interval, cut = self._propose(clock)
+            if self.callbacks.step is not None:
+                self.callbacks.step(interval.t0, y, interval.t1 - interval.t0)
+            random.before_step()
+            before, active = func.evaluations, self.active
+            step = stepper.step(func, interval, y, carry)
+            with torch.no_grad():
+                ratio = error_ratios(step, clock.instant(interval.t1), y, self.plan.tolerance, norm)
+                accepted = self._judge(ratio, interval, cut)
+                inside = self._inside(interval, accepted)
+                stats.accepted += accepted
+                stats.rejected += active & ~accepted
+                # The one place in a round where the host waits for the device.
+                going_on, every, some, outputs = host_values(
+                    torch.stack([self.active.any(), accepted.all(), accepted.any(), inside.any()])
+                )
+            if some:
+                if not every:
+                    t1 = torch.where(accepted, interval.t1, interval.t0)
+                    interval = BatchInterval(interval.t0, t1, interval.times, interval.dt, moves=accepted)
+                if outputs:
+                    rows, columns = inside.nonzero().unbind(1)
+                    columns = columns + 1
+                    t0, t1 = interval.t0[rows], interval.t1[rows]
+                    interval.inside = rows, columns, (self.times[rows, columns] - t0) / (t1 - t0)
+                    stepper.extend(func, interval, y, carry, step)
+                settle(step, y, interval)
+                if pending is not None:
+                    yield pending
+                pending = Accepted(
+                    interval, y, recorded, step, [None] * len(interval.outputs), False, random.recorded()
+                )
+                y, carry = step.y1, step.carry
+                recorded = carry
+            stats.nfe += active * (func.evaluations - before)
+            if not going_on:
+                break
+        else:
+            self.code = torch.where(self.active, _TOO_MANY, self.code)
+        if pending is not None:
+            pending.lands = True
+            yield pending
+
+    def _first_sizes(self, func, stepper, clock, norm, y, slope) -> Tensor:
+        if self.plan.first_step is not None:
+            return torch.full_like(self.t, self.plan.first_step)
+        with torch.no_grad():
+            order = stepper.error_exponent - 1
+            return first_steps(func, clock, self.t, self.end, y, slope, order, self.plan.tolerance, norm)
+
+    def _propose(self, clock: BatchClock) -> tuple[BatchInterval, Tensor]:
+        """Every sample's next interval, which never passes the end nor leaves a crumb before it; and which are cut."""
+        t, end = self.t, self.end
+        if self.plan.min_step > 0 or self.plan.max_step < math.inf:
+            self.size = self.size.clamp(self.plan.min_step, self.plan.max_step)
+        remaining = (end - t).abs()
+        cut = remaining <= self.size
+        length = torch.where(remaining < 1.01 * self.size, remaining / 2, self.size)
+        t1 = torch.where(cut, end, torch.addcmul(t, self.sign, length))
+        return clock.interval(t, torch.where(self.active, t1, t)), cut
+
+    def _judge(self, ratio: Tensor, interval: BatchInterval, cut: Tensor) -> Tensor:
+        """Which samples' steps are accepted; moves them in time, and sizes all next steps."""
+        dt = interval.t1 - interval.t0
+        length, smallest = dt.abs(), self.plan.min_step
+        accepted = ratio <= 1.0
+        if smallest > 0:
+            accepted = accepted | ((length <= smallest) & torch.isfinite(ratio))
+        accepted = accepted & self.active
+        sized = length * self.factors(ratio, accepted)
+        # A step cut short by the end says little about the sizes to come.
+        sized = torch.where(accepted & cut, torch.maximum(self.size, sized), sized)
+        crumb = 16 * (torch.nextafter(self.t.abs(), torch.full_like(self.t, math.inf)) - self.t.abs())
+        failed = self.active & ~accepted & ((sized <= crumb) | (length <= smallest))
+        why = torch.where(torch.isfinite(ratio), _UNDERFLOW, _NOT_FINITE)
+        self.code = torch.where(failed, why, self.code)
+        self.last_dt = torch.where(self.active, dt, self.last_dt)
+        self.size = torch.where(self.active, sized, self.size)
+        self.t = torch.where(accepted, interval.t1, self.t)
+        self.active = self.active & ~failed & (self.t != self.end)
+        return accepted
+
+    def _inside(self, interval: BatchInterval, accepted: Tensor) -> Tensor:
+        """Which output times (without the first and last) lie in which samples' accepted steps."""
+        between = self.times[:, 1:-1]
+        t0, t1, sign = (x.unsqueeze(1) for x in (interval.t0, interval.t1, self.sign))
+        return accepted.unsqueeze(1) & ((between - t0) * sign > 0) & ((between - t1) * sign <= 0)
+
+    def stuck(self, interval: BatchInterval) -> Tensor:
+        """Which samples, should they fail, have no part in a step nor in later ones."""
+        return (interval.t0 == interval.t1) & (interval.t0 == self.t)
+
+    @property
+    def failure(self) -> SamplesFailed | None:
+        """What happened to the samples that did not arrive."""
+        codes = host_values(self.code)
+        if not any(codes):
+            return None
+        t, dt = host_values(self.t), host_values(self.last_dt)
+        failures = {i: _failure(code, t[i], dt[i], i) for i, code in enumerate(codes) if code}
+        return SamplesFailed.of(failures, len(codes))
+
+
+def _failure(code: int, t: float, dt: float, sample: int) -> SolveFailed:
+    where = {"t": t, "dt": dt, "sample": sample}
+    if code == _UNDERFLOW:
+        return StepSizeUnderflow(
+            "the error test fails at every step size that float64 time resolves",
+            remedy="Loosen rtol and atol, or use a float64 state",
+            **where,
+        )
+    if code == _NOT_FINITE:
+        return NonFiniteDerivative(
+            "the derivative is infinite or not a number",
+            remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
+            **where,
+        )
+    return MaxStepsReached(
+        "the end was not reached",
+        remedy="Loosen rtol and atol, raise max_num_steps, or use an implicit method if the problem is stiff",
+        **where,
+    )

@@ -1,0 +1,146 @@
+"""One solve of independent samples, as the gradient methods see it: accepted steps that can be taken again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._context import RandomState, replayed_randomness
+from .._loops import Accepted
+from .._problem import Problem
+from .._stepper import Step
+from .loops import settle
+from .state import BatchInterval
+
+
+@dataclass
+class BatchProblem(Problem):
+    """A solve of independent samples without its differentiable inputs.
+
+    Attributes:
+        plan: a `BatchGrid` or a `BatchAdaptive`.
+        times: output times, each of shape (batch,).
+        norm: of every sample.
+        positions: for each tensor of outputs but the last, its (samples, output times).
+        failed: which samples did not arrive, shape (batch,), or None.
+    """
+
+    norm: Callable[[Tensor], Tensor] | None = None
+    positions: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    failed: Tensor | None = None
+
+    def integrate(self, y0: Tensor, slope: Tensor, keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
+        """The outputs of every step (see `positions`), and the last state of every sample."""
+        if torch.is_grad_enabled():
+            return self._integrate_with_graph(y0, slope)
+        outputs = []
+        for accepted in self._steps(y0, slope):
+            if keep is not None:
+                keep(accepted)
+            outputs += self.outputs(accepted, accepted.y, accepted.step)
+        self._settle_failures(y0)
+        return outputs or [y0.clone()]
+
+    def _integrate_with_graph(self, y0: Tensor, slope: Tensor) -> list[Tensor]:
+        """First choose the steps, then take the accepted ones again under autograd."""
+        taken, outputs = [], []
+        self.plan.random = RandomState(y0.device)
+        with torch.no_grad():
+            for accepted in self._steps(y0, slope):
+                accepted.step = None
+                taken.append(accepted)
+        self._settle_failures(y0)
+        y, carry = y0, self.stepper.begin(y0, slope)
+        for i, accepted in enumerate(taken):
+            step, found = self.repeat(accepted, y, carry, final=i == len(taken) - 1)
+            y, carry = step.y1, step.carry
+            outputs += found
+        return outputs or [y0.clone()]
+
+    def _steps(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
+        for accepted in self.plan.steps(self.func, self.stepper, self.clock, self.norm, y0, slope, self.stats):
+            self.positions += accepted.interval.outputs
+            yield accepted
+
+    def _settle_failures(self, y0: Tensor) -> None:
+        self.failure = self.plan.failure
+        if self.failure is None:
+            return
+        if self.throw:
+            raise self.failure
+        self.failed = torch.zeros(len(y0), dtype=torch.bool, device=y0.device)
+        self.failed[list(self.failure.failures)] = True
+
+    def outputs(self, accepted: Accepted, y: Tensor, step: Step) -> list[Tensor]:
+        """The outputs within a step, a tensor of some samples each; with the last step, its result."""
+        interval, found = accepted.interval, []
+        if interval.inside is not None:
+            found.append(self._interpolated(interval, y, step))
+        if interval.landing is not None:
+            found.append(step.y1[interval.landing[0]])
+        return [*found, step.y1] if accepted.lands else found
+
+    def _interpolated(self, interval: BatchInterval, y: Tensor, step: Step) -> Tensor:
+        """The method's polynomial y + dt Σ bᵢ(θ) kᵢ of some samples, each at its own θ."""
+        rows, _, thetas = interval.inside
+        coefficients = self.stepper.interpolation
+        used = np.flatnonzero(coefficients.any(1))
+        powers = thetas.unsqueeze(1) ** torch.arange(1, coefficients.shape[1] + 1, device=y.device)
+        weights = powers @ torch.tensor(coefficients[used].T, dtype=powers.dtype, device=y.device)
+        weights = weights * (interval.t1 - interval.t0)[rows].unsqueeze(1)
+        slopes = torch.stack([step.slopes[i][rows].reshape(len(rows), -1) for i in used], dim=1)
+        moved = (weights.to(y.dtype).unsqueeze(1) @ slopes).view(len(rows), *y.shape[1:])
+        return y[rows] + moved
+
+    def repeat(self, accepted: Accepted, y: Tensor, carry, final: bool):
+        """Take an accepted step again from (y, carry): its result and its outputs.
+
+        Samples that do not move in it stay where they are; those that have failed take part as copies of one that
+        moves, lest a derivative that is not a number there spoils the gradients of parameters that all share.
+        """
+        kept, start, carried = accepted.interval, y, carry
+        t0, t1 = kept.t0, kept.t1
+        if self.failed is not None:
+            own = torch.arange(len(y), device=y.device)
+            lost = self.failed & self.plan.stuck(kept)
+            moves = ~lost if kept.moves is None else kept.moves & ~lost
+            source = torch.where(lost, moves.long().argmax(), own)
+            start, t0, t1 = y[source], t0[source], t1[source]
+            carried = None if carry is None else tuple(x[source] for x in carry)
+        interval = self.clock.interval(t0, t1)
+        before_slope, before_step = accepted.random or (None, None)
+        if carried is None:
+            with replayed_randomness(before_slope, y.device):
+                carried = self.stepper.begin(start, self.func(interval.times[0], start))
+        with replayed_randomness(before_step, y.device):
+            step = self.stepper.step(self.func, interval, start, carried, estimate=False, final=final)
+            if kept.inside is not None:
+                self.stepper.extend(self.func, interval, start, carried, step)
+        outputs = self._interpolated(kept, start, step) if kept.inside is not None else None
+        settle(step, y, kept)
+        found = [] if outputs is None else [outputs]
+        if kept.landing is not None:
+            found.append(step.y1[kept.landing[0]])
+        return step, [*found, step.y1] if accepted.lands else found
+
+    def assembled(self, y0: Tensor, outputs: list[Tensor]) -> Tensor:
+        """All outputs in their places, times first; NaN at those that a sample did not reach."""
+        times, samples = len(self.times), len(y0)
+        *parts, last = outputs
+        nothing = torch.full_like(y0[:1], torch.nan)
+        rows = torch.cat([y0, *parts, last, nothing])
+        own = torch.arange(samples, device=y0.device)
+        index = torch.full((times, samples), len(rows) - 1, device=y0.device)
+        index[0] = own
+        count = samples
+        for sample, time in self.positions:
+            index[time, sample] = torch.arange(count, count + len(sample), device=y0.device)
+            count += len(sample)
+        index[-1] = own + count
+        if self.failed is not None:
+            index[(1 if self.plan.void else -1) :, self.failed] = len(rows) - 1
+        return rows[index.view(-1)].view(times, *y0.shape)
