@@ -7,27 +7,29 @@ figure_flow_capacity <- function(metrics, curves) {
   require_columns(curves, c("seed", "series", "size", "x", "y", "density"), "flow_capacity", "curves")
   curves <- curves[curves$seed == min(curves$seed), ]
   sizes <- sort(unique(curves$size))
-  kinds <- c(NF = "Planar flow,\nK layers", CNF = "Continuous flow,\nM units")
-  letters <- c(NF = "K", CNF = "M")
-  flows <- curves[curves$series %in% names(kinds), ]
-  flows$row <- factor(kinds[flows$series], kinds)
-  flows$column <- factor(paste("K, M =", flows$size), paste("K, M =", sizes))
-  target <- transform(curves[curves$series == "target", ], column = "Target")
-  edge <- max(flows$x)
-  plane <- coord_fixed(xlim = c(-edge, edge), ylim = c(-edge, edge), expand = FALSE)
-  densities <- ggplot(flows, aes(x, y)) +
-    density_layer(flows, c("row", "column")) +
-    facet_grid(row ~ column, switch = "y") +
-    plane + labs(x = NULL, y = NULL) + theme_density()
-  aim <- ggplot(target, aes(x, y)) +
-    density_layer(target, "column") + facet_wrap(~column) + plane + labs(x = NULL, y = NULL) + theme_density()
+  kinds <- c(NF = "K", CNF = "M")
+  # A row for each kind, the target in front of both.
+  shown <- do.call(rbind, lapply(names(kinds), function(kind) {
+    part <- curves[curves$series %in% c("target", kind), ]
+    part$panel <- ifelse(part$series == "target", paste0("Target", strrep(" ", match(kind, names(kinds)) - 1)),
+                         paste0(kind, ", ", kinds[[kind]], " = ", part$size))
+    part
+  }))
+  shown$panel <- factor(shown$panel, unique(shown$panel))
+  densities <- ggplot(shown, aes(x, y)) +
+    density_layer(shown, "panel") +
+    facet_wrap(~panel, ncol = 1 + length(sizes)) +
+    scale_x_continuous(expand = c(0, 0)) +
+    scale_y_continuous(expand = c(0, 0)) +
+    labs(x = NULL, y = NULL) +
+    theme_density() +
+    theme(aspect.ratio = 1)
   loss <- metrics[grepl("^divergence, ", metrics$quantity), ]
   loss$kind <- sub("^divergence, (\\w+) \\d+$", "\\1", loss$quantity)
   loss$size <- as.numeric(sub("^.* (\\d+)$", "\\1", loss$quantity))
   loss <- over_seeds(loss, c("kind", "size"), "value")
   loss$label <- formatC(loss$mean, digits = 2, format = "f")
   loss$above <- stats::ave(loss$mean, loss$size, FUN = max) == loss$mean
-  ends <- loss[loss$size == min(sizes), ]
   lines <- ggplot(loss, aes(size, mean, colour = kind)) +
     geom_linerange(aes(ymin = low, ymax = high), linewidth = 1.6, alpha = 0.35) +
     geom_line(linewidth = 0.8) +
@@ -40,9 +42,7 @@ figure_flow_capacity <- function(metrics, curves) {
     scale_x_log10(breaks = sizes, expand = expansion(c(0.1, 0.1))) +
     scale_y_continuous(limits = c(0, NA), expand = expansion(c(0.12, 0.15))) +
     labs(x = "K, M", y = "KL divergence (nats)")
-  # An empty column beside the target keeps its panel as large as the others.
-  top <- patchwork::wrap_plots(aim, densities, widths = c(1, 3.3))
-  plot <- patchwork::wrap_plots(top, lines, ncol = 1, heights = c(1.25, 1)) +
+  plot <- patchwork::wrap_plots(densities, lines, ncol = 1, heights = c(1.35, 1)) +
     patchwork::plot_annotation(subtitle = origin_words(metrics))
-  structure(plot, size = 13.2 / 2.54)
+  structure(plot, size = 13 / 2.54)
 }
