@@ -59,6 +59,25 @@ over_seeds <- function(data, by, value) {
 
 seeds_of <- function(data) length(unique(data$seed))
 
+# How far a measured order may be from the declared one.
+ORDER_TOLERANCE <- 0.1
+
+#' The kind of each row's method: explicit, implicit or reversible.
+method_kinds <- function(history) {
+  reversible <- startsWith(history$series, "reversible_") | history$series == "alf"
+  factor(ifelse(reversible, "reversible", history$kind), c("explicit", "implicit", "reversible"))
+}
+
+#' One row a method and problem: its kind, the order it declares, the slope measured and its interval.
+measured_orders <- function(history) {
+  rows <- history[history$panel == "order", ]
+  rows$kind <- method_kinds(rows)
+  rows <- unique(rows[c("series", "kind", "problem", "order", "slope", "slope_low", "slope_high")])
+  rows <- rows[order(rows$order, rows$kind, rows$series), ]
+  rows$within <- abs(rows$slope - rows$order) <= ORDER_TOLERANCE
+  rows
+}
+
 #' The facts that a figure's caption may name, computed from its tables.
 caption_facts <- function(tables) {
   main <- tables[[1]]
@@ -67,6 +86,10 @@ caption_facts <- function(tables) {
   list(
     seeds = seeds,
     epochs = if ("epoch" %in% names(main)) max(main$epoch) else NA,
+    methods = if ("order" %in% names(main)) length(unique(main$series[!is.na(main$order)])) else NA,
+    problems = if ("problem" %in% names(main)) paste(said(main, "problem"), collapse = " and ") else NA,
+    order_tolerance = ORDER_TOLERANCE,
+    iterations = if ("iteration" %in% names(main)) length(unique(main$iteration)) else NA,
     curves = if ("series" %in% names(main)) length(unique(main$series)) else NA,
     data_source = paste(said(main, "data_source"), collapse = "; "),
     reduced_words = if (length(reduced)) paste0(" Reduced: ", paste(reduced, collapse = "; "), ".") else "",

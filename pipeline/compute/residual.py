@@ -27,6 +27,9 @@ def residual_and_continuous(run: Run) -> Tables:
     given = run.settings.arguments
     torch.manual_seed(run.seed)
     change = nn.Sequential(nn.Linear(1, given["width"]), nn.Tanh(), nn.Linear(given["width"], 1)).double()
+    # A steeper field than that of initial weights, so that discrete and continuous are seen to differ.
+    for parameter in change.parameters():
+        parameter.data.mul_(given["gain"])
     block, depth = ResidualBlock(change), given["layers"]
     starts = torch.tensor(given["initial"], dtype=torch.float64)[:, None]
     with torch.no_grad():

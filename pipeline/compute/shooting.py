@@ -43,6 +43,11 @@ def shoot(
     return pd.DataFrame(losses, columns=["iteration", "loss"]).assign(series="loss"), pd.concat(paths)
 
 
+def marked(target: list[float]) -> pd.DataFrame:
+    """The target as a row of the history, for the figure."""
+    return pd.DataFrame({"series": ["target"], "h1": target[0], "h2": target[1]})
+
+
 def target_state(run: Run) -> Tables:
     """A1: the h(0) whose path under h' = hW ends in the target, by gradient steps with momentum (slides)."""
     given = run.settings.arguments
@@ -65,7 +70,7 @@ def target_state(run: Run) -> Tables:
     direct = nodekit.odeint(multiply, target, t.flip(0), method="dopri5", rtol=1e-10, atol=1e-12)[-1]
     gap = torch.tensor(paths[paths.iteration == max(given["shown"])].iloc[0][["h1", "h2"]].to_list()) - direct
     values = {"final_loss": (losses.loss.iloc[-1], ""), "distance_to_time_reversed_start": (gap.norm().item(), "")}
-    return tables(run, [losses, paths], values)
+    return tables(run, [losses, paths, marked(given["target"])], values)
 
 
 def bullet(run: Run) -> Tables:
@@ -89,4 +94,4 @@ def bullet(run: Run) -> Tables:
         given["shown"],
         given["solver"],
     )
-    return tables(run, [losses, paths], {"final_miss": (losses.loss.iloc[-1] ** 0.5, "")})
+    return tables(run, [losses, paths, marked(given["target"])], {"final_miss": (losses.loss.iloc[-1] ** 0.5, "")})
