@@ -41,13 +41,14 @@ nk_classifier <- function(x, y, filters = 64, t_end = 1, method = "euler", step_
     if (identical(statistic, stats::sd)) replace(values, values == 0, 1) else values
   }
   method <- as_method(method)
+  adaptive <- nodekit()$METHODS[[method]]$adaptive
   model <- list(
     size = dim(x)[2:3], channels = channels, classes = levels(y), filters = as_count(filters, "filters"), seed = seed,
     center = by_channel(mean), scale = by_channel(stats::sd), gradient = gradient,
     solver = list(
       t = list(0, as_number(t_end, "t_end", above = 0)), method = method, rtol = as_number(rtol, "rtol"),
       atol = as_number(atol, "atol"),
-      options = if (nodekit()$METHODS[[method]]$adaptive) list() else list(step_size = as_number(step_size, "step_size", above = 0))
+      options = if (!adaptive) list(step_size = as_number(step_size, "step_size", above = 0)) else list()
     )
   )
   module <- build_classifier(model)
@@ -72,12 +73,19 @@ as_images <- function(x, size = NULL, channels = NULL) {
   if (!is.array(x) || !length(dim(x)) %in% 3:4) {
     abort("type_error", "The images are ", if (is.array(x)) paste0("an array of ", length(dim(x)), " dimensions") else
       paste0("of class '", class(x)[1], "'"), ".",
-      remedy = "Give an array (image, row, column) or (image, row, column, channel); from a matrix with one row an image filled row by row: aperm(array(x, c(nrow(x), width, height)), c(1, 3, 2))."
+      remedy = paste0(
+        "Give an array (image, row, column) or (image, row, column, channel). A matrix whose rows are images, row of ",
+        "pixels after row, becomes one by aperm(array(x, c(nrow(x), width, height)), c(1, 3, 2))."
+      )
     )
   }
   as_numbers(c(x), "x")
   found <- dim(x)[2:3]
-  if (any(found < 8)) abort("value_error", "The images are ", found[1], " x ", found[2], ".", remedy = "At least 8 x 8 pixels are needed.")
+  if (any(found < 8)) {
+    abort("value_error", "The images are ", found[1], " x ", found[2], ".",
+      remedy = "At least 8 x 8 pixels are needed."
+    )
+  }
   of <- if (length(dim(x)) == 4) dim(x)[4] else 1L
   if (!is.null(size) && (any(found != size) || of != channels)) {
     abort("value_error", "The images are ", found[1], " x ", found[2], " x ", of, ".",
@@ -88,11 +96,27 @@ as_images <- function(x, size = NULL, channels = NULL) {
 }
 
 as_classes <- function(y, count) {
-  if (is.null(y) || is.list(y)) abort("type_error", "'y' is of class '", class(y)[1], "'.", remedy = "Give a factor, one class an image.")
-  if (length(y) != count) abort("value_error", "There are ", length(y), " labels for ", count, " images.", remedy = "Give one class an image.")
-  if (anyNA(y)) abort("value_error", "The label of image ", which(is.na(y))[1], " is NA.", remedy = "Drop the images that have no label.")
+  if (is.null(y) || is.list(y)) {
+    abort("type_error", "'y' is of class '", class(y)[1], "'.",
+      remedy = "Give a factor, one class an image."
+    )
+  }
+  if (length(y) != count) {
+    abort("value_error", "There are ", length(y), " labels for ", count, " images.",
+      remedy = "Give one class an image."
+    )
+  }
+  if (anyNA(y)) {
+    abort("value_error", "The label of image ", which(is.na(y))[1], " is NA.",
+      remedy = "Drop the images that have no label."
+    )
+  }
   y <- droplevels(as.factor(y))
-  if (nlevels(y) < 2) abort("value_error", "All labels are '", levels(y), "'.", remedy = "Give images of at least two classes.")
+  if (nlevels(y) < 2) {
+    abort("value_error", "All labels are '", levels(y), "'.",
+      remedy = "Give images of at least two classes."
+    )
+  }
   y
 }
 

@@ -26,10 +26,12 @@ install_nodekit <- function(source = NULL, envname = "r-nodekit", method = c("vi
   plan <- list(packages = c(nodekit_requirement(source), numpy_requirement()), envname = envname, method = method)
   if (dry_run) return(plan)
   if (method == "virtualenv") {
-    if (!reticulate::virtualenv_exists(envname)) {
-      reticulate::virtualenv_create(envname, python = python, packages = NULL, ...)
-    }
-    reticulate::virtualenv_install(envname, packages = plan$packages)
+    without_poetry_warning({
+      if (!reticulate::virtualenv_exists(envname)) {
+        reticulate::virtualenv_create(envname, python = python, packages = NULL, ...)
+      }
+      reticulate::virtualenv_install(envname, packages = plan$packages)
+    })
   } else {
     if (!envname %in% reticulate::conda_list()$name) {
       reticulate::conda_create(envname, packages = "python>=3.11", ...)
@@ -42,7 +44,7 @@ install_nodekit <- function(source = NULL, envname = "r-nodekit", method = c("vi
 
 # What to hand to pip: a path in full, or a name; never the unrelated project.
 nodekit_requirement <- function(source = NULL) {
-  source <- source %||% getOption("nodekitr.source") %||% checkout_around(getwd()) %||% "nodekit-ode"
+  source <- source %||% known_source() %||% "nodekit-ode"
   if (!is.character(source) || length(source) != 1 || is.na(source)) {
     abort("type_error", "'source' must be one character string.",
       remedy = "Give a folder, a wheel or the distribution's name."
@@ -73,6 +75,9 @@ numpy_requirement <- function() {
   if (utils::packageVersion("reticulate") < "1.38") "numpy>=1.26,<2" else "numpy>=1.26"
 }
 
+# Where nodekit's source is, as far as this session can know.
+known_source <- function() getOption("nodekitr.source") %||% checkout_around(getwd())
+
 is_checkout <- function(folder) {
   file <- file.path(folder, "pyproject.toml")
   file.exists(file) && any(grepl("^name *= *\"nodekit-ode\"", readLines(file, warn = FALSE)))
@@ -84,6 +89,13 @@ checkout_around <- function(folder) {
     if (dirname(folder) == folder) return(NULL)
     folder <- dirname(folder)
   }
+}
+
+# reticulate 1.28 takes every folder with a pyproject.toml for a Poetry project, and warns that it cannot use it.
+without_poetry_warning <- function(expression) {
+  withCallingHandlers(expression, warning = function(w) {
+    if (grepl("Poetry", conditionMessage(w), fixed = TRUE)) invokeRestart("muffleWarning")
+  })
 }
 
 has_py_require <- function() "py_require" %in% getNamespaceExports("reticulate")

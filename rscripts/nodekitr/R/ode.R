@@ -90,7 +90,9 @@ as_derivative <- function(func, state, t0, parms, tensors, ...) {
     abort("type_error", "'func' names compiled code, which nodekit cannot call.", remedy = "Give an R function.")
   }
   check_function(func, "func")
-  if (tensors) return(list(slope = bridge()$TensorDerivative(tensor_slope(func, state, parms, ...), is.null(state$names))))
+  if (tensors) {
+    return(list(slope = bridge()$TensorDerivative(tensor_slope(func, state, parms, ...), is.null(state$names))))
+  }
   shape <- shape_of(state)
   size <- state$n
   first <- func(t0, shaped(state$values, shape), parms, ...)
@@ -124,7 +126,9 @@ check_derivative <- function(result, size) {
     abort("type_error", "'func' returned derivatives of class '", class(result[[1]])[1], "'.", remedy = remedy)
   }
   if (length(result[[1]]) != size) {
-    abort("value_error", "'func' returned ", length(result[[1]]), " derivatives for ", size, " states.", remedy = remedy)
+    abort("value_error", "'func' returned ", length(result[[1]]), " derivatives for ", size, " states.",
+      remedy = remedy
+    )
   }
 }
 
@@ -140,13 +144,15 @@ as_method <- function(method) {
     abort("type_error", "'method' must be one character string.", remedy = "Names: names(nodekit()$METHODS).")
   }
   known <- names(nodekit()$METHODS)
+  stiff <- intersect(STIFF_METHODS, known)[1]
   if (method %in% known) return(method)
   remedy <- if (method %in% DESOLVE_METHODS$nonstiff) {
     paste0("'", method, "' is deSolve's; here use \"dopri5\".")
   } else if (method %in% DESOLVE_METHODS$stiff) {
-    paste0("'", method, "' is deSolve's; here use \"", intersect(STIFF_METHODS, known)[1], "\", or \"dopri5\" where nothing is stiff.")
+    paste0("'", method, "' is deSolve's; here use \"", stiff, "\", or \"dopri5\" where nothing is stiff.")
   } else {
-    paste0("Did you mean '", known[which.min(utils::adist(method, known))], "'? Known: ", paste(known, collapse = ", "), ".")
+    nearest <- known[which.min(utils::adist(method, known))]
+    paste0("Did you mean '", nearest, "'? Known: ", paste(known, collapse = ", "), ".")
   }
   abort("unknown_method", "There is no method '", method, "'.", remedy = remedy)
 }

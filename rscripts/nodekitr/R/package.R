@@ -13,8 +13,10 @@
 session <- new.env(parent = emptyenv())
 
 .onLoad <- function(libname, pkgname) {
-  # Where reticulate keeps environments by need (>= 1.41), say what is needed; this starts nothing.
-  if (has_py_require()) getExportedValue("reticulate", "py_require")(nodekit_requirement())
+  # Where reticulate makes environments by need (>= 1.41) and the source is known, say what is needed: starts nothing.
+  if (has_py_require() && !is.null(known_source())) {
+    try(getExportedValue("reticulate", "py_require")(c(nodekit_requirement(), numpy_requirement())), silent = TRUE)
+  }
 }
 
 #' The Python library itself
@@ -41,7 +43,13 @@ load_nodekit <- function() {
   Sys.setenv(RETICULATE_MINICONDA_ENABLED = "FALSE")
   on.exit(if (is.na(offer)) Sys.unsetenv("RETICULATE_MINICONDA_ENABLED") else
     Sys.setenv(RETICULATE_MINICONDA_ENABLED = offer))
-  module <- tryCatch(reticulate::import("nodekit"), error = function(e) abort_not_installed(conditionMessage(e)))
+  # The environment that install_nodekit() made, unless the user chose a Python.
+  if (!reticulate::py_available() && !nzchar(Sys.getenv("RETICULATE_PYTHON"))) {
+    if (reticulate::virtualenv_exists("r-nodekit")) reticulate::use_virtualenv("r-nodekit", required = FALSE)
+  }
+  module <- tryCatch(without_poetry_warning(reticulate::import("nodekit")), error = function(e) {
+    abort_not_installed(conditionMessage(e))
+  })
   if (!reticulate::py_has_attr(module, "odeint")) {
     abort_not_installed("The 'nodekit' that Python finds is an unrelated project of the same name.")
   }

@@ -13,7 +13,7 @@
 #'   It returns one number.
 #'
 #' `+ - * / ^ %% %/%`, comparisons, `exp log log2 log10 log1p expm1 sqrt abs sin cos tan asin acos atan sinh cosh
-#' tanh floor ceiling round sign`, `sum mean min max prod` work on tensors; numbers, vectors and arrays of R mix with them.
+#' tanh floor ceiling round sign`, `sum mean min max prod` work on tensors; numbers and arrays of R mix with them.
 #' `as.numeric()` gives a tensor's values, without gradient. All else is reached by the tensor's own methods
 #' (`y$clamp(min = 0)`).
 #'
@@ -55,11 +55,12 @@ nk_gradient <- function(y, times, func, parms = NULL, loss, method = "dopri5", r
 
 # Numeric parameters as tensors that ask for gradients; `relist` puts gradients where the parameters were.
 as_tensors <- function(parms) {
-  numeric_entries <- vapply(as.list(parms), is.numeric, logical(1))
   entries <- as.list(parms)
-  entries[numeric_entries] <- lapply(entries[numeric_entries], function(x) bridge()$parameter(array_of(x)))
-  list(parms = entries, leaves = entries[numeric_entries], relist = function(gradients) {
-    values <- Map(function(x, gradient) replace(x, TRUE, as.double(gradient)), as.list(parms)[numeric_entries], gradients)
+  numbers <- Filter(is.numeric, entries)
+  leaves <- lapply(numbers, function(x) bridge()$parameter(array_of(x)))
+  entries[vapply(entries, is.numeric, logical(1))] <- leaves
+  list(parms = entries, leaves = leaves, relist = function(gradients) {
+    values <- Map(function(x, gradient) replace(x, TRUE, as.double(gradient)), numbers, gradients)
     if (is.list(parms) || is.null(parms)) values else unlist(values)
   })
 }

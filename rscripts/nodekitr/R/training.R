@@ -59,7 +59,9 @@ show_progress <- function(done, batches, per_epoch, epochs, loss, seconds, endin
 #' @export
 nk_save <- function(object, file) {
   if (!inherits(object, c("nk_fit", "nk_classifier"))) {
-    abort("type_error", "'object' is of class '", class(object)[1], "'.", remedy = "Give what nk_fit() or nk_classifier() returned.")
+    abort("type_error", "'object' is of class '", class(object)[1], "'.",
+      remedy = "Give what nk_fit() or nk_classifier() returned."
+    )
   }
   partial <- tempfile(".partial-", tmpdir = dirname(file))
   on.exit(unlink(partial))
@@ -68,7 +70,9 @@ nk_save <- function(object, file) {
     file.rename(partial, file)
   }, error = function(e) FALSE, warning = function(e) FALSE)
   if (!written) {
-    abort("value_error", "'", file, "' could not be written.", remedy = "Does its folder exist, may you write there, is there room?")
+    abort("value_error", "'", file, "' could not be written.",
+      remedy = "Does its folder exist, may you write there, is there room?"
+    )
   }
   invisible(file)
 }
@@ -78,7 +82,9 @@ nk_save <- function(object, file) {
 nk_load <- function(file) {
   object <- tryCatch(readRDS(file), error = function(e) NULL, warning = function(e) NULL)
   if (!inherits(object, c("nk_fit", "nk_classifier"))) {
-    abort("value_error", "'", file, "' holds no fitted model, or could not be read.", remedy = "Give a file written by nk_save().")
+    abort("value_error", "'", file, "' holds no fitted model, or could not be read.",
+      remedy = "Give a file written by nk_save()."
+    )
   }
   object
 }
@@ -96,7 +102,8 @@ as_weights <- function(arrays) lapply(arrays, function(x) if (is.null(dim(x))) a
 
 as_choice <- function(value, name, choices) {
   if (is.character(value) && length(value) == 1 && value %in% choices) return(value)
-  abort("value_error", "'", name, "' is ", if (is.character(value)) paste0("'", value[1], "'") else class(value)[1], ".",
+  given <- if (is.character(value)) paste0("'", value[1], "'") else paste("of class", class(value)[1])
+  abort("value_error", "'", name, "' is ", given, ".",
     remedy = paste0("Choose one of: ", paste(choices, collapse = ", "), ".")
   )
 }

@@ -13,7 +13,7 @@
 #' | data frame of one numeric row | the named vector of its columns |
 #' | `NULL` | an error for states and times; "none" for `parms`, `events`, `rootfunc` |
 #' | `NA`, `NaN`, `Inf` | an error that names the place; in the data of [nk_fit()], `NA` is a value not observed |
-#' | factor | an error for states and times; in [nk_fit()] it may identify trajectories, in [nk_classifier()] it gives the classes |
+#' | factor | an error; in [nk_fit()] it may identify trajectories, in [nk_classifier()] it gives the classes |
 #' | logical, character, date, complex, list | an error |
 #'
 #' `parms` never leaves R: your function gets exactly what you gave.
@@ -70,8 +70,16 @@ as_numbers <- function(x, name, missing_allowed = FALSE) {
 
 as_number <- function(x, name, above = -Inf) {
   value <- as_numbers(x, name)
-  if (length(value) != 1) abort("value_error", "'", name, "' has ", length(value), " elements.", remedy = "Give one number.")
-  if (value <= above) abort("value_error", "'", name, "' is ", value, ".", remedy = paste0("Give a number above ", above, "."))
+  if (length(value) != 1) {
+    abort("value_error", "'", name, "' has ", length(value), " elements.",
+      remedy = "Give one number."
+    )
+  }
+  if (value <= above) {
+    abort("value_error", "'", name, "' is ", value, ".",
+      remedy = paste0("Give a number above ", above, ".")
+    )
+  }
   value
 }
 
@@ -107,7 +115,9 @@ as_tolerance <- function(x, name, n) {
 }
 
 # A seed that is given, or one from R's own generator, so that set.seed() governs.
-as_seed <- function(seed) if (is.null(seed)) sample.int(.Machine$integer.max, 1L) else as.integer(as_number(seed, "seed"))
+as_seed <- function(seed) {
+  if (is.null(seed)) sample.int(.Machine$integer.max, 1L) else as.integer(as_number(seed, "seed"))
+}
 
 check_function <- function(f, name, optional = FALSE) {
   if (is.function(f) || (optional && is.null(f))) return(invisible(f))

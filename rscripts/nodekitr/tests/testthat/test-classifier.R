@@ -62,7 +62,9 @@ test_that("the running mean of the losses is the one of pandas", {
 
 test_that("what is wrong with images and labels is said", {
   data <- halves(4)
-  bad <- function(message, x, y, class = "nodekit_value_error") expect_error(nk_classifier(x, y), message, class = class)
+  bad <- function(message, x, y, class = "nodekit_value_error") {
+    expect_error(nk_classifier(x, y), message, class = class)
+  }
   bad("3 labels for 4", data$images, data$labels[1:3])
   bad("label of image 2 is NA", data$images, c("a", NA, "b", "b"))
   bad("All labels", data$images, rep("a", 4))

@@ -6,7 +6,9 @@ test_that("a derivative that returns the wrong thing is told so", {
   needs_python()
   expect_error(nk_ode(1, 0:1, function(t, y, parms) -y), "no list", class = "nodekit_type_error")
   expect_error(nk_ode(1, 0:1, function(t, y, parms) list("a")), "character", class = "nodekit_type_error")
-  expect_error(nk_ode(1, 0:1, function(t, y, parms) list(c(1, 2))), "2 derivatives for 1 states", class = "nodekit_value_error")
+  expect_error(nk_ode(1, 0:1, function(t, y, parms) list(c(1, 2))), "2 derivatives for 1 states",
+    class = "nodekit_value_error"
+  )
   later <- function(t, y, parms) if (t > 0.3) list(c(1, 2)) else list(-y)
   expect_error(nk_ode(1, 0:1, later), "2 derivatives for 1 states", class = "nodekit_value_error")
   expect_error(nk_ode(1, 0:1, "derivs"), "compiled", class = "nodekit_type_error")

@@ -79,10 +79,18 @@ test_that("an error in a root or event function arrives as it was", {
 test_that("what is wrong with events is said", {
   table <- data.frame(var = "b", time = 1, value = 1, method = "add")
   needs_python()
-  expect_error(nk_ode(c(a = 1), 0:2, decay, 1, events = list(data = table)), "'b', which is no state", class = "nodekit_value_error")
-  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(data = transform(table, method = "swap"))), "swap", class = "nodekit_value_error")
+  expect_error(nk_ode(c(a = 1), 0:2, decay, 1, events = list(data = table)), "'b', which is no state",
+    class = "nodekit_value_error"
+  )
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(data = transform(table, method = "swap"))), "swap",
+    class = "nodekit_value_error"
+  )
   expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = table), class = "nodekit_type_error")
   expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(dat = table)), "'dat'", class = "nodekit_value_error")
-  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) c(1, 2), time = 1)), "2 values for 1", class = "nodekit_value_error")
-  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) y, root = TRUE)), "rootfunc", class = "nodekit_value_error")
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) c(1, 2), time = 1)),
+    "2 values for 1", class = "nodekit_value_error"
+  )
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) y, root = TRUE)), "rootfunc",
+    class = "nodekit_value_error"
+  )
 })

@@ -6,7 +6,8 @@ oscillations <- function(seed = 1, count = 4, points = 15, until = 5) {
   do.call(rbind, lapply(seq_len(count), function(i) {
     time <- sort(c(0, runif(points - 1, 0, until)))
     angle <- runif(1, 0, 2 * pi)
-    data.frame(id = factor(letters[i]), time, x = exp(-0.1 * time) * cos(time + angle), v = exp(-0.1 * time) * sin(time + angle))
+    size <- exp(-0.1 * time)
+    data.frame(id = factor(letters[i]), time, x = size * cos(time + angle), v = size * sin(time + angle))
   }))
 }
 
@@ -107,7 +108,9 @@ test_that("values not observed are left out, windows and batches are formed, the
   needs_python()
   data <- oscillations(count = 2, points = 12)
   data$x[c(4, 8)] <- NA
-  fit <- nk_fit(data, layers = 4, epochs = 2, window = 4, batch_size = 3, time_dependent = TRUE, seed = 1, progress = FALSE)
+  fit <- nk_fit(data,
+    layers = 4, epochs = 2, window = 4, batch_size = 3, time_dependent = TRUE, seed = 1, progress = FALSE
+  )
   expect_true(all(is.finite(fit$history$loss)))
   expect_output(print(fit), "3 - 4 - 2")
   expect_false(anyNA(predict(fit)))

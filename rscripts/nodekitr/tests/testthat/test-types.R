@@ -72,6 +72,8 @@ test_that("what has no meaning is refused, with its place and a remedy", {
   expect_error(nk_ode(1, c(0, 0), decay), "strictly", class = "nodekit_value_error")
   expect_error(nk_ode(1, as.Date("2026-01-01") + 0:1, decay), "difftime", class = "nodekit_type_error")
   needs_python()
-  expect_error(nk_ode(c(1, 2, 3), 0:1, decay, rtol = c(1, 2)), "2 elements where the state has 3", class = "nodekit_value_error")
+  expect_error(nk_ode(c(1, 2, 3), 0:1, decay, rtol = c(1, 2)), "2 elements where the state has 3",
+    class = "nodekit_value_error"
+  )
   expect_error(nk_ode(1, 0:1, decay, atol = -1), "negative", class = "nodekit_value_error")
 })

@@ -1,0 +1,219 @@
+# What one does with a fitted model: predict, print, plot, and the like.
+
+#' Predict from a fitted neural differential equation
+#'
+#' @param object,x what [nk_fit()] returned.
+#' @param newdata a data frame with the columns `id` (if the model has one) and `time`: predictions for these rows,
+#'   each trajectory of the fitted data going on from its start. A trajectory that is not in the fitted data starts
+#'   from its first row, which then must hold the states.
+#' @param times instead of `newdata`: the times to predict at, for every trajectory or for `y`.
+#' @param y an initial state at `times[1]`, in the order or with the names of the model's states.
+#' @param rtol,atol tolerances of the prediction.
+#' @param ... unused; for `plot`, handed to `plot.default`.
+#' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector of all
+#'   weights. `residuals`: observed minus fitted, a data frame. `tidy` and `glance` (where the package generics is there): data frames, one row a weight and one
+#'   row a model.
+#' @examples
+#' # see nk_fit()
+#' @export
+predict.nk_fit <- function(object, newdata = NULL, times = NULL, y = NULL, rtol = 1e-7, atol = 1e-7, ...) {
+  dynamics <- build_dynamics(object$model, object$weights)
+  solver <- utils::modifyList(object$solver, list(rtol = as_number(rtol, "rtol"), atol = as_number(atol, "atol")))
+  along <- function(start, from, at) {
+    if (any(at < from)) {
+      abort("value_error", "The time ", min(at), " is before the start of its trajectory at ", from, ".",
+        remedy = "Ask for later times, or give 'y' and 'times' with the state at times[1]."
+      )
+    }
+    grid <- sort(unique(c(from, at)))
+    if (length(grid) == 1) return(matrix(start, length(at), length(start), byrow = TRUE))
+    values <- from_python(bridge()$trajectory, dynamics, array(as.double(start)), array(grid), solver)
+    values[match(at, grid), , drop = FALSE]
+  }
+  if (!is.null(y)) {
+    times <- as_times(times)
+    start <- as_fitted_state(y, object$states)
+    at <- if (length(times) > 1 && times[2] < times[1]) {
+      from_python(bridge()$trajectory, dynamics, array(start), array(times), solver)
+    } else {
+      along(start, times[1], times)
+    }
+    return(predicted_frame(object, NULL, times, at))
+  }
+  starts <- object$data[!duplicated(object$data$.series), ]
+  wanted <- if (!is.null(newdata)) {
+    as_newdata(newdata, object)
+  } else if (!is.null(times)) {
+    times <- as_numbers(times, "times")
+    data.frame(.series = rep(starts$.series, each = length(times)), .time = rep(times, nrow(starts)))
+  } else {
+    data.frame(.series = object$data$.series, .time = object$data[[object$time]])
+  }
+  starts <- rbind(starts, attr(wanted, "starts"))
+  values <- matrix(NA_real_, nrow(wanted), length(object$states))
+  for (series in unique(wanted$.series)) {
+    rows <- wanted$.series == series
+    start <- starts[starts$.series == series, ]
+    values[rows, ] <- along(unlist(start[object$states]), start[[object$time]], wanted$.time[rows])
+  }
+  ids <- if (length(object$id)) starts[[object$id]][match(wanted$.series, starts$.series)]
+  predicted_frame(object, ids, wanted$.time, values)
+}
+
+predicted_frame <- function(object, ids, times, values) {
+  colnames(values) <- object$states
+  frame <- data.frame(stats::setNames(list(times), object$time), values, check.names = FALSE)
+  if (is.null(ids)) return(frame)
+  cbind(stats::setNames(data.frame(ids), object$id), frame)
+}
+
+as_fitted_state <- function(y, states) {
+  state <- as_state(y)
+  if (state$n != length(states) || (!is.null(state$names) && !setequal(state$names, states))) {
+    abort("value_error", "'y' does not fit the model.",
+      remedy = paste0("Its states are: ", paste(states, collapse = ", "), ".")
+    )
+  }
+  if (is.null(state$names)) state$values else state$values[match(states, state$names)]
+}
+
+# Rows to predict, by trajectory; those that the model has not seen bring their own start.
+as_newdata <- function(newdata, object) {
+  needed <- c(object$id, object$time)
+  if (!is.data.frame(newdata) || !all(needed %in% names(newdata))) {
+    abort("value_error", "'newdata' must be a data frame with the columns ", paste(needed, collapse = ", "), ".",
+      remedy = NULL
+    )
+  }
+  at <- as_numbers(newdata[[object$time]], object$time)
+  if (!length(object$id)) return(data.frame(.series = 1L, .time = at))
+  known <- object$data[[object$id]]
+  ids <- as.character(newdata[[object$id]])
+  series <- object$data$.series[match(ids, as.character(known))]
+  new <- unique(ids[is.na(series)])
+  series[is.na(series)] <- max(object$data$.series) + match(ids[is.na(series)], new)
+  starts <- lapply(new, function(which) {
+    rows <- newdata[ids == which, ]
+    first <- rows[which.min(rows[[object$time]]), ]
+    if (!all(object$states %in% names(first)) || anyNA(first[object$states])) {
+      abort("value_error", "Trajectory '", which, "' is not in the fitted data and has no complete first row.",
+        remedy = "Give its states at its first time."
+      )
+    }
+    first[[object$id]] <- which
+    cbind(first[c(needed, object$states)], .series = series[ids == which][1])
+  })
+  structure(data.frame(.series = series, .time = at), starts = do.call(rbind, starts))
+}
+
+#' @rdname predict.nk_fit
+#' @export
+coef.nk_fit <- function(object, ...) flat_weights(object$weights, object$trained)
+
+#' @rdname predict.nk_fit
+#' @export
+fitted.nk_fit <- function(object, ...) object$fitted
+
+#' @rdname predict.nk_fit
+#' @export
+residuals.nk_fit <- function(object, ...) {
+  frame <- object$fitted
+  frame[object$states] <- object$data[object$states] - frame[object$states]
+  frame
+}
+
+#' @rdname predict.nk_fit
+#' @export
+nobs.nk_fit <- function(object, ...) nrow(object$data)
+
+#' @rdname predict.nk_fit
+#' @export
+print.nk_fit <- function(x, ...) {
+  cat("Neural differential equation of ", paste(x$states, collapse = ", "), "\n",
+    "  network: ", describe_network(x), ", ", length(coef(x)), " weights\n",
+    "  data: ", nrow(x$data), " observations of ", max(x$data$.series), " ",
+    if (max(x$data$.series) == 1) "trajectory" else "trajectories", "\n",
+    "  solver: ", x$solver$method, ", gradient: ", x$gradient, "\n",
+    "  trained: ", nrow(x$history), " epochs, loss ", format(utils::tail(x$history$loss, 1), digits = 3), "\n",
+    sep = ""
+  )
+  invisible(x)
+}
+
+describe_network <- function(x) {
+  if (!is.null(x$model$network)) return("the user's")
+  inputs <- length(x$states) + !is.null(x$model$clock)
+  paste0(paste(c(inputs, x$model$layers, length(x$states)), collapse = " - "), ", ", x$model$activation)
+}
+
+#' @rdname predict.nk_fit
+#' @export
+summary.nk_fit <- function(object, ...) {
+  errors <- residuals(object)[object$states]
+  spread <- vapply(object$data[object$states], function(x) mean((x - mean(x, na.rm = TRUE))^2, na.rm = TRUE), 1)
+  squares <- vapply(errors, function(x) mean(x^2, na.rm = TRUE), 1)
+  structure(
+    list(fit = object, states = data.frame(rmse = sqrt(squares), r_squared = 1 - squares / spread)),
+    class = "summary.nk_fit"
+  )
+}
+
+#' @export
+print.summary.nk_fit <- function(x, ...) {
+  print(x$fit)
+  last <- x$fit$history[nrow(x$fit$history), ]
+  cat("  evaluations of the derivative a batch: ", format(last$nfe_forward), " forward, ", format(last$nfe_backward),
+    " backward\n\n", sep = "")
+  print(x$states, digits = 4)
+  invisible(x)
+}
+
+#' @rdname predict.nk_fit
+#' @param which `"trajectories"`: the data as points, the model as lines; `"history"`: the loss by epoch.
+#' @param until the last time to draw the model at; beyond the data it extrapolates.
+#' @export
+plot.nk_fit <- function(x, which = c("trajectories", "history"), until = max(x$data[[x$time]]), ...) {
+  which <- match.arg(which)
+  if (which == "history") {
+    graphics::plot.default(x$history$epoch, x$history$loss, type = "l", log = "y", xlab = "epoch", ylab = "loss", ...)
+    return(invisible(x))
+  }
+  time <- x$data[[x$time]]
+  starts <- x$data[!duplicated(x$data$.series), ]
+  along <- lapply(starts[[x$time]], function(start) seq(start, until, length.out = 200))
+  newdata <- stats::setNames(data.frame(unlist(along)), x$time)
+  newdata[x$id] <- starts[rep(seq_along(along), each = 200), x$id]
+  lines <- predict(x, newdata)
+  ids <- rep(seq_along(along), each = 200)
+  colours <- grDevices::hcl.colors(length(along), "Dark 3")
+  old <- graphics::par(mfrow = rev(grDevices::n2mfrow(length(x$states))))
+  on.exit(graphics::par(old))
+  for (state in x$states) {
+    graphics::plot.default(time, x$data[[state]],
+      col = colours[x$data$.series], pch = 16, cex = 0.7, xlab = x$time, ylab = state,
+      xlim = range(time, until), ylim = range(x$data[[state]], lines[[state]], na.rm = TRUE), ...
+    )
+    for (series in unique(ids)) {
+      graphics::lines(lines[[x$time]][ids == series], lines[[state]][ids == series], col = colours[series])
+    }
+  }
+  invisible(x)
+}
+
+#' @rdname predict.nk_fit
+#' @exportS3Method generics::tidy
+tidy.nk_fit <- function(x, ...) {
+  weights <- coef(x)
+  data.frame(term = names(weights), estimate = unname(weights))
+}
+
+#' @rdname predict.nk_fit
+#' @exportS3Method generics::glance
+glance.nk_fit <- function(x, ...) {
+  last <- x$history[nrow(x$history), ]
+  data.frame(
+    loss = last$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)), weights = length(coef(x)),
+    epochs = nrow(x$history), nobs = nobs(x), trajectories = max(x$data$.series), method = x$solver$method,
+    gradient = x$gradient, nfe_forward = last$nfe_forward, nfe_backward = last$nfe_backward
+  )
+}
