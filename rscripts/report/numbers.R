@@ -5,6 +5,7 @@ format_value <- function(value, unit = "", show_unit = TRUE) {
   unit[is.na(unit)] <- ""
   text <- mapply(function(x, u) {
     if (is.na(x)) return("")
+    if (is.infinite(x)) return(if (x > 0) "\u221e" else "\u2212\u221e")
     if (u == "%") return(formatC(x, digits = 2, format = "f"))
     if (x == round(x) && abs(x) < 1e15) return(formatC(x, digits = 0, format = "f", big.mark = "\u202f"))
     format(signif(x, 4), scientific = abs(x) < 1e-4 || abs(x) >= 1e7)

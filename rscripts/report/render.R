@@ -4,7 +4,7 @@
 
 folder <- dirname(normalizePath(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))[1]))
 source(file.path(folder, "..", "locale.R"))
-for (name in c("../files.R", "../figure_data.R", "html.R", "numbers.R", "study.R", "sections.R")) {
+for (name in c("../files.R", "../figure_data.R", "html.R", "numbers.R", "study.R", "orders.R", "sections.R")) {
   source(file.path(folder, name), encoding = "UTF-8")
 }
 

@@ -77,6 +77,7 @@ write_experiment <- function(study, id) {
   for (figure in figures_of(study, id)) {
     raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption))
   }
+  write_orders(study, id)
   write_measured(study, id, claims)
 }
 

@@ -5,7 +5,7 @@ source(file.path(root, "rscripts", "draw.R"))
 load_figure_functions(file.path(root, "rscripts"))
 source(file.path(root, "rscripts", "arguments.R"))
 source(file.path(root, "rscripts", "runs", "hand_coded_network.R"))
-for (name in c("html.R", "numbers.R", "study.R", "sections.R")) {
+for (name in c("html.R", "numbers.R", "study.R", "orders.R", "sections.R")) {
   source(file.path(root, "rscripts", "report", name), encoding = "UTF-8")
 }
 

@@ -85,3 +85,73 @@ test_that("every figure of the registry has a function that takes its tables", {
 test_that("a caption naming an unknown fact is an error", {
   expect_error(fill_facts("over {planets}", list(seeds = 3)), "no fact \\{planets\\}; known are seeds")
 })
+
+test_that("springs join every two bodies and are straight at both ends", {
+  bodies <- data.frame(x = c(0, 3, 0), y = c(0, 0, 4))
+  springs <- spring_paths(bodies, width = 0.1)
+  expect_equal(unique(springs$spring), 1:3)
+  ends <- do.call(rbind, lapply(split(springs, springs$spring), function(s) cbind(s[1, -1], s[nrow(s), -1])))
+  expect_equal(unname(as.matrix(ends)), rbind(c(0, 0, 3, 0), c(0, 0, 0, 4), c(3, 0, 0, 4)))
+  # The first spring lies on the axis: what it leaves the axis by is its width.
+  expect_equal(range(springs$y[springs$spring == 1]), c(-0.1, 0.1))
+})
+
+measured <- function(series, slope, order = 2, kind = "explicit", problem = "y' = y") {
+  step <- 2^-(3:6)
+  data.frame(
+    panel = "order", series, kind, problem, step, error = step^slope, order, slope, slope_low = slope - 0.01,
+    slope_high = slope + 0.01, data_source = "an invented table", reduced = NA
+  )
+}
+
+test_that("a method is within its order by the slope alone, and reversible ones are a kind of their own", {
+  history <- rbind(
+    measured("heun", 2.1001), measured("reversible_heun", 1.95), measured("alf", 2), measured("trapezoid", 2, kind = "implicit")
+  )
+  orders <- measured_orders(history)
+  expect_equal(nrow(orders), 4)
+  expect_equal(orders$within[match(c("heun", "reversible_heun"), orders$series)], c(FALSE, TRUE))
+  kinds <- stats::setNames(as.character(orders$kind), orders$series)
+  expect_equal(kinds[c("heun", "reversible_heun", "alf", "trapezoid")], c(
+    heun = "explicit", reversible_heun = "reversible", alf = "reversible", trapezoid = "implicit"
+  ))
+  deviations <- ggplot_build(figure_orders(history))$data[[4]]$x
+  expect_setequal(round(deviations, 4), c(0.1001, -0.05, 0, 0))
+})
+
+test_that("labels of orders count methods and do not lie on one another", {
+  history <- rbind(measured("heun", 2), measured("ralston", 2.001), measured("bosh3", 2.01, order = 3))
+  labels <- order_labels(transform(history, kind = method_kinds(history), order = factor(order)))
+  expect_setequal(labels$label, c("order 2 \u00b7 2 methods", "order 3 \u00b7 1 method"))
+  expect_gte(diff(sort(log10(labels$error))), 1.3 - 1e-9)
+})
+
+test_that("the rate of decay is read from the steps, whatever the rows' order", {
+  curves <- data.frame(series = "euler", scaled_step = 0.5, x = c(0.1, 0, 0.05), y = c(0.25, 1, 0.5))
+  expect_equal(decay_rate(curves), 10)
+})
+
+test_that("an arrow of the field leans as far as its slope says and stays inside", {
+  arrows <- field_arrows(data.frame(t = 0:2, z = 1, slope = c(2, -1, 0)), height = 0.5)
+  expect_equal(arrows$z_end, c(2, 0.5))
+  expect_equal(arrows$t_end, c(0.5, 1.5))
+})
+
+test_that("decay tells the largest error of each method", {
+  t <- c(0, 0.5, 1)
+  curve <- function(series, off) data.frame(panel = "one", series, x = t, y = exp(-t) + c(0, off, 0), exact = exp(-t))
+  words <- labels_of(figure_decay(rbind(curve("analytic", 0), curve("Euler, 2 steps", -0.125))))
+  expect_setequal(words, c("analytic solution", "Euler, 2 steps: off by up to 0.125"))
+})
+
+test_that("a search for a start marks its target and the iterations whose paths it shows", {
+  path <- function(k) data.frame(series = "path", iteration = k, loss = NA, t = 0:2, h1 = 0:2, h2 = k + 0:2)
+  history <- rbind(
+    data.frame(series = "loss", iteration = 0:9, loss = 10^-(0:9), t = NA, h1 = NA, h2 = NA), path(0), path(9),
+    data.frame(series = "target", iteration = NA, loss = NA, t = NA, h1 = 1.5, h2 = 0.5)
+  )
+  plot <- figure_target_state(history)
+  label <- layer_data(plot[[1]], 5)
+  expect_equal(label[c("x", "y", "label")], data.frame(x = 1.5, y = 0.5, label = "target"))
+  expect_equal(layer_data(plot[[2]], 2)$x, c(0, 9))
+})

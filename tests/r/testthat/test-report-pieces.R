@@ -20,3 +20,21 @@ test_that("verdicts are counted, also those that do not occur", {
 test_that("punctuation in a title is not read as Markdown", {
   expect_equal(plain_markdown("y' = *y* <b>"), "y\\' \\= \\*y\\* \\<b\\>")
 })
+
+test_that("the table of orders has every method with its interval, and says which are outside", {
+  results <- tempfile("results-")
+  write_csv(data.frame(
+    panel = "order", series = c("euler", "<rk4>"), kind = "explicit", problem = "y' = y", step = 0.1, error = 0.01,
+    order = c(1, 4), slope = c(1.0064, 3.8), slope_low = c(1, 3.7), slope_high = c(1.01, 3.9)
+  ), file.path(results, "tables", "P6", "history.csv"))
+  page <- paste(capture.output(write_orders(list(results = results), "P6")), collapse = "\n")
+  expect_match(page, "Orders of 2 methods: 1 of 2 measurements within 0.1 of the declared order", fixed = TRUE)
+  for (part in c("<code>euler</code>", "1.006<small>1.000 to 1.010</small>", "&lt;rk4&gt;", "not within")) {
+    expect_match(page, part, fixed = TRUE)
+  }
+  expect_length(capture.output(write_orders(list(results = results), "P4")), 0)
+})
+
+test_that("a number without bound is written as such", {
+  expect_equal(format_value(c(Inf, -Inf), c("", "")), c("\u221e", "\u2212\u221e"))
+})
