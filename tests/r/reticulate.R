@@ -15,8 +15,8 @@ times <- seq(0, 2, length.out = 9)
 decay <- function(t, y) -0.7 * y
 found <- nodekit$odeint(decay, c(1, 2, 5), times, rtol = 1e-9, atol = 1e-11)
 expect_near(found, outer(exp(-0.7 * times), c(1, 2, 5)), 1e-8, "decay of a vector")
-found <- nodekit$odeint(decay, 3, c(0, 2), rtol = 1e-9, atol = 1e-11)
-expect_near(as.vector(found), 3 * exp(-0.7 * c(0, 2)), 1e-8, "decay of a number")
+found <- nodekit$odeint(decay, 3, times, rtol = 1e-9, atol = 1e-11)
+expect_near(as.vector(found), 3 * exp(-0.7 * times), 1e-8, "decay of a number")
 stopifnot(is.array(found), is.double(found))
 
 # A derivative that is no array but a vector, or of the time alone.
