@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,12 @@ from torch import Tensor
 from .errors import UnknownOption, UnsupportedCombination, nearest
 
 #: (proportional, integral, derivative) coefficients; Hairer, Nørsett & Wanner II.4 and Söderlind 2003.
-CONTROLLERS = {"I": (0.0, 1.0, 0.0), "PI": (0.3, 0.4, 0.0), "PID": (0.2, 0.4, 0.05)}
+CONTROLLERS = {"I": (0.0, 1.0, 0.0), "PI": (0.2, 0.65, 0.0), "PID": (0.1, 0.7, 0.03)}
+
+
+def constant():
+    """A context in which nothing is recorded, for what gradients take as constant: step sizes and their errors."""
+    return torch.no_grad() if torch.is_grad_enabled() else contextlib.nullcontext()
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -32,8 +38,8 @@ def host(x: Tensor | float) -> float:
     return float(x.detach().max())
 
 
-def host_values(x: Tensor) -> list:
-    """A tensor's numbers on the host, also while torch.func differentiates.
+def refuse_vmap(x: Tensor) -> Tensor:
+    """The plain tensor under those that torch.func wraps around it.
 
     Raises:
         UnsupportedCombination: under vmap, whose members would each have decisions of their own.
@@ -45,7 +51,16 @@ def host_values(x: Tensor) -> list:
                 remedy='Solve the whole batch at once, with batch="independent" for steps of its own for every sample',
             )
         x = torch._C._functorch.get_unwrapped(x)
-    return x.detach().tolist()
+    return x
+
+
+def host_values(x: Tensor) -> list:
+    """A tensor's numbers on the host, also while torch.func differentiates.
+
+    Raises:
+        UnsupportedCombination: under vmap.
+    """
+    return refuse_vmap(x).detach().tolist()
 
 
 @dataclass
@@ -56,9 +71,11 @@ class Tolerance:
     atol: float | Tensor | Callable
 
     def scale(self, t: float, size: Tensor) -> Tensor:
-        """The error allowed at time t in every component of a state of this size."""
+        """The error allowed at time t in every component of a state of this size, a tensor that it may overwrite."""
         rtol = self.rtol(t) if callable(self.rtol) else self.rtol
         atol = self.atol(t) if callable(self.atol) else self.atol
+        if isinstance(rtol, float) and isinstance(atol, float):
+            return size.mul_(rtol).add_(atol)
         return size * rtol + atol
 
 
@@ -92,12 +109,11 @@ class Controller:
         now = max(ratio, 1e-10) ** (-1 / self.exponent)
         one, two = self.history
         p, i, d = self.pcoeff, self.icoeff, self.dcoeff
-        if accepted:
-            factor = self.safety * now ** (p + i + d) * one ** -(p + 2 * d) * two**d
-            self.history = (now, one)
-            # As in Hairer's codes an accepted step is never made smaller than its error demands.
-            return min(self.ifactor, max(1.0 if i == 1.0 and p == d == 0.0 else self.dfactor, factor))
-        return min(1.0, max(self.dfactor, self.safety * now))
+        if not accepted:
+            return min(1.0, max(self.dfactor, self.safety * now))
+        factor = self.safety * now ** (p + i + d) * one ** -(p + 2 * d) * two**d
+        self.history = (now, one)
+        return min(self.ifactor, max(self.dfactor, factor))
 
 
 def controller_coefficients(name: str) -> tuple[float, float, float]:

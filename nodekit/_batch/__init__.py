@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._context import Surroundings
+from .._control import refuse_vmap
 from .._differentiate import differentiably, has_time_gradients, time_shifts
 from .._methods import Method
 from .._methods.runge_kutta import ExplicitRungeKutta
@@ -41,6 +42,7 @@ def solve_independent(
     """
     _check(method, options, stepper)
     packing = BatchPacking(y0)
+    refuse_vmap(packing.y0)
     derivative = Derivative(func, packing, args)
     times, norm = sample_times(t, packing.samples), sample_norm(options.norm, packing)
     tolerance = tolerance_of(*tolerances, packing)

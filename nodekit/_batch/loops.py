@@ -157,7 +157,7 @@ class BatchAdaptive:
         self.factors = StepFactors(self.plan.controller, self.t)
         self.size = self._first_sizes(func, stepper, clock, norm, y, slope)
         stats.nfe += func.evaluations
-        random = Randomness(clock.device, self.random)
+        random, between = Randomness(clock.device, self.random), self.times.shape[1] > 2
         carry, recorded, pending = stepper.begin(y, slope), None, None
         for _ in range(self.plan.max_num_steps):
             interval, cut = self._propose(clock)
@@ -169,18 +169,19 @@ class BatchAdaptive:
             with torch.no_grad():
                 ratio = error_ratios(step, clock.instant(interval.t1), y, self.plan.tolerance, norm)
                 accepted = self._judge(ratio, interval, cut)
-                inside = self._inside(interval, accepted)
                 stats.accepted += accepted
                 stats.rejected += active & ~accepted
+                asked = [self.active.any(), accepted.all(), accepted.any()]
+                if between:
+                    inside = self._inside(interval, accepted)
+                    asked.append(inside.any())
                 # The one place in a round where the host waits for the device.
-                going_on, every, some, outputs = host_values(
-                    torch.stack([self.active.any(), accepted.all(), accepted.any(), inside.any()])
-                )
+                going_on, every, some, *outputs = host_values(torch.stack(asked))
             if some:
                 if not every:
                     t1 = torch.where(accepted, interval.t1, interval.t0)
                     interval = BatchInterval(interval.t0, t1, interval.times, interval.dt, moves=accepted)
-                if outputs:
+                if any(outputs):
                     rows, columns = inside.nonzero().unbind(1)
                     columns = columns + 1
                     t0, t1 = interval.t0[rows], interval.t1[rows]
