@@ -13,7 +13,7 @@ from ._clock import Clock, Interval
 from ._context import RandomState
 from ._control import Controller, Tolerance, error_ratio, first_step, host
 from ._stepper import Step, Stepper
-from .errors import InvalidTimes, MaxStepsReached, NonFiniteDerivative, StepSizeUnderflow
+from .errors import InvalidTimes, MaxStepsReached, NewtonDidNotConverge, NonFiniteDerivative, StepSizeUnderflow
 
 
 class Accepted:
@@ -210,6 +210,7 @@ class Adaptive:
         sign = math.copysign(1.0, end - t)
         outputs, stops, jumps = _Outputs(times), self._stops(t, end), set(self.jump_t)
         random = Randomness(clock.device, self.random)
+        stepper.prepare(self.tolerance, self.norm)
         carry, recorded = stepper.begin(y, slope), None
         size = self.size or self.first_step
         if size is None:
@@ -231,7 +232,15 @@ class Adaptive:
             attempts += 1
             self.callbacks.call(self.callbacks.step, interval, y)
             random.before_step()
-            step = stepper.step(func, interval, y, carry)
+            try:
+                step = stepper.step(func, interval, y, carry)
+            except NewtonDidNotConverge:
+                stats.rejected += 1
+                self.callbacks.call(self.callbacks.reject, interval, y)
+                size = abs(interval.dt) / 4
+                if size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step:
+                    raise
+                continue
             with torch.no_grad():
                 ratio = error_ratio(step, interval.t1, y, self.tolerance, self.norm)
             floor = abs(interval.dt) <= self.min_step and math.isfinite(ratio)

@@ -49,6 +49,9 @@ class Stepper:
         """The carry of a first step, or of one after a jump, from the state and the slope at its start."""
         return (slope,)
 
+    def prepare(self, tolerance, norm) -> None:
+        """Told once, before the first step, by what tolerance and norm steps will be chosen, if they are."""
+
     def step(
         self, func, interval: Interval, y: Tensor, carry: tuple[Tensor, ...], estimate: bool = True, final: bool = False
     ) -> Step:

@@ -106,8 +106,6 @@ class ButcherTableau:
             if self.embedded_order < 1:
                 raise InvalidTableau("the embedded weights do not sum to one")
         if self.interpolation is None:
-            if not self.explicit:
-                return
             self._interpolate_by_hermite()
         self._set(interpolation=np.array(self.interpolation, dtype=float), extra_c=np.array(self.extra_c, dtype=float))
         stages = len(c) + len(self.extra_c)
@@ -123,14 +121,14 @@ class ButcherTableau:
             object.__setattr__(self, name, value)
 
     def _interpolate_by_hermite(self):
-        """Cubic Hermite interpolation between both ends, the slope at the end being a stage or an extra one."""
-        if not self.fsal:
-            self._set(extra_c=np.ones(1), extra_A=np.array([[*self.b, 0.0]]))
-        stages = len(self.c) + len(self.extra_c)
-        weights = np.zeros((stages, 3))
+        """Cubic Hermite interpolation between both ends, the slopes there being stages or extra ones."""
+        starts, ends = not self.A[0].any(), self.c[-1] == 1.0 and np.array_equal(self.A[-1], self.b)
+        extra = ([] if starts else [(0.0, [])]) + ([] if ends else [(1.0, self.b)])
+        self._set(extra_c=np.array([c for c, _ in extra]), extra_A=[row for _, row in extra])
+        weights = np.zeros((len(self.c) + len(extra), 3))
         weights[: len(self.b)] += np.outer(self.b, [0, 3, -2])
-        weights[0] += [1, -2, 1]
-        weights[-1] += [0, -1, 1]
+        weights[0 if starts else len(self.b)] += [1, -2, 1]
+        weights[-1 if not ends else len(self.b) - 1] += [0, -1, 1]
         self._set(interpolation=weights)
 
     @property

@@ -73,7 +73,15 @@ class MaxStepsReached(SolveFailed):
 
 
 class NewtonDidNotConverge(SolveFailed):
-    """The equations of an implicit step could not be solved."""
+    """The equations of an implicit step could not be solved.
+
+    Attributes:
+        residual: the last change of the state, in units of what is allowed.
+    """
+
+    def __init__(self, message: str, *, residual: float | None = None, **more):
+        super().__init__(message, **more)
+        self.residual = residual
 
 
 class SamplesFailed(SolveFailed):

@@ -8,6 +8,7 @@ import functools
 import torch
 from torch import Tensor
 
+from .._methods.stages import differentiable
 from .._problem import Problem
 
 
@@ -85,7 +86,8 @@ def differentiable_gradient(problem: Problem, steps, restarts, y0: Tensor, gradi
     y, carry, outputs = y0, None, []
     for index, accepted in enumerate(steps):
         final = index == len(steps) - 1
-        step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
+        with differentiable(times=2):
+            step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
         y, carry = step.y1, step.carry
         outputs += inside
     return vector_jacobian(outputs, [y0, *problem.parameters], gradients, create_graph=True)

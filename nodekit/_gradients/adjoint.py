@@ -46,6 +46,10 @@ class AugmentedDerivative:
         """a, of the solver's state."""
         return state[1]
 
+    def parts(self, state: Tensor) -> tuple[Tensor, ...]:
+        """z and a, which differ in size."""
+        return state.unbind()
+
     def __call__(self, t: Tensor, state: Tensor) -> Tensor:
         slope, vjp, parameters = slope_and_vjp(self.problem, t, *state.unbind())
         out = torch.stack([slope, vjp])

@@ -11,7 +11,7 @@ from .._tableau import ButcherTableau
 from ..errors import UnknownMethod, nearest
 from . import explicit, implicit
 from .dopri8 import DOPRI8
-from .implicit import DiagonallyImplicitRungeKutta
+from .implicit_runge_kutta import ImplicitRungeKutta
 from .reversible import AsynchronousLeapfrog, ReversibleRungeKutta
 from .runge_kutta import ExplicitRungeKutta
 
@@ -97,9 +97,19 @@ for _name, _tableau, _adaptive, _reference in (
 METHODS["alf"] = Method(
     "alf", 2, False, False, "Mutze 2013; Zhuang et al. 2021, MALI, arXiv:2102.04668", AsynchronousLeapfrog
 )
+_STIFF = "Hairer & Wanner, Solving Ordinary Differential Equations II, section "
 for _name, _tableau, _reference in (
     ("implicit_euler", implicit.IMPLICIT_EULER, "backward Euler; " + _BOOK + "II.7"),
+    ("implicit_midpoint", implicit.IMPLICIT_MIDPOINT, "the Gauss method of one stage; " + _BOOK + "II.7"),
     ("trapezoid", implicit.TRAPEZOID, "Crank & Nicolson 1947; " + _BOOK + "II.7"),
     ("ulala_crank_nicolson", implicit.IMPLICIT_MIDPOINT, "ulala 2.5.2, eq. (10): the implicit midpoint rule"),
+    ("sdirk2", implicit.SDIRK2, "Alexander 1977, SIAM J. Numer. Anal. 14; embedded: Ellsiepen 1999, Stuttgart"),
+    ("trbdf2", implicit.TRBDF2, "Bank et al. 1985; Hosea & Shampine 1996, Appl. Numer. Math. 20"),
+    ("kvaerno3", implicit.KVAERNO3, "Kværnø 2004, BIT 44"),
+    ("kvaerno5", implicit.KVAERNO5, "Kværnø 2004, BIT 44"),
+    ("radauIIA3", implicit.RADAU3, "Ehle 1969; " + _STIFF + "IV.5, IV.8"),
+    ("radauIIA5", implicit.RADAU5, "Ehle 1969; " + _STIFF + "IV.5, IV.8"),
+    ("gl4", implicit.GAUSS4, "Hammer & Hollingsworth 1955; " + _BOOK + "II.7, table 7.3"),
+    ("gl6", implicit.GAUSS6, "Kuntzmann 1961, Butcher 1964; " + _BOOK + "II.7, table 7.4"),
 ):
-    register(_name, _tableau, DiagonallyImplicitRungeKutta, _reference)
+    register(_name, _tableau, ImplicitRungeKutta, _reference)

@@ -21,7 +21,7 @@ def test_every_method_has_the_order_it_declares(method, direction):
     """The slope of log error over log step, on y' = y(1 − y), or y' = 1 + y² whose error stays above rounding."""
     order = nodekit.METHODS[method].order
     func, solution, end = (lambda t, y: y * (1 - y), logistic, 3.0)
-    if order == 8:
+    if order == 8 or method == "kvaerno3":  # whose leading error nearly cancels on the first
         func, solution, end = (lambda t, y: 1 + y * y, math.tan, 1.2)
     t = torch.tensor([0.0, direction * end], dtype=torch.float64)
     y0 = torch.tensor([solution(0.0)], dtype=torch.float64)

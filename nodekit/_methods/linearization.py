@@ -1,0 +1,105 @@
+"""Jacobians of the derivative: as matrices and as products, by automatic differentiation or by differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .._parameters import is_transformed
+
+
+def jacobian(func, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """f(t, x) and its Jacobian (n, n).
+
+    Where the derivative records no graph (NumPy, R, an adjoint that differentiates by itself), n differences give it.
+    """
+    if is_transformed():
+        return func(t, x), torch.func.jacrev(lambda x: func(t, x))(x).reshape(x.numel(), x.numel())
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        value = func(t, point)
+    if value.requires_grad:
+        return value.detach(), rows_of_jacobian(value, point)
+    return value, _differences(func, t, x, value)
+
+
+def rows_of_jacobian(value: Tensor, point: Tensor) -> Tensor:
+    """∂value/∂point (n, n) from a recorded graph, all rows in one batch where its operations can be batched."""
+    n = point.numel()
+    unit = torch.eye(n, dtype=point.dtype, device=point.device).view(n, *point.shape)
+    keep = {"retain_graph": True, "allow_unused": True}
+    try:
+        (rows,) = torch.autograd.grad(value, point, unit, is_grads_batched=True, **keep)
+    except RuntimeError:
+        found = [torch.autograd.grad(value, point, row, **keep)[0] for row in unit]
+        rows = None if found[0] is None else torch.stack(found)
+    return torch.zeros(n, n, dtype=point.dtype, device=point.device) if rows is None else rows.reshape(n, n)
+
+
+def _differences(func, t: Tensor, x: Tensor, value: Tensor) -> Tensor:
+    n = x.numel()
+    # Hairer & Wanner II, section IV.8: half the digits, and a floor for components near zero.
+    sizes = torch.sqrt(torch.finfo(x.dtype).eps * x.detach().abs().clamp_min(1e-5)).reshape(n)
+    moves = torch.diag(sizes).view(n, *x.shape)
+    columns = [(func(t, x + move) - value).reshape(n) for move in moves]
+    return torch.stack(columns, 1) / sizes
+
+
+class Linearization:
+    """The derivative and its Jacobians Jᵢ at one point for each stage.
+
+    Args:
+        func: the derivative.
+        times: of the stages.
+        points: their states; the graphs that lead to them are kept.
+    """
+
+    def __init__(self, func, times: Sequence[Tensor], points: Sequence[Tensor]):
+        self.func, self.times = func, times
+        with torch.enable_grad():
+            self.points = [x if x.requires_grad else x.detach().requires_grad_() for x in points]
+            self.values = [func(t, x) for t, x in zip(times, self.points, strict=True)]
+        self._forward = None
+
+    def matrices(self) -> list[Tensor]:
+        """Every Jᵢ (n, n)."""
+        return [
+            rows_of_jacobian(value, x) if value.requires_grad else _differences(self.func, t, x.detach(), value)
+            for t, x, value in zip(self.times, self.points, self.values, strict=True)
+        ]
+
+    def vjp(self, v: Sequence[Tensor]) -> list[Tensor]:
+        """Jᵢᵀ vᵢ of every stage."""
+        with torch.enable_grad():
+            found = torch.autograd.grad(self.values, self.points, v, retain_graph=True, allow_unused=True)
+        return [torch.zeros_like(x) if g is None else g.detach() for g, x in zip(found, v, strict=True)]
+
+    def jvp(self, v: Sequence[Tensor]) -> list[Tensor]:
+        """Jᵢ vᵢ of every stage: the derivative of vjp by its argument, or a difference quotient."""
+        if not all(value.requires_grad for value in self.values):
+            return self._quotients(v)
+        if self._forward is None:
+            with torch.enable_grad():
+                seeds = [torch.zeros_like(x, requires_grad=True) for x in self.values]
+                images = torch.autograd.grad(
+                    self.values, self.points, seeds, create_graph=True, allow_unused=True, materialize_grads=True
+                )
+            self._forward = seeds, images
+        seeds, images = self._forward
+        pairs = [(image, w) for image, w in zip(images, v, strict=True) if image.requires_grad]
+        if not pairs:
+            return [torch.zeros_like(x) for x in v]
+        images, weights = zip(*pairs, strict=True)
+        found = torch.autograd.grad(images, seeds, weights, retain_graph=True, allow_unused=True)
+        return [torch.zeros_like(x) if g is None else g for g, x in zip(found, v, strict=True)]
+
+    def _quotients(self, v: Sequence[Tensor]) -> list[Tensor]:
+        quotients = []
+        for t, x, value, w in zip(self.times, self.points, self.values, v, strict=True):
+            x, length = x.detach(), torch.linalg.vector_norm(w)
+            size = torch.linalg.vector_norm(x).clamp_min(1e-3) * torch.finfo(x.dtype).eps ** 0.5
+            step = torch.where(length > 0, size / length, size)
+            quotients.append((self.func(t, x + step * w) - value) / step)
+        return quotients

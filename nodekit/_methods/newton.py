@@ -1,0 +1,138 @@
+"""Newton's method for the stages' equations, with a matrix or with its products only.
+
+One solver object serves the stages of one step: what it learns about the Jacobian from the first, the others reuse.
+All converge when the estimated distance to the solution, measured in the units that `measure` defines, is below one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .._control import host
+from .krylov import gmres
+from .stages import StageEquations
+
+Measure = Callable[[Tensor], Tensor]
+
+
+class Progress:
+    """Watches the sizes of the changes that iterations make.
+
+    Args:
+        rate: the rate of convergence seen in earlier stages of the step, if any.
+        floor: a change of this size that shrinks no more is rounding.
+    """
+
+    def __init__(self, floor: float, rate: float | None = None):
+        self.floor, self.rate, self.size = floor, rate, math.inf
+
+    def converged(self, size: float) -> bool:
+        """Take note of a change; whether what remains to be changed is below one."""
+        if self.size < math.inf:
+            self.rate = size / self.size if self.size > 0 else 0.0
+        self.size = size
+        if self.rate is None:
+            return size == 0.0
+        if self.rate >= 0.5 and size <= self.floor:
+            return True
+        return self.rate < 1.0 and size * self.rate <= 1.0 - self.rate
+
+    def hopeless(self, left: int) -> bool:
+        """Whether the rate of convergence would take more iterations than are left."""
+        return self.rate >= 1.0 or self.size * self.rate**left > 1.0
+
+
+class DenseNewton:
+    """Simplified Newton with the Jacobian of the first stage, full Newton where that converges slowly.
+
+    Hairer & Wanner II, section IV.8: iterations stop when ‖Δk‖ θ/(1 − θ) is small, θ being the rate of convergence.
+    """
+
+    def __init__(self, iterations: int | None = None, floor: float = 1.0):
+        self.iterations, self.floor = iterations or 20, floor
+        self.jacobian, self.rate, self.factors = None, None, {}
+
+    def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
+        """The slopes that solve the equations."""
+        rate = None if self.rate is None else max(self.rate, 1e-3) ** 0.8
+        k, progress, full = guess, Progress(self.floor, rate), False
+        for iteration in range(self.iterations):
+            if full:
+                image, linearization = equations.linearize(k)
+                jacobians = linearization.matrices()
+                self.jacobian, self.factors = jacobians[-1], {}
+                factors = self._factor(equations, jacobians)
+            elif self.jacobian is None:
+                image, self.jacobian = equations.linearize_once(k)
+                factors = self._factor(equations, [self.jacobian])
+            else:
+                image = equations.image(k)
+                factors = self._factor(equations, [self.jacobian]) if iteration == 0 else factors
+            change = torch.linalg.lu_solve(*factors, (image - k).reshape(-1, 1)).view(k.shape)
+            size = host(measure(equations.moved(change)))
+            previous = progress.size
+            if progress.converged(size):
+                self.rate = progress.rate
+                return k + change
+            if not math.isfinite(size):
+                break
+            if size > 0.5 * previous and not full:
+                # The Jacobian held constant does not do: start again with a new one in every iteration.
+                full, k = True, guess if size > previous else k + change
+                progress = Progress(self.floor)
+                continue
+            if size > 1e3 * previous:
+                break
+            k = k + change
+        raise equations.failure("did not converge", size, iteration + 1)
+
+    def _factor(self, equations: StageEquations, jacobians):
+        key = None if len(jacobians) > 1 else tuple(map(tuple, equations.A))
+        if key is None or key not in self.factors:
+            self.factors[key] = torch.linalg.lu_factor(equations.matrix(jacobians))
+        return self.factors[key]
+
+    def damped(self, error: Tensor, dt: float) -> Tensor:
+        """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""
+        matrix = torch.eye(error.numel(), dtype=error.dtype, device=error.device) - dt * self.jacobian
+        return torch.linalg.solve(matrix, error.reshape(-1)).view(error.shape)
+
+
+class NewtonKrylov:
+    """Newton with GMRES and Jacobian products (Knoll & Keyes 2004, J. Comput. Phys. 193): memory of tens of states."""
+
+    def __init__(self, iterations: int | None = None, floor: float = 1.0, forcing: float = 1e-2):
+        self.iterations, self.floor, self.forcing = iterations or 20, floor, forcing
+        self.linearization = None
+
+    def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
+        """The slopes that solve the equations."""
+        k, progress, iteration = guess, Progress(self.floor), 0
+        while iteration < self.iterations:
+            iteration += 1
+            image, self.linearization = equations.linearize(k)
+
+            def product(v, linearization=self.linearization):
+                return equations.times_matrix(linearization, v)
+
+            change, _ = gmres(product, image.detach() - k, self.forcing)
+            size = host(measure(equations.moved(change)))
+            previous = progress.size
+            k = k + change
+            if progress.converged(size):
+                return k
+            if not math.isfinite(size) or size > 1e3 * previous:
+                break
+        raise equations.failure("did not converge", size, iteration)
+
+    def damped(self, error: Tensor, dt: float) -> Tensor:
+        """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""
+
+        def product(v):
+            return v - dt * self.linearization.jvp([v])[0]
+
+        return gmres(product, error, self.forcing)[0]

@@ -1,0 +1,214 @@
+"""The equations of an implicit step's stages, and the derivative of their solution."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from .._parameters import captured, is_transformed
+from .._stepper import combine
+from ..errors import GradientUnavailable, NewtonDidNotConverge, UnsupportedCombination
+from .krylov import gmres
+from .linearization import Linearization, jacobian
+
+#: Systems of up to so many unknowns are solved with their matrix, larger ones with its products.
+DENSE = 512
+
+_differentiations: ContextVar[int] = ContextVar("differentiations", default=1)
+
+
+@contextlib.contextmanager
+def differentiable(times: int) -> Iterator[None]:
+    """Make implicit steps taken within differentiable so many times; elsewhere they are once."""
+    token = _differentiations.set(times)
+    try:
+        yield
+    finally:
+        _differentiations.reset(token)
+
+
+class StageEquations:
+    """kᵢ = f(tᵢ, xᵢ + dt Σⱼ aᵢⱼ kⱼ) for the stages i of a block that depend on each other.
+
+    Their unknowns k are one tensor, stages first.
+
+    Args:
+        func: the derivative.
+        times: tᵢ, scalar tensors.
+        known: xᵢ, the state and what earlier stages add to it.
+        dt: the step's size.
+        A: the block's coefficients, lists of (index, coefficient) pairs, by rows.
+        At: the same by columns.
+        t0: the step's start, for messages.
+    """
+
+    def __init__(self, func, times: Sequence[Tensor], known: Sequence[Tensor], dt: float, A, At, t0: float):
+        self.func, self.times, self.known, self.dt, self.A, self.At, self.t0 = func, times, known, dt, A, At, t0
+        #: the derivative at the points evaluated last
+        self.values: list[Tensor] = []
+
+    @property
+    def unknowns(self) -> int:
+        """How many numbers the equations determine."""
+        return len(self.known) * self.known[0].numel()
+
+    def points(self, k: Tensor) -> list[Tensor]:
+        """The states at which the stages evaluate the derivative."""
+        slopes = k.unbind()
+        return [combine(x, self.dt, row, slopes) for x, row in zip(self.known, self.A, strict=True)]
+
+    def image(self, k: Tensor) -> Tensor:
+        """The right-hand sides."""
+        self.values = [self.func(t, x) for t, x in zip(self.times, self.points(k), strict=True)]
+        return stacked(self.values)
+
+    def linearize(self, k: Tensor) -> tuple[Tensor, Linearization]:
+        """The right-hand sides, and the Jacobians there."""
+        linearization = Linearization(self.func, self.times, self.points(k))
+        self.values = linearization.values
+        return stacked(self.values), linearization
+
+    def linearize_once(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        """The right-hand sides, and the Jacobian (n, n) of the first stage."""
+        points = self.points(k)
+        value, matrix = jacobian(self.func, self.times[0], points[0])
+        rest = zip(self.times[1:], points[1:], strict=True)
+        self.values = [value, *(self.func(t, x) for t, x in rest)]
+        return stacked(self.values), matrix
+
+    def moved(self, v: Tensor) -> Tensor:
+        """dt A v: what a change v of the slopes changes in the states of the stages."""
+        return self._moved(self.A, v)
+
+    def _moved(self, rows, v: Tensor) -> Tensor:
+        if len(rows) == 1:
+            return v * (self.dt * rows[0][0][1])
+        slopes = v.unbind()
+        return torch.stack([combine(None, self.dt, row, slopes) for row in rows])
+
+    def matrix(self, jacobians: Sequence[Tensor]) -> Tensor:
+        """1 − dt A ⊗ J of the unknowns, from one Jacobian (n, n) for all stages or one for each."""
+        count, n = len(self.A), jacobians[0].shape[-1]
+        coefficients = np.zeros((count, count))
+        for i, row in enumerate(self.A):
+            for j, a in row:
+                coefficients[i, j] = -self.dt * a
+        rows = [
+            torch.cat([jacobians[i % len(jacobians)] * float(a) for a in row], 1) for i, row in enumerate(coefficients)
+        ]
+        return torch.cat(rows) + torch.eye(count * n, dtype=rows[0].dtype, device=rows[0].device)
+
+    def times_matrix(self, linearization: Linearization, v: Tensor) -> Tensor:
+        """(1 − J dt A) v."""
+        return v - stacked(linearization.jvp(self.moved(v).unbind()))
+
+    def transposed_times_matrix(self, linearization: Linearization, v: Tensor) -> Tensor:
+        """(1 − J dt A)ᵀ v."""
+        return v - self._moved(self.At, stacked(linearization.vjp(v.unbind())))
+
+    def failure(self, why: str, size: float, iterations: int) -> NewtonDidNotConverge:
+        """The error to raise when they could not be solved."""
+        return NewtonDidNotConverge(
+            f"the equations of an implicit step {why} in {iterations} iterations, the last of which moved the state "
+            f"by {size:.3g} times what is allowed",
+            t=self.t0,
+            dt=self.dt,
+            residual=size,
+            remedy="Take smaller steps, raise max_newton_iterations, loosen newton_tol, or name another solver "
+            "(newton, krylov)",
+        )
+
+
+def stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors of stages as one."""
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(list(parts))
+
+
+def differentiable_solution(equations: StageEquations, k: Tensor) -> Tensor:
+    """The solution k with its derivative: that of the equations it solves, not of the iterations that found it.
+
+    With M = 1 − dt A ⊗ J at the solution held constant, k − M⁻¹(k − f(k)) is k, and has its first derivative by the
+    implicit function theorem; done n times, it has the first n. Backward passes solve Mᵀ once for each.
+    """
+    if not torch.is_grad_enabled():
+        return k
+    if is_transformed():
+        return _plainly_differentiable(equations, k)
+    k = k.detach()
+    image, linearization = equations.linearize(k)
+    if not any(x.requires_grad for x in equations.known) and not captured(image, linearization.points):
+        return k
+    system = _System(equations, linearization, _differentiations.get())
+    for _ in range(system.differentiations):
+        residual = k - image
+        k = k - _Solve.apply(residual, residual, system, False, 0)
+        if system.differentiations > 1:
+            image = equations.image(k)
+    return k
+
+
+def _plainly_differentiable(equations: StageEquations, k: Tensor) -> Tensor:
+    """The same from operations that torch.func's transforms understand, as often as they are nested."""
+    if equations.unknowns > DENSE:
+        raise UnsupportedCombination(
+            f"torch.func transforms of an implicit step with {equations.unknowns} unknowns",
+            remedy=f"Up to {DENSE} are supported; use torch.autograd, or an explicit method",
+        )
+    pairs = zip(equations.times, equations.points(k), strict=True)
+    jacobians = [jacobian(equations.func, t, x)[1] for t, x in pairs]
+    factors = torch.linalg.lu_factor(equations.matrix(jacobians))
+    for _ in range(max(1, torch._C._functorch.maybe_current_level() or 1)):
+        residual = (k - equations.image(k)).reshape(-1, 1)
+        k = k - torch.linalg.lu_solve(*factors, residual).view(k.shape)
+    return k
+
+
+class _System:
+    """M at a solution, held constant, and how many derivatives the solution is to have."""
+
+    def __init__(self, equations: StageEquations, linearization: Linearization, differentiations: int):
+        self.equations, self.linearization, self.differentiations = equations, linearization, differentiations
+        self.factors = None
+
+    def solve(self, b: Tensor, transposed: bool) -> Tensor:
+        """M⁻¹ b, or M⁻ᵀ b."""
+        equations, linearization = self.equations, self.linearization
+        if equations.unknowns <= DENSE:
+            if self.factors is None:
+                self.factors = torch.linalg.lu_factor(equations.matrix(linearization.matrices()))
+            lu, pivots = self.factors
+            return torch.linalg.lu_solve(lu, pivots, b.reshape(-1, 1), adjoint=transposed).view(b.shape)
+        product = equations.transposed_times_matrix if transposed else equations.times_matrix
+        eps = torch.finfo(b.dtype).eps
+        x, found = gmres(lambda v: product(linearization, v), b, 10 * eps)
+        if not found and not bool(torch.linalg.vector_norm(b - product(linearization, x)) <= 1e4 * eps * b.norm()):
+            raise equations.failure("could not be solved for the gradient", float("nan"), 300)
+        return x
+
+
+class _Solve(Function):
+    """M⁻¹ b as a function of b; at a solution of the equations (order 0) b is zero, and so is the result."""
+
+    @staticmethod
+    def forward(ctx, b: Tensor, anchor: Tensor, system: _System, transposed: bool, order: int):
+        ctx.system, ctx.transposed, ctx.order = system, transposed, order
+        ctx.save_for_backward(anchor)
+        return torch.zeros_like(b) if order == 0 else system.solve(b, transposed)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        system, order = ctx.system, ctx.order + 1
+        if order > system.differentiations:
+            raise GradientUnavailable(
+                f"derivatives of order {order} through an implicit step",
+                remedy='gradient="checkpoint" gives second ones' if order == 2 else "Use an explicit method",
+            )
+        # The anchor ties the result to the equations, so that a further derivative never passes it by in silence.
+        (anchor,) = ctx.saved_tensors
+        return _Solve.apply(gradient, anchor, system, not ctx.transposed, order), None, None, None, None
