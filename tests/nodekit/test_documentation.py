@@ -10,7 +10,8 @@ PAGES = ["README.md", *sorted(map(str, Path("docs").glob("*.md")))]
 
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run(page):
-    blocks = re.findall(r"^```python\n(.*?)^```", Path(page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    text = Path(page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     assert blocks, f"{page} has no example"
     names = {}
     for block in blocks:
