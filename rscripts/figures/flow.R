@@ -29,7 +29,15 @@ density_layer <- function(data, panels) {
   peak <- stats::ave(data$density, interaction(data[panels], drop = TRUE), FUN = max)
   # The square root brings out what is thin.
   data$shade <- sqrt(data$density / peak)
+  data$x <- evenly(data$x)
+  data$y <- evenly(data$y)
   list(geom_raster(aes(fill = shade), data, interpolate = TRUE), scale_fill_viridis_c(option = "mako", guide = "none"))
+}
+
+# The places of a grid, rounded in a table, made even again.
+evenly <- function(values) {
+  places <- sort(unique(values))
+  seq(places[1], places[length(places)], length.out = length(places))[match(values, places)]
 }
 
 theme_density <- function() {
