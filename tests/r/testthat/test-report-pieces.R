@@ -29,7 +29,7 @@ test_that("the table of orders has every method with its interval, and says whic
   ), file.path(results, "tables", "P6", "history.csv"))
   page <- paste(capture.output(write_orders(list(results = results), "P6")), collapse = "\n")
   expect_match(page, "Orders of 2 methods: 1 of 2 measurements within 0.1 of the declared order", fixed = TRUE)
-  for (part in c("<code>euler</code>", "1.006<small>1.000 to 1.010</small>", "&lt;rk4&gt;", "not within")) {
+  for (part in c("<code>euler</code>", "1.006<small>1.000 to 1.010</small>", "&lt;rk4&gt;", "\u2717 no")) {
     expect_match(page, part, fixed = TRUE)
   }
   expect_length(capture.output(write_orders(list(results = results), "P4")), 0)
