@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ._clock import Clock, Interval
 from ._context import RandomState
-from ._control import Controller, Tolerance, error_ratio, first_step, host
+from ._control import Controller, Tolerance, constant, error_ratio, first_step, host
 from ._stepper import Step, Stepper
 from .errors import InvalidTimes, MaxStepsReached, NewtonDidNotConverge, NonFiniteDerivative, StepSizeUnderflow
 
@@ -144,7 +144,7 @@ class FixedGrid:
                 "the state is infinite or not a number at the end",
                 t=self.points[-1],
                 sample=offending_sample(y),
-                remedy="Take smaller steps if the solve is unstable, or keep such states with options check_finite=False",
+                remedy="Take smaller steps if it is unstable; options={'check_finite': False} returns such states",
             )
 
     def intervals(self, clock: Clock) -> Iterable[Interval]:
@@ -241,7 +241,7 @@ class Adaptive:
                 if size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step:
                     raise
                 continue
-            with torch.no_grad():
+            with constant():
                 ratio = error_ratio(step, interval.t1, y, self.tolerance, self.norm)
             floor = abs(interval.dt) <= self.min_step and math.isfinite(ratio)
             accepted = ratio <= 1.0 or floor

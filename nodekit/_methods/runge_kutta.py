@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .._control import constant
 from .._stepper import Step, Stepper, combine
 from .._tableau import ButcherTableau
 
@@ -55,7 +56,7 @@ class ExplicitRungeKutta(Stepper):
             slopes.append(func(times[-1], y1))
         error = error_third = None
         if estimate and self.error_weights is not None:
-            with torch.no_grad():  # step sizes are constants of the gradient
+            with constant():
                 error = combine(None, dt, self.error_weights, slopes)
                 if self.error_weights_third is not None:
                     error_third = combine(None, dt, self.error_weights_third, slopes)
