@@ -20,12 +20,13 @@ def solve(func, y0, times, *, method, rtol, atol, options, roots=None):
             of those of 0 … k − 1 that end the solve, "change": None or an R function (t, y) → the state to go on
             with}.
     """
-    on_tensors = isinstance(func, torch.nn.Module | TensorDerivative)
-    if on_tensors:
-        y0 = torch.tensor(y0, dtype=next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64))
+    y0 = torch.tensor(y0, dtype=next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64))
+    derivative = func if isinstance(func, torch.nn.Module | TensorDerivative) else _on_arrays(func)
     events = _events(**roots) if roots else ()
     with torch.no_grad():
-        solution = nodekit.solve(func, y0, times, rtol=rtol, atol=atol, method=method, options=options, events=events)
+        solution = nodekit.solve(
+            derivative, y0, times, rtol=rtol, atol=atol, method=method, options=options, events=events
+        )
     stats, found = solution.stats, solution.events
     return {
         "values": _array(solution.y),
@@ -40,8 +41,14 @@ def solve(func, y0, times, *, method, rtol, atol, options, roots=None):
     }  # fmt: skip
 
 
+def _on_arrays(func):
+    """An R function of (t, y) on arrays as a derivative on tensors."""
+    # The copy, as R's arrays are read-only, costs a tenth of what torch.tensor does.
+    return lambda t, y: torch.from_numpy(np.array(func(float(t), y.detach().numpy())))
+
+
 def _array(x):
-    return x.double().numpy() if isinstance(x, torch.Tensor) else x
+    return x.detach().double().numpy()
 
 
 def _events(root, count, terminal, change):
@@ -58,8 +65,7 @@ def _events(root, count, terminal, change):
         return component
 
     def changed(t, y):
-        state = change(float(t), _array(y))
-        return torch.tensor(state, dtype=y.dtype) if isinstance(y, torch.Tensor) else state
+        return torch.tensor(change(float(t), _array(y)), dtype=y.dtype)
 
     return [
         nodekit.Event(value(i), terminal=i in terminal, change=None if i in terminal or change is None else changed)
