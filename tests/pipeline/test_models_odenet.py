@@ -6,8 +6,9 @@ import torch
 from pipeline.models import build
 from pipeline.models.image_odenet import ConvDerivative
 from pipeline.models.time_conv import TimeConv2d
-from pipeline.study import Model, Solver
+from pipeline.study import ConfigurationError, Model, Solver
 
+IMPLICIT = Solver(method="implicit_euler", step_size=1.0)
 EULER = Solver(method="euler", step_size=0.25)
 
 
@@ -57,3 +58,21 @@ def test_euler_block_is_the_listing_s_loop():
         torch.testing.assert_close(model(images), listed)
     assert model.feature.nfe_forward == 4
     assert listed.shape == (4, 3)
+
+
+def test_implicit_steps_are_solved_to_the_tolerance():
+    torch.manual_seed(0)
+    model = build(Model(name="shapes_odenet", arguments={"filters": 8}), IMPLICIT).eval()
+    block = model.feature
+    with torch.no_grad():
+        y = model.downsampling(torch.randn(4, 1, 28, 28))
+        end = block(y)
+        # One step of implicit Euler: y1 = y0 + h f(h, y1).
+        residual = end - (y + block.func(torch.tensor(1.0), end))
+    assert residual.abs().max() <= 10 * IMPLICIT.rtol * end.abs().max()
+    assert residual.abs().max() > 0
+
+
+def test_unknown_method_names_the_nearest():
+    with pytest.raises(ConfigurationError, match="Did you mean 'implicit_euler'"):
+        build(Model(name="mnist_odenet"), Solver(method="implict_euler"))
