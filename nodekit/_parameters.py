@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -10,22 +11,49 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from .errors import GradientUnavailable
 
-def modules_of(func: Callable) -> Iterator[nn.Module]:
-    """The modules a callable is or holds: itself, its bound object, its closure, its partial arguments."""
+
+def held_by(func: Callable) -> Iterator[Any]:
+    """The modules and tensors that a callable is or holds.
+
+    Followed are bound objects, closures, arguments of partial functions, globals that the code names, attributes of
+    callable objects, tensors that modules keep without owning them, and lists, tuples and dicts of all these.
+    """
     pending, seen = [func], set()
     while pending:
         thing = pending.pop()
         if id(thing) in seen:
             continue
         seen.add(id(thing))
-        if isinstance(thing, nn.Module):
+        if isinstance(thing, Tensor):
             yield thing
+        elif isinstance(thing, nn.Module):
+            yield thing
+            pending += [x for part in thing.modules() for x in vars(part).values() if isinstance(x, Tensor)]
         elif isinstance(thing, functools.partial):
             pending += [thing.func, *thing.args, *thing.keywords.values()]
-        elif callable(thing):
-            pending += [cell.cell_contents for cell in getattr(thing, "__closure__", None) or () if _filled(cell)]
-            pending.append(getattr(thing, "__self__", None))
+        elif isinstance(thing, types.MethodType):
+            pending += [thing.__func__, thing.__self__]
+        elif isinstance(thing, types.FunctionType):
+            pending += [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+            named = (thing.__globals__.get(name) for name in thing.__code__.co_names)
+            pending += [x for x in named if isinstance(x, Tensor | nn.Module) or _is_own_function(x)]
+        elif isinstance(thing, list | tuple):
+            pending += [x for x in thing if not isinstance(x, int | float | str)]
+        elif isinstance(thing, dict):
+            pending += thing.values()
+        elif callable(thing) and not isinstance(thing, type) and hasattr(thing, "__dict__"):
+            pending += vars(thing).values()
+
+
+def modules_of(func: Callable) -> Iterator[nn.Module]:
+    """The modules a callable is or holds."""
+    return (thing for thing in held_by(func) if isinstance(thing, nn.Module))
+
+
+def _is_own_function(thing: Any) -> bool:
+    return isinstance(thing, types.FunctionType) and not (thing.__module__ or "").startswith("torch")
 
 
 def _filled(cell) -> bool:
@@ -76,10 +104,25 @@ def parameters_of(func: Callable, named: Iterable[Any], value: Tensor | None) ->
         named: tensors given by the user.
         value: the derivative evaluated once with gradients recorded, at a state that requires none.
     """
-    tensors = differentiable([named, [list(module.parameters()) for module in modules_of(func)]])
+    held = [list(thing.parameters()) if isinstance(thing, nn.Module) else thing for thing in held_by(func)]
+    tensors = differentiable([named, held])
     if value is not None and value.requires_grad:
         tensors += captured(value, tensors)
     return tuple(tensors)
+
+
+def refuse_unknown(value: Tensor, known: Iterable[Tensor]) -> None:
+    """Make sure that nothing unknown has come into the derivative since its parameters were sought.
+
+    Raises:
+        GradientUnavailable: there is a leaf whose gradient would be lost.
+    """
+    if value.requires_grad and (missed := captured(value, [x for x in known if x is not None])):
+        shapes = ", ".join(str(tuple(x.shape)) for x in missed)
+        raise GradientUnavailable(
+            f"the derivative depends on tensors of shape {shapes} that it did not depend on at the start of the solve",
+            remedy="Name them in params (odeint_adjoint: adjoint_params), or make them parameters of a module",
+        )
 
 
 def is_transformed() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -67,6 +68,14 @@ class Problem:
     adjoint: Backward | None = None
     watch: Watch | None = None
     keep: Callable[[Accepted], None] | None = None
+
+    @contextlib.contextmanager
+    def differentiation(self):
+        """Around a backward pass: the forward's surroundings, a count of evaluations, a look for unknown tensors."""
+        before, self.func.known = self.func.evaluations, self.parameters
+        with self.surroundings.again():
+            yield
+        self.stats.nfe_backward = self.func.evaluations - before
 
     def integrate(self, y0: Tensor, slope: Tensor, keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
         """The solution at every output time after the first, from y0 and the slope f(t0, y0).

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from ._parameters import refuse_unknown
 from .errors import InvalidDerivative, InvalidState
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -148,10 +149,18 @@ class Derivative:
 
     def __init__(self, func: Callable, packing: Packing, args: tuple = ()):
         self.func, self.packing, self.args, self.evaluations = func, packing, args, 0
+        #: the tensors to differentiate by, at the start of a backward pass: the first evaluation may need no others
+        self.known: tuple[Tensor, ...] | None = None
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         self.evaluations += 1
         packing = self.packing
+        if self.known is not None and torch.is_grad_enabled():
+            known, self.known = self.known, None
+            slope = self(t, y)
+            self.evaluations -= 1
+            refuse_unknown(slope, [y, *known])
+            return slope
         if packing.trivial:
             slope = self.func(t, y, *self.args)
             # The common case, without further ado.

@@ -42,9 +42,10 @@ class StepFactors:
             onward = onward * self.one.pow(-(p + 2 * d)) * self.two.pow(d)
             self.two = torch.where(accepted, self.one, self.two)
             self.one = torch.where(accepted, now, self.one)
-        onward = onward.clamp(1.0 if i == 1.0 and p == d == 0.0 else c.dfactor, c.ifactor)
+        onward = onward.clamp(c.dfactor, c.ifactor)
         factor = torch.where(accepted, onward, again)
-        return torch.where(torch.isfinite(ratio), factor, c.dfactor)
+        factor = torch.where(torch.isfinite(ratio), factor, c.dfactor)
+        return factor
 
 
 def first_steps(func, clock, t: Tensor, end: Tensor, y: Tensor, slope: Tensor, order: int, tolerance, norm) -> Tensor:

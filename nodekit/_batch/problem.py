@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,16 +84,19 @@ class BatchProblem(Problem):
         return [*found, step.y1] if accepted.lands else found
 
     def _interpolated(self, interval: BatchInterval, y: Tensor, step: Step) -> Tensor:
-        """The method's polynomial y + dt Σ bᵢ(θ) kᵢ of some samples, each at its own θ."""
+        """The method's polynomial y + dt Σ bᵢ(θ) kᵢ of some samples, each at its own θ.
+
+        Sums of elementwise products: a matrix product's last bit would depend on how many samples take part.
+        """
         rows, _, thetas = interval.inside
-        coefficients = self.stepper.interpolation
-        used = np.flatnonzero(coefficients.any(1))
-        powers = thetas.unsqueeze(1) ** torch.arange(1, coefficients.shape[1] + 1, device=y.device)
-        weights = powers @ torch.tensor(coefficients[used].T, dtype=powers.dtype, device=y.device)
-        weights = weights * (interval.t1 - interval.t0)[rows].unsqueeze(1)
-        slopes = torch.stack([step.slopes[i][rows].reshape(len(rows), -1) for i in used], dim=1)
-        moved = (weights.to(y.dtype).unsqueeze(1) @ slopes).view(len(rows), *y.shape[1:])
-        return y[rows] + moved
+        dt, value = (interval.t1 - interval.t0)[rows], y[rows]
+        for slope, coefficients in zip(step.slopes, self.stepper.interpolation.tolist(), strict=True):
+            if any(coefficients):
+                weight = torch.zeros_like(thetas)
+                for coefficient in reversed(coefficients):  # Horner's rule
+                    weight = (weight + coefficient) * thetas
+                value = torch.addcmul(value, slope[rows], self.func.packing.spread((weight * dt).to(y.dtype), y))
+        return value
 
     def repeat(self, accepted: Accepted, y: Tensor, carry, final: bool):
         """Take an accepted step again from (y, carry): its result and its outputs.

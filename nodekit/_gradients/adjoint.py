@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from .._loops import Stats
 from .._problem import Problem
-from ._sums import GradientSum, vector_jacobian
+from .._vjp import GradientSum, vector_jacobian
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
 _GAUSS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
@@ -81,9 +81,9 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
     The step size is carried across the output times.
     """
     backward, times = problem.adjoint, problem.times
-    totals, before = GradientSum(len(problem.parameters)), problem.func.evaluations
+    totals = GradientSum(len(problem.parameters))
     a, plan = torch.zeros_like(outputs[-1]), None
-    with problem.surroundings.again():
+    with problem.differentiation():
         for i in range(len(outputs), 0, -1):
             if gradients[i - 1] is not None:
                 a = a + gradients[i - 1]
@@ -97,7 +97,6 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
                     totals.add(parameters, -accepted.interval.dt * weight)
                 state = accepted.step.y1
             a = derivative.adjoint(state)
-    problem.stats.nfe_backward = problem.func.evaluations - before
     return a, *totals.values
 
 

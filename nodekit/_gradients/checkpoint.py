@@ -8,7 +8,8 @@ from torch.autograd import Function
 
 from .._loops import Accepted
 from .._problem import Problem
-from ._sums import GradientSum, differentiable_gradient, vector_jacobian
+from .._vjp import GradientSum, vector_jacobian
+from ._replay import differentiable_gradient
 
 #: States are thinned out once there are more than this many for each step between two of them …
 _STATES_PER_STRIDE = 64
@@ -82,14 +83,12 @@ class _Checkpoint(Function):
     @staticmethod
     def backward(ctx, *gradients):
         problem = ctx.problem
-        before = problem.func.evaluations
-        with problem.surroundings.again():
+        with problem.differentiation():
             if torch.is_grad_enabled():
                 steps, restarts = ctx.trajectory.steps, ctx.trajectory.restarts
                 found = differentiable_gradient(problem, steps, restarts, ctx.saved_tensors[0], gradients)
             else:
                 found = _stepwise(ctx, gradients)
-        problem.stats.nfe_backward = problem.func.evaluations - before
         return None, None, *found
 
 

@@ -8,8 +8,9 @@ from torch.autograd import Function
 
 from .._loops import Accepted
 from .._problem import Problem
+from .._vjp import GradientSum, vector_jacobian
 from ..errors import UnsupportedCombination
-from ._sums import GradientSum, differentiable_gradient, vector_jacobian
+from ._replay import differentiable_gradient
 
 
 class _Reversible(Function):
@@ -41,13 +42,11 @@ class _Reversible(Function):
     @staticmethod
     def backward(ctx, *gradients):
         problem = ctx.problem
-        before = problem.func.evaluations
-        with problem.surroundings.again():
+        with problem.differentiation():
             if torch.is_grad_enabled():
                 found = differentiable_gradient(problem, ctx.steps, ctx.restarts, ctx.saved_tensors[0], gradients)
             else:
                 found = _backwards(ctx, gradients)
-        problem.stats.nfe_backward = problem.func.evaluations - before
         return None, None, *found
 
 

@@ -11,14 +11,8 @@ import torch
 from .._clock import Interval
 from .._stepper import Step, Stepper
 from .._tableau import ButcherTableau
+from .._vjp import vector_jacobian
 from .runge_kutta import ExplicitRungeKutta
-
-
-def vjp(values, inputs, gradients):
-    """The vector–Jacobian product of one tensor, None where there is no dependence."""
-    if not values.requires_grad:
-        return [None] * len(inputs)
-    return torch.autograd.grad(values, inputs, gradients, allow_unused=True, retain_graph=True)
 
 
 def plus(a, b):
@@ -65,7 +59,7 @@ class AsynchronousLeapfrog(Stepper):
             slope = func(interval.times[1], middle)
         y, carry = self._back(slope.detach(), middle.detach(), v1, dt)
         at_v1 = torch.add(carry_gradient[0], gradient, alpha=dt / 2)
-        at_middle, *found = vjp(slope, [middle, *parameters], pull * at_v1)
+        at_middle, *found = vector_jacobian([slope], [middle, *parameters], [pull * at_v1])
         at_y = plus(gradient, at_middle)
         at_v = torch.add((1 - pull) * at_v1, at_y, alpha=dt / 2)
         return y, carry, at_y, (at_v,), found
@@ -143,12 +137,12 @@ class ReversibleRungeKutta(Stepper):
         with torch.enable_grad():
             returned = self._move(func, back, y1).y1
         (at_z1,) = carry_gradient
-        through_y1, *first = vjp(returned, [y1, *parameters], -at_z1)
+        through_y1, *first = vector_jacobian([returned], [y1, *parameters], [-at_z1])
         at_y1 = plus(gradient + at_z1, through_y1)
         z = (carry[0] - y1.detach() + returned.detach()).requires_grad_()
         with torch.enable_grad():
             moved = self._move(func, there, z).y1
-        through_z, *second = vjp(moved, [z, *parameters], at_y1)
+        through_z, *second = vector_jacobian([moved], [z, *parameters], [at_y1])
         y = z.detach() + (y1.detach() - moved.detach()) / self.coupling
         at_z = plus(torch.sub(at_z1, at_y1, alpha=self.coupling), through_z)
         found = [plus(a, b) for a, b in zip(first, second, strict=True)]

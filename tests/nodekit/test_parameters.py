@@ -1,5 +1,7 @@
 """No gradient is silently zero: tensors that the derivative uses are found wherever they come from."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -109,3 +111,47 @@ def test_unused_parameters_have_no_gradient():
     solve(Both(), torch.ones(2, dtype=torch.float64), "checkpoint").sum().backward()
     assert module.weight.grad is not None
     assert unused.weight.grad is None
+
+
+RATE = tensor(0.9)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("where", ["closure", "global", "object", "list"])
+def test_tensors_that_only_matter_later_are_found_where_the_derivative_holds_them(gradient, where):
+    late = RATE if where == "global" else tensor(0.9)
+
+    def switched(t, y, late):
+        return torch.where(t < 0.5, 0.3, late if t > 0.5 else 0.0) * y
+
+    class Callable:
+        def __init__(self):
+            self.late = late
+
+        def __call__(self, t, y):
+            return switched(t, y, self.late)
+
+    func = {
+        "closure": lambda t, y: switched(t, y, late),
+        "global": lambda t, y: switched(t, y, RATE),
+        "object": Callable(),
+        "list": functools.partial(lambda tensors, t, y: switched(t, y, tensors[0]), [late]),
+    }[where]
+    y0 = torch.ones(1, dtype=torch.float64)
+    y = solve(func, y0, gradient, options={"jump_t": [0.5]})[-1]
+    (found,) = torch.autograd.grad(y.sum(), late)
+    torch.testing.assert_close(found, 0.5 * y.detach(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_a_tensor_that_cannot_be_found_is_an_error(gradient):
+    """It comes in after the start, from where no one would look."""
+    hidden = type("Registry", (), {"rate": tensor(0.9)})
+
+    def func(t, y):
+        return y * 0.3 if t < 0.5 else y * hidden.rate
+
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    y = solve(func, y0, gradient, options={"jump_t": [0.5]})[-1]
+    with pytest.raises(nodekit.errors.GradientUnavailable, match=r"shape \(1,\).*params"):
+        y.sum().backward()

@@ -1,4 +1,4 @@
-"""What the gradient methods share: vector–Jacobian products with gaps, their sums, and the solve taken again whole."""
+"""Vector–Jacobian products with gaps, and their sums."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import functools
 
 import torch
 from torch import Tensor
-
-from .._methods.stages import differentiable
-from .._problem import Problem
 
 
 def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tuple[Tensor | None, ...]:
@@ -71,23 +68,3 @@ class GradientSum:
             else:
                 self.values[i] = torch.add(self.values[i], gradient, alpha=factor)
                 self._owned[i] = True
-
-
-def differentiable_gradient(problem: Problem, steps, restarts, y0: Tensor, gradients) -> tuple[Tensor | None, ...]:
-    """The exact gradient as a differentiable function: all steps again, under autograd, from the initial state.
-
-    Args:
-        steps: the accepted steps; restarts: indices of those that began without a carry.
-        gradients: of the outputs.
-
-    Returns:
-        The gradients of y0 and of the problem's parameters.
-    """
-    y, carry, outputs = y0, None, []
-    for index, accepted in enumerate(steps):
-        final = index == len(steps) - 1
-        with differentiable(times=2):
-            step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
-        y, carry = step.y1, step.carry
-        outputs += inside
-    return vector_jacobian(outputs, [y0, *problem.parameters], gradients, create_graph=True)
