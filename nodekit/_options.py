@@ -64,6 +64,7 @@ class Options:
     dtype: torch.dtype | None = None
 
 
+_KNOWN = {field.name for field in fields(Options)}
 #: steps after which a solve that only an event can end gives up, unless max_num_steps says otherwise
 _STEPS_WITHOUT_EVENT = 100_000
 _OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb", "check_finite"}
@@ -79,16 +80,15 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
     Raises:
         UnknownOption: with the nearest name.
     """
-    known = {field.name for field in fields(Options)}
     general, special = {}, {}
     for name, value in (given or {}).items():
         if name in method.options and name != "interp":
             special[name] = value
-        elif name in known:
+        elif name in _KNOWN:
             general[name] = value
         else:
             raise UnknownOption(
-                f"no option of {method.name} is called {name!r}", remedy=nearest(name, known | method.options)
+                f"no option of {method.name} is called {name!r}", remedy=nearest(name, _KNOWN | method.options)
             )
     options = Options(**general)
     if options.interp not in ("dense", "cubic", "linear"):
@@ -167,6 +167,8 @@ def as_floats(values) -> list[float]:
         return []
     if isinstance(values, Tensor):
         return values.detach().reshape(-1).tolist()
+    if isinstance(values, list | tuple) and all(isinstance(value, int | float) for value in values):
+        return [float(value) for value in values]  # which torch.compile can follow
     return np.asarray(values, dtype=float).reshape(-1).tolist()
 
 

@@ -143,7 +143,7 @@ def solve(
         chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks_of(func, derivative), construct
     )
     problem = Problem(
-        derivative, stepper, plan, clock_of(stepper, packing), times, (), Surroundings(func, packing.device)
+        derivative, stepper, plan, clock_of(stepper, packing), times, (), Surroundings(func, packing.device), Stats()
     )
     problem.throw, problem.states = throw, parsed.checkpoints
     if gradient in ("adjoint", "interpolated"):

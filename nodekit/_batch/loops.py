@@ -167,7 +167,8 @@ class BatchAdaptive:
             before, active = func.evaluations, self.active
             step = stepper.step(func, interval, y, carry)
             with torch.no_grad():
-                ratio = error_ratios(step, clock.instant(interval.t1), y, self.plan.tolerance, norm)
+                # Step sizes are constants of every derivative, forward-mode ones included.
+                ratio = error_ratios(step, clock.instant(interval.t1), y, self.plan.tolerance, norm).detach()
                 accepted = self._judge(ratio, interval, cut)
                 stats.accepted += accepted
                 stats.rejected += active & ~accepted
@@ -209,7 +210,7 @@ class BatchAdaptive:
             return torch.full_like(self.t, self.plan.first_step)
         with torch.no_grad():
             order = stepper.error_exponent - 1
-            return first_steps(func, clock, self.t, self.end, y, slope, order, self.plan.tolerance, norm)
+            return first_steps(func, clock, self.t, self.end, y, slope, order, self.plan.tolerance, norm).detach()
 
     def _propose(self, clock: BatchClock) -> tuple[BatchInterval, Tensor]:
         """Every sample's next interval, which never passes the end nor leaves a crumb before it; and which are cut."""

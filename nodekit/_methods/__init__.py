@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._stepper import Stepper
 from .._tableau import ButcherTableau
@@ -28,6 +28,7 @@ class Method:
         reference: where the coefficients come from.
         family: the class that takes its steps.
         tableau: its coefficients, for a Runge–Kutta method.
+        options: names of the options its family understands beyond those of every solve.
     """
 
     name: str
@@ -37,15 +38,21 @@ class Method:
     reference: str
     family: Callable[..., Stepper]
     tableau: ButcherTableau | None = None
+    options: frozenset[str] = field(init=False, compare=False)
+
+    def __post_init__(self):
+        # Made once: explicit steppers keep nothing of a solve, and torch.compile cannot follow their making.
+        object.__setattr__(self, "options", frozenset(inspect.signature(self.family).parameters) - {"tableau"})
+        object.__setattr__(self, "_prepared", None if self.implicit else self._make())
 
     def stepper(self, **options) -> Stepper:
         """The method at work, with the options of its family."""
-        return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
+        if self._prepared is not None and options in ({}, {"interp": "dense"}):
+            return self._prepared
+        return self._make(**options)
 
-    @property
-    def options(self) -> frozenset[str]:
-        """Names of the options its family understands beyond those of every solve."""
-        return frozenset(inspect.signature(self.family).parameters) - {"tableau"}
+    def _make(self, **options) -> Stepper:
+        return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
 
 
 METHODS: dict[str, Method] = {}

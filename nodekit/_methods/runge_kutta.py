@@ -25,7 +25,7 @@ class ExplicitRungeKutta(Stepper):
 
     def __init__(self, tableau: ButcherTableau, interp: str = "dense"):
         self.tableau = tableau
-        self.order = tableau.order
+        self.order, self.stages, self.fsal = tableau.order, tableau.stages, bool(tableau.fsal)
         self.nodes = (*tableau.c, *tableau.extra_c)
         self.rows = [nonzero(row) for row in tableau.A]
         self.extra_rows = [nonzero(row) for row in tableau.extra_A]
@@ -47,9 +47,9 @@ class ExplicitRungeKutta(Stepper):
 
     def step(self, func, interval, y, carry, estimate=True, final=False):
         """One step: every stage, the result, and the error estimate where the tableau has one."""
-        dt, times, fsal = interval.dt, interval.times, self.tableau.fsal
+        dt, times, fsal = interval.dt, interval.times, self.fsal
         slopes = [carry[0] if carry else func(times[1], y)]
-        for i in range(1, self.tableau.stages - fsal):
+        for i in range(1, self.stages - fsal):
             slopes.append(func(times[i + 1], combine(y, dt, self.rows[i], slopes)))
         y1 = combine(y, dt, self.weights, slopes)
         if fsal and (estimate or not final):
@@ -60,12 +60,12 @@ class ExplicitRungeKutta(Stepper):
                 error = combine(None, dt, self.error_weights, slopes)
                 if self.error_weights_third is not None:
                     error_third = combine(None, dt, self.error_weights_third, slopes)
-        carry = (slopes[-1],) if len(slopes) == self.tableau.stages and fsal else ()
+        carry = (slopes[-1],) if len(slopes) == self.stages and fsal else ()
         return Step(y1, carry, error, error_third, slopes, self.weights)
 
     def extend(self, func, interval, y, carry, step):
         """The extra stages of the dense output; a Hermite interpolant's slope at the end starts the next step."""
-        first = self.tableau.stages
+        first = self.stages
         if len(step.slopes) < first:
             step.slopes.append(func(interval.times[-1], step.y1))
             step.carry = (step.slopes[-1],)
