@@ -159,29 +159,38 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-REDUCIBLE = {
+SIZES = {
     "epochs": "epochs",
-    "seeds": None,
     "dataset.train_images": "training images",
     "dataset.test_images": "test images",
-    "solver.step_size": None,
 }
+# What is not a size: seeds are told by their number everywhere, threads and the frequency of logging change no result.
+NOT_SIZES = {"seeds", "threads", "arguments.log_every"}
 
 
 def reductions(document: Settings, resolved: Settings) -> str:
-    """What the profile made smaller than the document's own size, in words; empty where nothing was."""
-
-    def value(settings: Settings, path: str) -> Any:
-        for part in path.split("."):
-            settings = getattr(settings, part, None) if settings is not None else None
-        return settings
-
+    """What the profile changed of the document's own settings, in words; empty where nothing was."""
+    before, after = flattened(document.model_dump()), flattened(resolved.model_dump())
     parts = []
-    for path, words in REDUCIBLE.items():
-        was, now = value(document, path), value(resolved, path)
-        if words and now is not None and now != was:
-            parts.append(f"{now} of {'all' if was is None else was} {words}")
+    for path, was in before.items():
+        now = after.get(path)
+        if path in NOT_SIZES or now == was:
+            continue
+        if path in SIZES:
+            parts.append(f"{now} of {'all' if was is None else was} {SIZES[path]}")
+        else:
+            words = path.removeprefix("arguments.").removeprefix("solver.").replace(".", " ").replace("_", " ")
+            parts.append(f"{words} {now} instead of {was}")
     return ", ".join(parts)
+
+
+def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one of dotted paths."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        flat |= flattened(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return flat
 
 
 def validated(schema: type[BaseModel], values: dict[str, Any], where: str) -> Any:

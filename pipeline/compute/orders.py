@@ -42,7 +42,7 @@ def convergence(run: Run) -> Tables:
     for name, method in nodekit.METHODS.items():
         if name in given["left_out"]:
             continue
-        measured = given["orders"][str(method.order)]
+        measured = given["orders"].get(name, given["orders"].get(str(method.order)))
         errors = [end_error(name, measured["problem"], steps) for steps in measured["steps"]]
         errors = pd.DataFrame(errors, columns=["step", "error"])
         slope, low, high = slope_with_interval(np.log(errors.step), np.log(errors.error))

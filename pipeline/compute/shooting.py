@@ -28,16 +28,19 @@ def shoot(
     settings = dict(optimizer)
     descent = getattr(torch.optim, settings.pop("name"))([moved], **settings)
     losses, paths = [], []
+    # Only the end of the path is differentiated; the grid of its steps is t all the same.
+    ends, grid = t[[0, -1]], {"grid_constructor": lambda func, y0, ends: t}
     for iteration in range(iterations):
         state = start.clone()
         state[free] = moved
-        path = nodekit.odeint(slope, state, t, **solver)
-        loss = miss(path[-1])
+        loss = miss(nodekit.odeint(slope, state, ends, options=grid, **solver)[-1])
         descent.zero_grad()
         loss.backward()
         losses.append((iteration, loss.item()))
         if iteration in shown:
-            frame = pd.DataFrame(path.detach().numpy(), columns=[f"h{k + 1}" for k in range(path.shape[1])])
+            with torch.no_grad():
+                path = nodekit.odeint(slope, state, t, method=solver["method"])
+            frame = pd.DataFrame(path.numpy(), columns=[f"h{k + 1}" for k in range(path.shape[1])])
             paths.append(frame.assign(series="path", iteration=iteration, t=t.numpy()))
         descent.step()
     return pd.DataFrame(losses, columns=["iteration", "loss"]).assign(series="loss"), pd.concat(paths)
