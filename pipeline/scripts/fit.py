@@ -6,16 +6,13 @@ from pathlib import Path
 
 from nodekit.errors import NodekitError
 from pipeline.dynamics import fit
+from pipeline.logs import log_to
 from pipeline.study import ConfigurationError, Run
 from pipeline.training import TrainingError
 
 job = snakemake  # noqa: F821
 params = job.params
-console = logging.StreamHandler()
-# On a terminal the progress bar says the rest.
-console.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
-handlers = [logging.FileHandler(job.log[0], encoding="utf-8"), console]
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
+log_to(job.log[0])
 try:
     fit(
         Run.model_validate(params.run),

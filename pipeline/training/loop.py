@@ -21,7 +21,7 @@ from pipeline.study import ConfigurationError, Run
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training.errors import TrainingError
 from pipeline.training.objectives import OBJECTIVES
-from pipeline.training.progress import Progress
+from pipeline.training.progress import LINE_SECONDS, Progress
 from pipeline.training.reproducible import permutation, reproducible
 from pipeline.training.tables import Record, history_table, losses_table, metrics_table, timing_table
 
@@ -201,7 +201,10 @@ class Training:
                 "learning_rate": self.learning_rate,
             }
         )
-        log.info(
+        # Short epochs go to the run's file alone, or a hundred lines of them would fill the screen.
+        worth_showing = record.seconds >= LINE_SECONDS or record.epoch == self.settings.epochs
+        log.log(
+            logging.INFO if worth_showing else logging.DEBUG,
             "%s: epoch %d/%d took %.1f s; train loss %.4f, accuracy %.2f%%; test loss %.4f, accuracy %.2f%%",
             self.title,
             record.epoch,
