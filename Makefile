@@ -24,7 +24,7 @@ report: setup ## write the report again, training nothing
 	@$(IN_ENVIRONMENT) snakemake --cores $(CORES) --forcerun render_report $(OPTIONS) -- report
 
 test: setup ## run all tests: Python, R, and a tiny study from end to end
-	@$(IN_ENVIRONMENT) python -m pytest $(OPTIONS)
+	@$(IN_ENVIRONMENT) python -m pytest --numprocesses auto --dist loadfile $(OPTIONS)
 
 lint: setup ## check the style of Python, Snakemake and R code
 	@$(IN_ENVIRONMENT) ruff check .

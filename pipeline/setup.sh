@@ -12,7 +12,7 @@ python=${PYTHON:-python3}
 say() { printf '%s\n' "$*" >&2; }
 
 # The recipe of this installation: when it changes, the set-up is done again.
-recipe=$(cat "$0" uv.lock environment.yml | cksum)
+recipe=$(cat pipeline/setup.sh uv.lock environment.yml | cksum)
 for environment in .venv .conda; do
     if [ "$(cat "$environment/.complete" 2>/dev/null)" = "$recipe" ] &&
         PATH="$PWD/$environment/bin:$PATH" command -v Rscript >/dev/null; then
