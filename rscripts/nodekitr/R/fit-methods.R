@@ -11,7 +11,8 @@
 #' @param rtol,atol tolerances of the prediction.
 #' @param ... unused; for `plot`, handed to `plot.default`.
 #' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector of all
-#'   weights. `residuals`: observed minus fitted, a data frame. `tidy` and `glance` (where the package generics is there): data frames, one row a weight and one
+#'   weights. `residuals`: observed minus fitted, a data frame. `tidy` and `glance` (where the package generics is
+#'   there): data frames, one row a weight and one
 #'   row a model.
 #' @examples
 #' # see nk_fit()
