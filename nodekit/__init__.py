@@ -7,6 +7,7 @@ the solve is differentiated (`gradient`).
 from . import errors
 from ._dense import DenseSolution, odeint_dense
 from ._events import Event, Occurrences
+from ._forcing import Forcing
 from ._loops import Stats
 from ._methods import METHODS, Method
 from ._neural_ode import NeuralODE
@@ -21,6 +22,7 @@ __all__ = [
     "ButcherTableau",
     "DenseSolution",
     "Event",
+    "Forcing",
     "Method",
     "NeuralODE",
     "NodekitError",

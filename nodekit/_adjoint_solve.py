@@ -48,6 +48,10 @@ def backward_solve(
                 remedy="Pass adjoint_options",
             )
         method = _methods.find(choices.method)
+    if method is _methods.SCIPY:
+        if choices.method is not None:
+            raise UnsupportedCombination("SciPy cannot solve backwards", remedy="Choose another adjoint_method")
+        method, options = _methods.find("dopri5"), None
     own = choices.options is not None
     given = dict((choices.options if own else options) or {})
     norm = given.pop("norm", None) if own else None

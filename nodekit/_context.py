@@ -57,7 +57,9 @@ class Surroundings:
         originals = [dict(module._buffers) for module in owners]
         try:
             for module, buffers in zip(owners, originals, strict=True):
-                module._buffers.update({k: None if b is None else b.clone() for k, b in buffers.items()})
+                module._buffers.update(
+                    {k: b.clone() for k, b in buffers.items() if b is not None and not b.requires_grad}
+                )
             yield
         finally:
             for module, buffers in zip(owners, originals, strict=True):

@@ -30,6 +30,7 @@ def held_by(func: Callable) -> Iterator[Any]:
             yield thing
         elif isinstance(thing, nn.Module):
             yield thing
+            pending += thing.buffers()
             pending += [x for part in thing.modules() for x in vars(part).values() if isinstance(x, Tensor)]
         elif isinstance(thing, functools.partial):
             pending += [thing.func, *thing.args, *thing.keywords.values()]

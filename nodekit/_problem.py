@@ -13,6 +13,7 @@ from torch import Tensor
 from ._clock import Clock
 from ._context import Surroundings, replayed_randomness
 from ._loops import Accepted, Adaptive, FixedGrid, Stats
+from ._progress import Progress
 from ._state import Derivative
 from ._stepper import Step, Stepper
 from .errors import SolveFailed
@@ -50,6 +51,7 @@ class Problem:
         throw: whether failures are raised; otherwise the outputs not reached are NaN and `failure` says why.
         states: how many states "checkpoint" keeps at most; None: it decides.
         adjoint: the continuous adjoint's backward solve.
+        progress: shows how far the solve has come.
         keep: called with every accepted step by "backprop".
         watch: adds the events it finds to the output times, and ends the solve at the first that does.
     """
@@ -68,6 +70,7 @@ class Problem:
     adjoint: Backward | None = None
     watch: Watch | None = None
     keep: Callable[[Accepted], None] | None = None
+    progress: Progress | None = None
 
     @contextlib.contextmanager
     def differentiation(self):
@@ -89,6 +92,8 @@ class Problem:
             steps = self.watch.over(steps, self)
         try:
             for accepted in steps:
+                if self.progress is not None:
+                    self.progress.update(accepted.interval.t1)
                 if keep is not None:
                     keep(accepted)
                 outputs += self.outputs(accepted, accepted.y, accepted.step)
@@ -96,6 +101,9 @@ class Problem:
             if self.throw:
                 raise
             self.failure = failure
+        finally:
+            if self.progress is not None:
+                self.progress.close()
         if self.watch is not None:
             self.times = self.watch.times
         outputs += [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]

@@ -28,6 +28,7 @@ from ._options import (
     tolerance_of,
 )
 from ._problem import Problem
+from ._progress import Progress
 from ._state import Derivative, Packing
 from .errors import GradientUnavailable, SolveFailed, UnknownOption, UnsupportedCombination
 
@@ -79,6 +80,7 @@ def solve(
     events: Iterable[Event | Callable] = (),
     batch: str = "shared",
     dense: bool = False,
+    progress: bool = False,
     throw: bool = True,
 ) -> Solution:
     """Solve y' = func(t, y), y(t[0]) = y0, and say what happened.
@@ -109,6 +111,7 @@ def solve(
             (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they are; the
             statistics count for each.
         dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
+        progress: whether to show on the standard error how far the solve has come.
         throw: whether a failure on the way is raised or returned as the status.
 
     Returns:
@@ -122,15 +125,20 @@ def solve(
     if gradient == "reversible":
         chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)
     parsed, special = parse(chosen, options)
+    if chosen is _methods.SCIPY and (events or dense or batch != "shared"):
+        raise UnsupportedCombination(
+            "scipy_solver knows no events, no dense output and no independent samples"
+        )
+    events = [event if isinstance(event, Event) else Event(event) for event in events]
     if batch != "shared":
-        _check_independent(batch, gradient, {"events": bool(events), "dense": dense})
-        return Solution(t, *solve_independent(
+        _check_independent(batch, gradient, dense)
+        y, stats, failure, occurred = solve_independent(
             func, y0, t, chosen, parsed, chosen.stepper(**special), (rtol, atol), differentiate, tuple(args),
-            [args, list(params)], throw,
-        ))  # fmt: skip
+            [args, list(params)], events, throw,
+        )  # fmt: skip
+        return Solution(t, y, stats, failure, occurred)
     packing = Packing(y0)
     derivative = Derivative(func, packing, tuple(args))
-    events = [event if isinstance(event, Event) else Event(event) for event in events]
     times = output_times(t, open_end=bool(events))
     tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
     stepper = chosen.stepper(**special)
@@ -139,13 +147,16 @@ def solve(
         grid = constructor(func, y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
         return _to_floats(grid)
 
-    plan = make_plan(
-        chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks_of(func, derivative), construct
-    )
+    if chosen is _methods.SCIPY:
+        plan = stepper.plan(tolerance, parsed)
+    else:
+        callbacks = callbacks_of(func, derivative)
+        plan = make_plan(chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks, construct)
     problem = Problem(
         derivative, stepper, plan, clock_of(stepper, packing), times, (), Surroundings(func, packing.device), Stats()
     )
     problem.throw, problem.states = throw, parsed.checkpoints
+    problem.progress = Progress(times[0], times[-1]) if progress else None
     if gradient in ("adjoint", "interpolated"):
         choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options)
         problem.adjoint = backward_solve(problem, chosen, options, tolerance, packing, choices)
@@ -168,7 +179,7 @@ def _to_floats(grid) -> list[float]:
     return grid.detach().reshape(-1).tolist() if isinstance(grid, Tensor) else [float(x) for x in grid]
 
 
-def _check_independent(batch: str, gradient: str, asked: dict[str, bool]) -> None:
+def _check_independent(batch: str, gradient: str, dense: bool) -> None:
     if batch != "independent":
         raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
     if gradient not in INDEPENDENT_GRADIENTS:
@@ -176,10 +187,8 @@ def _check_independent(batch: str, gradient: str, asked: dict[str, bool]) -> Non
             f"gradient={gradient!r} is not available with batch='independent'",
             remedy=f"Use one of {', '.join(INDEPENDENT_GRADIENTS)}, which are exact",
         )
-    if unavailable := [name for name, given in asked.items() if given]:
-        raise UnsupportedCombination(
-            f"{', '.join(unavailable)} cannot be had with batch='independent'", remedy="Use batch='shared'"
-        )
+    if dense:
+        raise UnsupportedCombination("dense=True cannot be had with batch='independent'", remedy="Name the times in t")
 
 
 def odeint(

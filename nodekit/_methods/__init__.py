@@ -14,6 +14,7 @@ from .dopri8 import DOPRI8
 from .implicit_runge_kutta import ImplicitRungeKutta
 from .reversible import AsynchronousLeapfrog, ReversibleRungeKutta
 from .runge_kutta import ExplicitRungeKutta
+from .scipy import ScipySolver
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Method:
 
 
 METHODS: dict[str, Method] = {}
+#: SciPy's solvers, for reference: found by name, but no method of the kit
+SCIPY = Method("scipy_solver", 0, False, True, "Virtanen et al. 2020, SciPy; Petzold 1983 (LSODA)", ScipySolver)
 
 
 def register(name: str, tableau: ButcherTableau, family: Callable[..., Stepper], reference: str, **properties) -> None:
@@ -74,7 +77,7 @@ def find(name: object) -> Method:
     if isinstance(name, Method):
         return name
     try:
-        return METHODS[name]
+        return SCIPY if name == SCIPY.name else METHODS[name]
     except (KeyError, TypeError):
         raise UnknownMethod(f"no method is called {name!r}", remedy=nearest(name, METHODS)) from None
 
