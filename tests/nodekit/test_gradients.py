@@ -81,3 +81,45 @@ def test_checkpoint_differentiates_twice(y0):
         )
 
     assert torch.autograd.gradgradcheck(function, y0)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "adaptive_heun", "alf", "reversible_bosh3", "trapezoid"])
+@pytest.mark.parametrize("checkpoints", [1, 3, 8])
+def test_thinned_checkpoints_give_the_same_gradient(method, checkpoints, field, y0):
+    """Whatever the number of states kept: with outputs inside of steps, jumps and dense output."""
+    options = options_for(method) or {"jump_t": [0.7]}
+    gradients = []
+    for more in ({}, {"checkpoints": checkpoints}):
+        y = nodekit.odeint(field, y0, TIMES, method=method, options={**options, **more}, rtol=1e-5, atol=1e-5)
+        gradients.append(flat_gradient(field, y0, y))
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
+def saved_bytes(function):
+    """Bytes that autograd keeps between the passes."""
+    kept = {}
+
+    def pack(x):
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        function()
+    return sum(kept.values())
+
+
+def test_memory_of_the_gradients_in_the_number_of_steps(field):
+    """Backprop and unthinned checkpoints grow linearly, few checkpoints and the reversible gradient not at all."""
+    y0 = torch.randn(64, 3, dtype=torch.float64, requires_grad=True)
+    t = torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+    def kept(gradient, steps, **more):
+        options = {"step_size": 1 / steps, **more}
+        return saved_bytes(lambda: nodekit.odeint(field, y0, t, method="heun", options=options, gradient=gradient))
+
+    assert kept("backprop", 160) > 3 * kept("backprop", 40)
+    assert kept("checkpoint", 160) > 3 * kept("checkpoint", 40)
+    assert kept("checkpoint", 160) < kept("backprop", 160) / 5
+    assert kept("checkpoint", 160, checkpoints=8) <= kept("checkpoint", 40, checkpoints=8)
+    assert kept("reversible", 160) == kept("reversible", 40)
+    assert kept("adjoint", 160) == kept("adjoint", 40)
