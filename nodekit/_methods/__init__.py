@@ -12,6 +12,7 @@ from ..errors import UnknownMethod, nearest
 from . import explicit, implicit
 from .dopri8 import DOPRI8
 from .implicit_runge_kutta import ImplicitRungeKutta
+from .multistep import AdamsBashforth, AdamsBashforthMoulton
 from .reversible import AsynchronousLeapfrog, ReversibleRungeKutta
 from .runge_kutta import ExplicitRungeKutta
 from .scipy import ScipySolver
@@ -123,3 +124,9 @@ for _name, _tableau, _reference in (
     ("gl6", implicit.GAUSS6, "Kuntzmann 1961, Butcher 1964; " + _BOOK + "II.7, table 7.4"),
 ):
     register(_name, _tableau, ImplicitRungeKutta, _reference)
+for _name, _family, _reference in (
+    ("explicit_adams", AdamsBashforth, "Adams & Bashforth 1883; " + _BOOK + "III.1, III.5"),
+    ("implicit_adams", AdamsBashforthMoulton, "Moulton 1926, as predictor and corrector; " + _BOOK + "III.1, III.5"),
+    ("fixed_adams", AdamsBashforthMoulton, "another name of implicit_adams, torchdiffeq's"),
+):
+    METHODS[_name] = Method(_name, 4, False, False, _reference, _family)

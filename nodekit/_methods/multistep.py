@@ -1,0 +1,122 @@
+"""Adams methods: the slopes of earlier steps in place of stages. Steps may differ in size."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._stepper import Step, Stepper, combine
+from ..errors import UnknownOption
+from . import explicit
+from .dopri8 import DOPRI8
+from .runge_kutta import ExplicitRungeKutta
+
+
+@functools.lru_cache(maxsize=4096)
+def adams_weights(nodes: tuple[float, ...], theta: float = 1.0) -> tuple[tuple[int, float], ...]:
+    """The weights of ∫₀^θ of the polynomial through slopes at the nodes (Hairer, Nørsett & Wanner I, section III.5).
+
+    Args:
+        nodes: where the slopes are, in units of the step, 0 being its start.
+
+    Returns:
+        (index, weight) pairs.
+    """
+    scale = max(1.0, *map(abs, nodes))
+    powers = np.arange(1, len(nodes) + 1)
+    moments = (theta / scale) ** powers / powers
+    return tuple(enumerate(scale * np.linalg.solve(np.vander(np.array(nodes) / scale, increasing=True).T, moments)))
+
+
+class AdamsStep(Step):
+    """A step, with the nodes of its slopes; none for a Runge–Kutta step at the start."""
+
+    __slots__ = ("nodes",)
+
+    def __init__(self, step: Step, nodes: tuple[float, ...] = ()):
+        super().__init__(step.y1, step.carry, slopes=step.slopes, weights=step.weights)
+        self.nodes = nodes
+
+
+class AdamsBashforth(Stepper):
+    """Explicit Adams steps of order k: y₁ = y + ∫ of the polynomial through the last k slopes. One evaluation a step.
+
+    The first k − 1 steps are those of a Runge–Kutta method: rk4, or dopri8 for k > 5. The carry is the slope at the
+    start, those before, newest first, and their times.
+
+    Args:
+        max_order: k, from 1 to 12. Higher orders are stable for smaller steps only.
+    """
+
+    corrections = 0
+
+    def __init__(self, max_order: int = 4):
+        if not 1 <= max_order <= 12:
+            raise UnknownOption(f"max_order must be between 1 and 12, not {max_order}")
+        self.order = max_order
+        self.start = ExplicitRungeKutta(explicit.RK4 if max_order <= 5 else DOPRI8)
+        self.nodes = self.start.nodes
+
+    def begin(self, y, slope):
+        """The slope, and no times of earlier ones."""
+        return slope, torch.zeros(0, dtype=torch.float64)
+
+    def step(self, func, interval, y, carry, estimate=True, final=False):
+        """One step, of the Runge–Kutta method until there are enough slopes."""
+        *slopes, times = carry
+        times = times.tolist()
+        if len(slopes) < self.order:
+            step = AdamsStep(self.start.step(func, interval, y, (slopes[0],), estimate=False, final=True))
+        else:
+            step = self._multistep(func, interval, y, slopes, times)
+        if not final:
+            slope = func(interval.times[-1], step.y1)
+            kept = [interval.t0, *times][: self.order - 1]
+            step.carry = (slope, *slopes[: self.order - 1], torch.tensor(kept, dtype=torch.float64))
+        return step
+
+    def _multistep(self, func, interval, y, slopes, times: Sequence[float]) -> AdamsStep:
+        # Rounded, so that equal steps find their weights again.
+        nodes = (0.0, *(round((t - interval.t0) / interval.dt, 12) for t in times))
+        weights = adams_weights(nodes)
+        y1 = combine(y, interval.dt, weights, slopes)
+        if not self.corrections:
+            return AdamsStep(Step(y1, slopes=slopes, weights=weights), nodes)
+        nodes = (1.0, *nodes[: self.order - 1])
+        weights = adams_weights(nodes)
+        for _ in range(self.corrections):
+            corrected = [func(interval.times[-1], y1), *slopes[: self.order - 1]]
+            y1 = combine(y, interval.dt, weights, corrected)
+        return AdamsStep(Step(y1, slopes=corrected, weights=weights), nodes)
+
+    def extend(self, func, interval, y, carry, step):
+        """Only a Runge–Kutta step needs more than it has."""
+        if not step.nodes:
+            kept = step.carry
+            self.start.extend(func, interval, y, carry, step)
+            step.carry = kept
+
+    def interpolate(self, interval, y, step, thetas) -> list[Tensor]:
+        """The same polynomial's integral up to θ: as accurate as the step."""
+        if not step.nodes:
+            return self.start.interpolate(interval, y, step, thetas)
+        return [combine(y, interval.dt, adams_weights(step.nodes, theta), step.slopes) for theta in thetas]
+
+
+class AdamsBashforthMoulton(AdamsBashforth):
+    """Adams–Bashforth predicts, Adams–Moulton of the same order corrects, each time after an evaluation.
+
+    Args:
+        max_order: k, from 1 to 12.
+        max_iters: corrections of each step; one makes the method PECE, many solve the implicit equation.
+    """
+
+    def __init__(self, max_order: int = 4, max_iters: int = 2):
+        super().__init__(max_order)
+        if max_iters < 1:
+            raise UnknownOption(f"max_iters must be at least 1, not {max_iters}")
+        self.corrections = max_iters
