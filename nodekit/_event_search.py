@@ -15,7 +15,7 @@ from .errors import EventNotReached, InvalidEvent, MaxStepsReached
 
 #: Fractions of a step at which signs are compared, besides its ends: two crossings within a quarter of a step pass
 #: unseen.
-_LOOKS = (0.25, 0.5, 0.75)
+LOOKS = (0.25, 0.5, 0.75)
 
 
 def sign(value: float) -> int:
@@ -150,14 +150,14 @@ class Watch:
 
     def _crossings(self, accepted: Accepted, problem) -> list[tuple[float, int]]:
         """(fraction of the step, component) of every crossing of zero in its event's direction."""
-        interval, looks = accepted.interval, _LOOKS
+        interval, looks = accepted.interval, LOOKS
         functions, clock, stepper = self.functions, problem.clock, problem.stepper
         if self._signs is None:
             (self._values,) = functions.on_host(clock, [interval.t0], [accepted.y])
             near = self.near or {}
             self._signs = [0 if abs(v) <= near.get(c, 0.0) else sign(v) for c, v in enumerate(self._values)]
             # Where a restart begins on the surface, the side it leaves to shows right behind.
-            looks = (math.sqrt(torch.finfo(accepted.y.dtype).eps), *_LOOKS)
+            looks = (math.sqrt(torch.finfo(accepted.y.dtype).eps), *LOOKS)
         with torch.no_grad():
             inside = stepper.interpolate(interval, accepted.y, accepted.step, looks)
         thetas = [*looks, 1.0]

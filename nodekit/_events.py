@@ -70,19 +70,19 @@ class Event:
 
 @dataclass
 class Occurrences:
-    """The events that happened, in the order of the solve.
+    """The events that happened, in the order of the solve; of independent samples, each one's own.
 
     Attributes:
-        t: when, shape (n,); differentiable.
-        index: which of the events, n integers.
-        y: the states there, before any change: like y0, with n as a new first dimension; differentiable.
-        terminated: whether the solve ended with the last one.
+        t: when, shape (n,), or (batch,) with NaN where none happened; differentiable.
+        index: which of the events, n integers; or a tensor (batch,) with −1 where none happened.
+        y: the states there, before any change: like y0 with n as a new first dimension, or like y0; differentiable.
+        terminated: whether the solve ended with the last one; or a tensor (batch,).
     """
 
     t: Any
-    index: list[int]
+    index: list[int] | Tensor
     y: Any
-    terminated: bool = False
+    terminated: bool | Tensor = False
 
 
 class SegmentedStats(Stats):
@@ -272,27 +272,38 @@ def solve_until_event(solve: Callable, func: Callable, y0: Any, t: Any, event_fn
     Returns:
         The event's time, and the states at the start and at the event, stacked.
     """
+    independent = given.get("batch", "shared") != "shared"
     span = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
-    span = span.reshape(-1)
-    if len(span) not in (1, 2):
+    span = span if span.ndim and (independent or span.ndim == 1) else span.reshape(-1)
+    if span.shape[-1] not in (1, 2):
         raise InvalidTimes(
-            f"with event_fn, t has the start and perhaps a direction, not {len(span)} entries",
+            f"with event_fn, t has the start and perhaps a direction, not {span.shape[-1]} entries",
             remedy="For output times on the way to an event use nodekit.solve(…, events=…)",
         )
     options = dict(given["options"] or {})
-    end = options.pop("t_max", None)
-    if end is None:
-        end = -math.inf if len(span) == 2 and span[1] < span[0] else math.inf
-    span = torch.cat([span[:1], torch.as_tensor(float(end)).to(span).reshape(1)])
-    solution = solve(func, y0, span, events=[event_fn], **{**given, "options": options})
-    if solution.success and not solution.events.terminated:
-        failure = EventNotReached(f"the event function has no zero until t = {end:g}", remedy="Raise the option t_max")
-        if given.get("throw", True):
-            raise failure
+    start, limit = span[..., :1], options.pop("t_max", None)
+    end = torch.full_like(start.detach(), math.inf if limit is None else float(limit))
+    if limit is None and span.shape[-1] == 2:
+        end = torch.copysign(end, span[..., 1:].detach() - start.detach())
+    given = {**given, "options": options}
+    solution = solve(func, y0, torch.cat([start, end], dim=-1), events=[event_fn], **given)
+    happened = torch.as_tensor(solution.events.terminated)
+    if solution.success and not happened.all() and given.get("throw", True):
+        raise EventNotReached(
+            f"the event function has no zero until t = {float(limit):g}",
+            sample=int(happened.long().argmin()) if happened.ndim else None,
+            remedy="Raise the option t_max",
+        )
     event_t, states = solution.events.t, solution.events.y
+    if independent:
+        return event_t, tree_map(_stacked, solution.y, states)
     if not len(event_t):
-        event_t, states = span[1:] * math.nan, tree_map(lambda y: y[:1] * math.nan, solution.y)
+        event_t, states = end * math.nan, tree_map(lambda y: y[:1] * math.nan, solution.y)
     return event_t[-1], tree_map(_joined, solution.y, states)
+
+
+def _stacked(outputs, end):
+    return _joined(outputs, end[None])
 
 
 def _joined(start, end):

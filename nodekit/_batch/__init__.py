@@ -12,11 +12,13 @@ from torch import Tensor
 from .._context import Surroundings
 from .._control import refuse_vmap
 from .._differentiate import differentiably, has_time_gradients, time_shifts
+from .._events import Occurrences
 from .._methods import Method
 from .._methods.runge_kutta import ExplicitRungeKutta
 from .._options import Options, callbacks_of, is_fixed, make_plan, tolerance_of
 from .._state import Derivative
 from ..errors import InvalidTimes, UnsupportedCombination
+from .events import BatchEvents
 from .loops import BatchAdaptive, BatchGrid, BatchStats
 from .problem import BatchProblem
 from .state import BatchClock, BatchPacking, sample_norm
@@ -26,65 +28,97 @@ GRADIENTS = ("checkpoint", "backprop")
 
 
 def solve_independent(
-    func, y0: Any, t: Any, method: Method, options: Options, stepper, tolerances, differentiate, args, named, throw
-) -> tuple[Any, BatchStats, Any]:
+    func,
+    y0: Any,
+    t: Any,
+    method: Method,
+    options: Options,
+    stepper,
+    tolerances,
+    differentiate,
+    args,
+    named,
+    events,
+    throw,
+) -> tuple[Any, BatchStats, Any, Occurrences | None]:
     """Solve every sample on its own.
 
     Args:
-        func, y0, t, args, throw: as in `nodekit.solve`.
+        func, y0, t, args, events, throw: as in `nodekit.solve`.
         method, options, stepper: as parsed.
         tolerances: rtol and atol.
         differentiate: the gradient method.
         named: what to differentiate by beyond the state.
 
     Returns:
-        The states at all times, the statistics, and the failure, if any sample failed.
+        The states at all times, the statistics, the failure, if any sample failed, and what happened.
     """
-    _check(method, options, stepper)
+    _check(method, options, stepper, events)
     packing = BatchPacking(y0)
     refuse_vmap(packing.y0)
     derivative = Derivative(func, packing, args)
-    times, norm = sample_times(t, packing.samples), sample_norm(options.norm, packing)
-    tolerance = tolerance_of(*tolerances, packing)
-    clock = BatchClock(stepper.nodes, packing)
-    callbacks = callbacks_of(func, derivative)
+    times, norm = sample_times(t, packing.samples, bool(events)), sample_norm(options.norm, packing)
+    clock, callbacks = BatchClock(stepper.nodes, packing), callbacks_of(func, derivative)
     if callbacks.accept or callbacks.reject:
         warnings.warn("callbacks for accepted and rejected steps are not called for independent samples", stacklevel=4)
+    on_device = times.to(clock.exact).to(packing.device)
+    happening = BatchEvents(events, packing, clock) if events else None
     if is_fixed(method, options):
         step_size = None if options.step_size is None else float(options.step_size)
         plan = BatchGrid(times, step_size, options.check_finite, callbacks)
     else:
+        tolerance = tolerance_of(*tolerances, packing)
         shared = make_plan(method, options, stepper.error_exponent, times[0].tolist(), tolerance, norm, callbacks)
-        plan = BatchAdaptive(shared, times.to(clock.exact).to(packing.device))
-    columns = list(times.to(clock.exact).to(packing.device).unbind(1))
-    surroundings = Surroundings(func, packing.device)
+        plan = BatchAdaptive(shared, on_device, happening)
+    columns, surroundings = list(on_device.unbind(1)), Surroundings(func, packing.device)
     problem = BatchProblem(derivative, stepper, plan, clock, columns, (), surroundings, norm=norm)
     problem.stats, problem.throw = BatchStats(packing.samples, packing.device), throw
     problem.states = options.checkpoints
-    start = packing.y0
-    shifts = _shifts(t, clock, packing) if has_time_gradients(t) else None
-    if shifts is not None:
-        start = _moved(derivative, clock.instant(columns[0]) + shifts[0], start, -shifts[0])
-    if len(columns) == 1:
-        y = packing.y0.unsqueeze(0)
-    else:
-        y = problem.assembled(packing.y0, differentiably(problem, differentiate, start, None, named))
-    if shifts is not None:
-        moved = [
-            _moved(derivative, clock.instant(time), state, shift)
-            for time, state, shift in zip(columns[1:], y[1:].unbind(), shifts[1:], strict=True)
-        ]
-        y = torch.stack([y[0], *moved])
+    y, at_events = _solved(problem, differentiate, packing, t, named)
+    occurred = None
+    if happening is not None:
+        occurred = _occurrences(happening, derivative, packing, t, at_events)
     problem.stats.nfe_forward = derivative.evaluations
-    return packing.unpack(y), problem.stats, problem.failure
+    return packing.unpack(y), problem.stats, problem.failure, occurred
 
 
-def _check(method: Method, options: Options, stepper) -> None:
+def _solved(problem: BatchProblem, differentiate, packing: BatchPacking, t: Any, named) -> tuple[Tensor, Tensor]:
+    """The states at all times and at the events, differentiable by the times as well."""
+    func, clock, columns, y0 = problem.func, problem.clock, problem.times, packing.y0
+    if len(columns) == 1:
+        return y0.unsqueeze(0), torch.full_like(y0, torch.nan)
+    if not has_time_gradients(t):
+        return problem.assembled(y0, differentiably(problem, differentiate, y0, None, named))
+    shifts = _shifts(t, packing)
+    start = _moved(func, clock.instant(columns[0]) + shifts[0], y0, -shifts[0])
+    y, at_events = problem.assembled(y0, differentiably(problem, differentiate, start, None, named))
+    moved = [
+        _moved(func, clock.instant(time), state, shift) if bool(torch.isfinite(time).all()) else state
+        for time, state, shift in zip(columns[1:], y[1:].unbind(), shifts[1:], strict=True)
+    ]
+    return torch.stack([y[0], *moved]), at_events
+
+
+def _occurrences(events: BatchEvents, func: Derivative, packing: BatchPacking, t: Any, y: Tensor) -> Occurrences:
+    """When and where every sample ended by an event."""
+    shift, y = events.attached(func, _moved, packing.y0, y)
+    when = events.t.to(t.dtype) if isinstance(t, Tensor) and t.is_floating_point() else events.t
+    if shift is not None:
+        when = when + torch.where(events.index >= 0, shift.view(-1), 0.0).to(when.dtype)
+    when = when.numpy() if packing.numpy else when
+    return Occurrences(when, events.index, packing.unpack(y), events.index >= 0)
+
+
+def _check(method: Method, options: Options, stepper, events) -> None:
     """Raises: UnsupportedCombination: what independent samples cannot have."""
     if type(stepper) is not ExplicitRungeKutta:
         raise UnsupportedCombination(
             f"method {method.name!r} does not solve samples independently",
             remedy="Use an explicit Runge–Kutta method, or batch='shared'",
+        )
+    if events and is_fixed(method, options):
+        raise UnsupportedCombination(
+            "events of independent samples need adaptive steps", remedy="Use an adaptive method, without step_size"
         )
     unsupported = [name for name in ("step_t", "jump_t", "grid_constructor") if getattr(options, name) is not None]
     unsupported += ["perturb"] if options.perturb else []
@@ -95,8 +129,11 @@ def _check(method: Method, options: Options, stepper) -> None:
         )
 
 
-def sample_times(t: Any, samples: int) -> Tensor:
+def sample_times(t: Any, samples: int, open_end: bool = False) -> Tensor:
     """The output times of every sample, shape (batch, times), in float64 on the host.
+
+    Args:
+        open_end: whether the last may be infinite.
 
     Raises:
         InvalidTimes: unless one-dimensional or (batch, times), finite, and strictly monotone for every sample.
@@ -106,7 +143,10 @@ def sample_times(t: Any, samples: int) -> Tensor:
         raise InvalidTimes(
             f"t must have shape (times,) or (batch, times) = ({samples}, …), it has {tuple(times.shape)}"
         )
-    if not torch.isfinite(times).all():
+    finite = torch.isfinite(times)
+    if open_end and times.shape[-1] > 1:
+        finite[..., -1] = ~times[..., -1].isnan()
+    if not finite.all():
         raise InvalidTimes("t is not finite")
     times = times.expand(samples, -1)
     steps = times.diff(dim=1)
@@ -121,7 +161,7 @@ def sample_times(t: Any, samples: int) -> Tensor:
     return times
 
 
-def _shifts(t: Tensor, clock: BatchClock, packing: BatchPacking) -> list[Tensor]:
+def _shifts(t: Tensor, packing: BatchPacking) -> list[Tensor]:
     """For every output time, zeros shaped like the derivative's times that carry the gradients of t."""
     shifts = time_shifts(t, packing.y0).expand(packing.samples, -1)
     return [shift.view(packing.time_shape) for shift in shifts.unbind(1)]

@@ -11,8 +11,16 @@ from torch import Tensor
 from .._control import host_values
 from .._loops import Accepted, Adaptive, Callbacks, Randomness, Stats, grid_points
 from .._stepper import Step, Stepper
-from ..errors import MaxStepsReached, NonFiniteDerivative, SamplesFailed, SolveFailed, StepSizeUnderflow
+from ..errors import (
+    EventNotReached,
+    MaxStepsReached,
+    NonFiniteDerivative,
+    SamplesFailed,
+    SolveFailed,
+    StepSizeUnderflow,
+)
 from .control import StepFactors, error_ratios, first_steps
+from .events import BatchEvents
 from .state import BatchClock, BatchInterval
 
 _RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY = range(4)
@@ -103,6 +111,10 @@ class BatchGrid:
             recorded = carry
         self._last = y
 
+    def arrived(self, samples: Tensor) -> Tensor:
+        """Which samples have come to their last output time."""
+        return torch.ones_like(samples, dtype=torch.bool)
+
     def stuck(self, interval: BatchInterval) -> Tensor:
         """Which samples, should they fail, have no part in a step."""
         return torch.ones_like(interval.t0, dtype=torch.bool)
@@ -136,16 +148,16 @@ class BatchAdaptive:
     Args:
         plan: tolerances, controller and limits.
         times: output times, shape (batch, times), in float64 on the state's device.
+        events: where samples end, or None.
     """
 
-    dense = False
     random = None
     #: a failed sample has the outputs before its failure
     void = False
 
-    def __init__(self, plan: Adaptive, times: Tensor):
-        self.plan, self.times = plan, times
-        self.callbacks = plan.callbacks
+    def __init__(self, plan: Adaptive, times: Tensor, events: BatchEvents | None = None):
+        self.plan, self.times, self.events = plan, times, events
+        self.dense, self.callbacks = events is not None, plan.callbacks
 
     def steps(self, func, stepper: Stepper, clock: BatchClock, norm, y, slope, stats: BatchStats) -> Iterator[Accepted]:
         """The steps of all samples; one that takes none in a round does not move in it."""
@@ -170,11 +182,12 @@ class BatchAdaptive:
                 # Step sizes are constants of every derivative, forward-mode ones included.
                 ratio = error_ratios(step, clock.instant(interval.t1), y, self.plan.tolerance, norm).detach()
                 accepted = self._judge(ratio, interval, cut)
+                happening = self._happening(func, stepper, interval, y, carry, step, accepted)
                 stats.accepted += accepted
                 stats.rejected += active & ~accepted
                 asked = [self.active.any(), accepted.all(), accepted.any()]
-                if between:
-                    inside = self._inside(interval, accepted)
+                if between or self.events:
+                    inside = self._inside(interval, accepted, happening)
                     asked.append(inside.any())
                 # The one place in a round where the host waits for the device.
                 going_on, every, some, *outputs = host_values(torch.stack(asked))
@@ -183,11 +196,9 @@ class BatchAdaptive:
                     t1 = torch.where(accepted, interval.t1, interval.t0)
                     interval = BatchInterval(interval.t0, t1, interval.times, interval.dt, moves=accepted)
                 if any(outputs):
-                    rows, columns = inside.nonzero().unbind(1)
-                    columns = columns + 1
-                    t0, t1 = interval.t0[rows], interval.t1[rows]
-                    interval.inside = rows, columns, (self.times[rows, columns] - t0) / (t1 - t0)
-                    stepper.extend(func, interval, y, carry, step)
+                    interval.inside = self._located(interval, inside, happening)
+                    if not self.dense:
+                        stepper.extend(func, interval, y, carry, step)
                 settle(step, y, interval)
                 if pending is not None:
                     yield pending
@@ -244,11 +255,39 @@ class BatchAdaptive:
         self.active = self.active & ~failed & (self.t != self.end)
         return accepted
 
-    def _inside(self, interval: BatchInterval, accepted: Tensor) -> Tensor:
-        """Which output times (without the first and last) lie in which samples' accepted steps."""
+    def _happening(self, func, stepper, interval: BatchInterval, y, carry, step, accepted: Tensor) -> Tensor | None:
+        """The fractions of their steps at which samples end by an event, infinite elsewhere."""
+        if self.events is None:
+            return None
+        stepper.extend(func, interval, y, carry, step)
+        happening = self.events.within(stepper, interval, y, step, accepted)
+        self.active = self.active & torch.isinf(happening)
+        return happening
+
+    def _inside(self, interval: BatchInterval, accepted: Tensor, happening: Tensor | None) -> Tensor:
+        """Which output times (without the first and last) lie in which samples' accepted steps; then their events."""
         between = self.times[:, 1:-1]
         t0, t1, sign = (x.unsqueeze(1) for x in (interval.t0, interval.t1, self.sign))
-        return accepted.unsqueeze(1) & ((between - t0) * sign > 0) & ((between - t1) * sign <= 0)
+        inside = accepted.unsqueeze(1) & ((between - t0) * sign > 0) & ((between - t1) * sign <= 0)
+        if happening is None:
+            return inside
+        inside = inside & ((between - t0) / (t1 - t0) <= happening.unsqueeze(1))
+        return torch.cat([inside, torch.isfinite(happening).unsqueeze(1)], dim=1)
+
+    def _located(self, interval: BatchInterval, inside: Tensor, happening: Tensor | None) -> tuple[Tensor, ...]:
+        """(samples, output times, fractions); an event counts as the output after the last."""
+        rows, columns = inside.nonzero().unbind(1)
+        columns = columns + 1
+        t0, t1 = interval.t0[rows], interval.t1[rows]
+        if happening is None:
+            return rows, columns, (self.times[rows, columns] - t0) / (t1 - t0)
+        last = self.times.shape[1] - 1
+        thetas = torch.where(columns == last, happening[rows], (self.times[rows, columns] - t0) / (t1 - t0))
+        return rows, torch.where(columns == last, last + 1, columns), thetas
+
+    def arrived(self, samples: Tensor) -> Tensor:
+        """Which samples have come to their last output time."""
+        return self.t == self.end if self.events is None else (self.t == self.end) & (self.events.index < 0)
 
     def stuck(self, interval: BatchInterval) -> Tensor:
         """Which samples, should they fail, have no part in a step nor in later ones."""
@@ -261,11 +300,12 @@ class BatchAdaptive:
         if not any(codes):
             return None
         t, dt = host_values(self.t), host_values(self.last_dt)
-        failures = {i: _failure(code, t[i], dt[i], i) for i, code in enumerate(codes) if code}
+        seeking = torch.isinf(self.end).tolist()
+        failures = {i: _failure(code, t[i], dt[i], i, seeking[i]) for i, code in enumerate(codes) if code}
         return SamplesFailed.of(failures, len(codes))
 
 
-def _failure(code: int, t: float, dt: float, sample: int) -> SolveFailed:
+def _failure(code: int, t: float, dt: float, sample: int, seeking: bool) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
     if code == _UNDERFLOW:
         return StepSizeUnderflow(
@@ -277,6 +317,13 @@ def _failure(code: int, t: float, dt: float, sample: int) -> SolveFailed:
         return NonFiniteDerivative(
             "the derivative is infinite or not a number",
             remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
+            **where,
+        )
+    if seeking:
+        return EventNotReached(
+            "no event was found",
+            remedy="Check that the event function changes sign; bound the search with the option t_max, or raise "
+            "max_num_steps",
             **where,
         )
     return MaxStepsReached(

@@ -12,6 +12,7 @@ from .._context import RandomState, replayed_randomness
 from .._loops import Accepted
 from .._problem import Problem
 from .._stepper import Step
+from .dense import at_fractions
 from .loops import settle
 from .state import BatchInterval
 
@@ -84,19 +85,8 @@ class BatchProblem(Problem):
         return [*found, step.y1] if accepted.lands else found
 
     def _interpolated(self, interval: BatchInterval, y: Tensor, step: Step) -> Tensor:
-        """The method's polynomial y + dt Σ bᵢ(θ) kᵢ of some samples, each at its own θ.
-
-        Sums of elementwise products: a matrix product's last bit would depend on how many samples take part.
-        """
         rows, _, thetas = interval.inside
-        dt, value = (interval.t1 - interval.t0)[rows], y[rows]
-        for slope, coefficients in zip(step.slopes, self.stepper.interpolation.tolist(), strict=True):
-            if any(coefficients):
-                weight = torch.zeros_like(thetas)
-                for coefficient in reversed(coefficients):  # Horner's rule
-                    weight = (weight + coefficient) * thetas
-                value = torch.addcmul(value, slope[rows], self.func.packing.spread((weight * dt).to(y.dtype), y))
-        return value
+        return at_fractions(self.stepper, y, step, interval.t1 - interval.t0, rows, thetas)
 
     def repeat(self, accepted: Accepted, y: Tensor, carry, final: bool):
         """Take an accepted step again from (y, carry): its result and its outputs.
@@ -120,7 +110,7 @@ class BatchProblem(Problem):
                 carried = self.stepper.begin(start, self.func(interval.times[0], start))
         with replayed_randomness(before_step, y.device):
             step = self.stepper.step(self.func, interval, start, carried, estimate=False, final=final)
-            if kept.inside is not None:
+            if kept.inside is not None or self.plan.dense:
                 self.stepper.extend(self.func, interval, start, carried, step)
         outputs = self._interpolated(kept, start, step) if kept.inside is not None else None
         settle(step, y, kept)
@@ -129,20 +119,20 @@ class BatchProblem(Problem):
             found.append(step.y1[kept.landing[0]])
         return step, [*found, step.y1] if accepted.lands else found
 
-    def assembled(self, y0: Tensor, outputs: list[Tensor]) -> Tensor:
-        """All outputs in their places, times first; NaN at those that a sample did not reach."""
+    def assembled(self, y0: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """All outputs in their places, times first, and the states at events; NaN at those a sample did not reach."""
         times, samples = len(self.times), len(y0)
         *parts, last = outputs
-        nothing = torch.full_like(y0[:1], torch.nan)
-        rows = torch.cat([y0, *parts, last, nothing])
+        rows = torch.cat([y0, *parts, last, torch.full_like(y0[:1], torch.nan)])
         own = torch.arange(samples, device=y0.device)
-        index = torch.full((times, samples), len(rows) - 1, device=y0.device)
+        index = torch.full((times + 1, samples), len(rows) - 1, device=y0.device)
         index[0] = own
         count = samples
         for sample, time in self.positions:
             index[time, sample] = torch.arange(count, count + len(sample), device=y0.device)
             count += len(sample)
-        index[-1] = own + count
+        index[times - 1] = torch.where(self.plan.arrived(own), own + count, len(rows) - 1)
         if self.failed is not None:
-            index[(1 if self.plan.void else -1) :, self.failed] = len(rows) - 1
-        return rows[index.view(-1)].view(times, *y0.shape)
+            index[(1 if self.plan.void else times - 1) :, self.failed] = len(rows) - 1
+        *found, at_events = rows[index.view(-1)].view(times + 1, *y0.shape).split([times, 1])
+        return found[0], at_events[0]

@@ -271,7 +271,8 @@ def test_what_independent_samples_cannot_have_is_said():
         ({"method": "trapezoid"}, errors.UnsupportedCombination, "explicit"),
         ({"gradient": "adjoint"}, errors.UnsupportedCombination, "checkpoint"),
         ({"options": {"jump_t": [0.5]}}, errors.UnsupportedCombination, "jump_t"),
-        ({"events": [lambda t, y: y]}, errors.UnsupportedCombination, "events"),
+        ({"events": [lambda t, y: y], "method": "rk4"}, errors.UnsupportedCombination, "events"),
+        ({"dense": True}, errors.UnsupportedCombination, "dense"),
         ({"batch": "apart"}, errors.UnknownOption, "independent"),
         ({"t": torch.zeros(3, 2)}, errors.InvalidTimes, "batch"),
         ({"t": [[0.0, 1.0], [1.0, 1.0]]}, errors.InvalidTimes, "sample = 1"),
@@ -281,3 +282,86 @@ def test_what_independent_samples_cannot_have_is_said():
         given = {"y0": y0, "t": [0.0, 1.0], "batch": "independent", **arguments}
         with pytest.raises(error, match=words):
             nodekit.solve(lambda t, y: -y, **given)
+
+
+def balls(t, y):
+    return torch.stack([y[:, 1], torch.full_like(y[:, 1], -9.81)], 1)
+
+
+def test_every_sample_ends_at_its_own_event():
+    h = torch.tensor([1.0, 5.0, 20.0, 0.1], dtype=torch.float64, requires_grad=True)
+    y0 = torch.stack([h, torch.zeros_like(h)], 1)
+    event_t, y = nodekit.odeint_event(balls, y0, 0.0, event_fn=lambda t, y: y[:, 0], batch="independent")
+    exact = torch.sqrt(2 * h.detach() / 9.81)
+    torch.testing.assert_close(event_t.detach(), exact, rtol=1e-12, atol=1e-12)
+    assert y.shape == (2, 4, 2)
+    torch.testing.assert_close(y[1, :, 1].detach(), -9.81 * exact, rtol=1e-10, atol=1e-10)
+    (gradient,) = torch.autograd.grad(event_t.sum(), h)
+    torch.testing.assert_close(gradient, exact / (2 * h.detach()), rtol=1e-9, atol=1e-9)
+
+
+def test_events_of_independent_samples_are_those_of_single_solves():
+    rate = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    level = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+
+    def func(t, y):
+        return torch.stack([y[..., 1], -rate * torch.sin(y[..., 0]) - 0.1 * y[..., 1]], -1)
+
+    def events(y):
+        return [
+            nodekit.Event(lambda t, y: y[..., 0] + level, direction=-1),
+            nodekit.Event(lambda t, y: y[..., 1] - level, direction=1),
+        ]
+
+    y0 = torch.tensor([[1.2, 0.1], [-0.5, 0.0], [0.01, 0.0], [2.5, -0.2]], dtype=torch.float64, requires_grad=True)
+    together = independently(func, y0, events=events(y0), rtol=1e-10, atol=1e-11)
+    assert together.events.terminated.tolist() == [True, True, False, True]
+    losses = []
+    for i in range(4):
+        alone = nodekit.solve(func, y0[i], TIMES, events=events(y0), rtol=1e-10, atol=1e-11)
+        count = len(alone.y)
+        torch.testing.assert_close(together.y[:count, i], alone.y, rtol=1e-8, atol=1e-9)
+        assert together.y[count:, i].isnan().all()
+        if alone.events.terminated:
+            assert together.events.index[i] == alone.events.index[0]
+            losses.append(alone.events.t.sum() + alone.events.y.square().sum())
+    happened = together.events.terminated
+    loss = together.events.t[happened].sum() + together.events.y[happened].square().sum()
+    inputs = [y0, rate, level]
+    for together_gradient, alone_gradient in zip(
+        torch.autograd.grad(loss, inputs), torch.autograd.grad(sum(losses), inputs), strict=True
+    ):
+        torch.testing.assert_close(together_gradient, alone_gradient, rtol=1e-7, atol=1e-8)
+
+
+def test_gradients_of_independent_events_agree_with_finite_differences():
+    def event(y0, t0, level):
+        t = torch.stack([t0, torch.full_like(t0, math.inf)], 1)
+        solution = nodekit.solve(
+            lambda t, y: torch.sin(y) + 0.1 * t, y0, t, events=[lambda t, y: y[:, 0] - level * torch.cos(t[:, 0] / 9)],
+            batch="independent", rtol=1e-10, atol=1e-11,
+        )  # fmt: skip
+        return solution.events.t, solution.events.y
+
+    y0 = torch.tensor([[0.3, 0.1], [0.8, 0.2]], dtype=torch.float64, requires_grad=True)
+    t0 = torch.tensor([0.0, 0.5], dtype=torch.float64, requires_grad=True)
+    level = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(event, (y0, t0, level), rtol=1e-5, atol=1e-7, fast_mode=True)
+    assert torch.autograd.gradgradcheck(event, (y0, t0, level), rtol=1e-4, atol=1e-6, fast_mode=True)
+
+
+def test_samples_without_their_event_are_named():
+    y0 = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    arguments = {"event_fn": lambda t, y: y[:, 0] - 2, "batch": "independent"}
+    with pytest.raises(errors.SamplesFailed, match="1 of 2") as caught:
+        nodekit.odeint_event(lambda t, y: y.abs() * 0 + y.sign(), y0, 0.0, options={"max_num_steps": 40}, **arguments)
+    assert isinstance(caught.value.failures[1], errors.EventNotReached)
+    with pytest.raises(errors.EventNotReached, match="sample = 1"):
+        nodekit.odeint_event(lambda t, y: y.sign(), y0, 0.0, options={"t_max": 4.0}, **arguments)
+    event_t, y = nodekit.odeint_event(lambda t, y: y.sign(), y0, 0.0, options={"t_max": 4.0}, throw=False, **arguments)
+    assert event_t[0].item() == pytest.approx(1.0)
+    assert event_t[1].isnan()
+    assert y[1, 1].isnan().all()
+    for event in (nodekit.Event(lambda t, y: y[:, 0], False), lambda t, y: y.sum()):
+        with pytest.raises((errors.UnsupportedCombination, errors.InvalidEvent), match=r"each sample|ends its sample"):
+            independently(blows_up, y0, events=[event])
