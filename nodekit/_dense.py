@@ -24,7 +24,7 @@ class DenseOutput:
     def keep(self, accepted: Accepted) -> None:
         """Remember a step."""
         self.steps.append(accepted)
-        self.ends.append(self.sign * accepted.interval.t1)
+        self.ends.append(self.sign * accepted.until)
 
     def __call__(self, t: float) -> Tensor:
         """The solver's state at a time within the solve."""
@@ -60,7 +60,7 @@ class DenseSolution:
             InvalidTimes: a time outside the solve.
         """
         packing, clock = self.problem.func.packing, self.problem.clock
-        times = torch.as_tensor(t)
+        times = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
         numbers = times.detach().reshape(-1).tolist()
         low, high = sorted((self.t0, self.t1))
         for number in numbers:

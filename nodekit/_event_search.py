@@ -113,7 +113,8 @@ class Watch:
                         self.found[len(reached) - 1] = component
                     reached.append(t)
                 accepted.thetas = [theta for _, theta, _ in kept]
-                accepted.lands = accepted.lands and last in (None, accepted.interval.t1)
+                if last is not None:
+                    accepted.lands, accepted.until = accepted.lands and last == accepted.interval.t1, last
                 if accepted.lands:
                     reached.append(pending.pop(0))
                 yield accepted

@@ -24,14 +24,15 @@ class Accepted:
         step: its result.
         thetas: output times strictly inside, as fractions of the step.
         lands: whether the step's end is an output time.
+        until: to where the solution follows it: its end, or the event that ended a segment within it.
         random: the random states before the slope at the start (where it was evaluated) and before the step, or None.
     """
 
-    __slots__ = ("carry", "interval", "lands", "random", "step", "thetas", "y")
+    __slots__ = ("carry", "interval", "lands", "random", "step", "thetas", "until", "y")
 
     def __init__(self, interval, y, carry, step, thetas, lands, random=None):
         self.interval, self.y, self.carry, self.step, self.thetas, self.lands = interval, y, carry, step, thetas, lands
-        self.random = random
+        self.until, self.random = interval.t1, random
 
 
 @dataclass

@@ -126,9 +126,7 @@ def solve(
         chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)
     parsed, special = parse(chosen, options)
     if chosen is _methods.SCIPY and (events or dense or batch != "shared"):
-        raise UnsupportedCombination(
-            "scipy_solver knows no events, no dense output and no independent samples"
-        )
+        raise UnsupportedCombination("scipy_solver knows no events, no dense output and no independent samples")
     events = [event if isinstance(event, Event) else Event(event) for event in events]
     if batch != "shared":
         _check_independent(batch, gradient, dense)
@@ -167,6 +165,8 @@ def solve(
     if events:
         outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
         t = t[: 1 + len(outputs)]
+        if dense and occurred.terminated:
+            everywhere.t1 = float(occurred.t[-1])
     else:
         outputs = differentiably(problem, differentiate, packing.y0, t, named)
     stats = problem.stats

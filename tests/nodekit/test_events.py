@@ -46,7 +46,7 @@ class Field(nn.Module):
     ("method", "options"),
     [("dopri5", {}), ("tsit5", {}), ("dopri8", {}), ("rk4", {"step_size": 0.1}), ("heun", {"step_size": 0.07})],
 )
-@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint"])
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint", "interpolated", "reversible"])
 def test_a_bouncing_ball_bounces_when_it_should_and_passes_its_gradients(method, options, gradient):
     h, e = number(10.0), number(0.8)
     bounce = Event(height, direction=-1, change=lambda t, y: torch.stack([y[0], -e * y[1]]), max_count=5)
@@ -78,6 +78,20 @@ def test_outputs_between_bounces_lie_on_the_parabolas():
         since = now - times[k]
         exact = 10 - GRAVITY * now**2 / 2 if k == 0 else speed * since - GRAVITY * since**2 / 2
         assert y[i, 0].item() == pytest.approx(exact, abs=1e-9)
+
+
+def test_dense_output_follows_the_solution_through_bounces():
+    bounce = Event(height, direction=-1, change=lambda t, y: torch.stack([y[0], -0.8 * y[1]]), max_count=3)
+    solution = nodekit.solve(fall, number([10.0, 0.0], False), [0.0, math.inf], events=[bounce], dense=True)
+    first, second, third = bounces(10.0, 0.8, 3)
+    for start, end, speed in ((first, second, 0.8), (second, third, 0.64)):
+        t = start + 0.3 * (end - start)
+        speed = speed * math.sqrt(2 * GRAVITY * 10)
+        assert solution.dense(t)[0].item() == pytest.approx(
+            speed * (t - start) - GRAVITY * (t - start) ** 2 / 2, abs=1e-9
+        )
+    with pytest.raises(errors.InvalidTimes, match="outside"):
+        solution.dense(third + 0.1)
 
 
 def test_a_neuron_that_is_reset_fires_at_its_analytic_period():
