@@ -45,7 +45,8 @@ class Forcing(nn.Module):
     @property
     def breaks(self) -> list[float]:
         """Times at which the forcing jumps or has a kink."""
-        return [] if self.kind == "cubic" else self.t[1:-1].tolist()
+        times = self.t.tolist()
+        return {"constant": times[1:], "linear": times, "cubic": [times[0], times[-1]]}[self.kind]
 
     def forward(self, t: Tensor) -> Tensor:
         """The value at time t; with further dimensions first, if t has them (one for each sample)."""

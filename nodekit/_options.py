@@ -18,7 +18,7 @@ from ._control import Controller, Tolerance, controller_coefficients, rms_norm
 from ._loops import Adaptive, Callbacks, FixedGrid, OpenGrid, grid_points
 from ._methods import Method
 from ._state import Derivative, Packing
-from .errors import InvalidTimes, InvalidTolerance, UnknownOption, UnsupportedCombination, nearest
+from .errors import InvalidOption, InvalidTimes, InvalidTolerance, UnknownOption, UnsupportedCombination, nearest
 
 
 @dataclass
@@ -72,6 +72,18 @@ _OF_ADAPTIVE_STEPS = {
     "norm", "first_step", "min_step", "max_step", "step_t", "jump_t", "safety", "ifactor", "dfactor", "controller",
     "pcoeff", "icoeff", "dcoeff", "max_num_steps", "dtype",
 }  # fmt: skip
+_POSITIVE = (lambda x: x > 0, "positive")
+_RANGES = {
+    "step_size": _POSITIVE,
+    "first_step": _POSITIVE,
+    "max_step": _POSITIVE,
+    "min_step": (lambda x: 0 <= x < math.inf, "zero or positive"),
+    "safety": (lambda x: 0 < x <= 1, "in (0, 1]"),
+    "dfactor": (lambda x: 0 < x < 1, "in (0, 1)"),
+    "ifactor": (lambda x: x >= 1, "one or larger"),
+    "max_num_steps": (lambda x: x >= 1, "one or larger"),
+    "checkpoints": (lambda x: x >= 1, "one or larger"),
+}
 
 
 def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[str, Any]]:
@@ -79,6 +91,7 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
 
     Raises:
         UnknownOption: with the nearest name.
+        InvalidOption: a value out of its range.
     """
     general, special = {}, {}
     for name, value in (given or {}).items():
@@ -97,14 +110,24 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
         special["interp"] = options.interp
     if options.step_size is not None and options.grid_constructor is not None:
         raise UnsupportedCombination("step_size and grid_constructor are mutually exclusive")
-    if options.step_size is not None and not float(options.step_size) > 0:
-        raise UnsupportedCombination(f"step_size must be positive, not {options.step_size}")
+    _check_ranges(options)
     unused = sorted((_OF_ADAPTIVE_STEPS if is_fixed(method, options) else _OF_FIXED_STEPS) & set(general))
     unused = [name for name in unused if name not in ("norm", "dtype", "max_num_steps")]
+    if options.interp != "dense" and "interp" not in method.options:
+        unused.append("interp")
     if unused:
         kind = "fixed" if is_fixed(method, options) else "adaptive"
         warnings.warn(f"{method.name} with {kind} steps does not use the options {unused}", stacklevel=4)
     return options, special
+
+
+def _check_ranges(options: Options) -> None:
+    for name, (holds, words) in _RANGES.items():
+        value = getattr(options, name)
+        if value is not None and not holds(float(value)):
+            raise InvalidOption(f"the option {name} must be {words}, not {value}")
+    if float(options.min_step) > float(options.max_step):
+        raise InvalidOption(f"min_step = {options.min_step} exceeds max_step = {options.max_step}")
 
 
 def is_fixed(method: Method, options: Options) -> bool:

@@ -52,6 +52,10 @@ class UnknownOption(NodekitError, ValueError):
     """No option, or no value of an option, of that name."""
 
 
+class InvalidOption(NodekitError, ValueError):
+    """An option's value is out of its range."""
+
+
 class UnsupportedCombination(NodekitError, ValueError):
     """Choices that are each valid but do not go together."""
 

@@ -13,6 +13,10 @@ def decay(t, y):
     return -y
 
 
+def grid(func, y0, t):
+    return torch.tensor([0.0, 0.5])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
@@ -21,7 +25,13 @@ def decay(t, y):
         ({"gradient": "adjiont"}, errors.UnknownOption, "Did you mean 'adjoint'"),
         ({"options": {"controller": "PIDD"}}, errors.UnknownOption, "Did you mean 'PID'"),
         ({"options": {"interp": "quintic"}}, errors.UnknownOption, "Known: dense, cubic, linear"),
-        ({"method": "euler", "options": {"step_size": -1}}, errors.UnsupportedCombination, "positive"),
+        ({"method": "euler", "options": {"step_size": -1}}, errors.InvalidOption, "positive"),
+        ({"options": {"max_step": 0.0}}, errors.InvalidOption, "max_step must be positive"),
+        ({"options": {"min_step": 1.0, "max_step": 0.1}}, errors.InvalidOption, "exceeds"),
+        ({"options": {"dfactor": 2.0}}, errors.InvalidOption, "in \\(0, 1\\)"),
+        ({"options": {"max_num_steps": 0}}, errors.InvalidOption, "one or larger"),
+        ({"options": {"step_size": 1.0, "grid_constructor": grid}}, errors.UnsupportedCombination, "exclusive"),
+        ({"method": "euler", "options": {"grid_constructor": grid}}, errors.InvalidTimes, "starts and ends"),
         ({"rtol": -1.0}, errors.InvalidTolerance, "not negative"),
         ({"atol": torch.ones(5)}, errors.InvalidTolerance, "shape"),
         ({"atol": torch.ones((), requires_grad=True)}, errors.InvalidTolerance, "gradient"),

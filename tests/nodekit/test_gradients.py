@@ -123,3 +123,15 @@ def test_memory_of_the_gradients_in_the_number_of_steps(field):
     assert kept("checkpoint", 160, checkpoints=8) <= kept("checkpoint", 40, checkpoints=8)
     assert kept("reversible", 160) == kept("reversible", 40)
     assert kept("adjoint", 160) == kept("adjoint", 40)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("alf", {"damping": 0.9}), ("reversible_rk4", {"coupling": 0.9}), ("reversible_dopri5", {})]
+)
+def test_reversible_methods_are_undone_with_any_coupling(method, options, field, y0):
+    options = {**options_for(method), **options}
+    gradients = [
+        flat_gradient(field, y0, nodekit.odeint(field, y0, TIMES, method=method, options=options, gradient=gradient))
+        for gradient in ("backprop", "reversible")
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-11)
