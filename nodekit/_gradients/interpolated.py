@@ -72,7 +72,7 @@ class _Interpolated(Function):
 
 
 def interpolated(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
-    """The gradient of the continuous problem, with the solver's error, in far fewer evaluations than "adjoint".
+    """The gradient of the continuous problem, with the solver's error, usually in fewer evaluations than "adjoint".
 
     The backward solve has a alone as its state, so its steps need not resolve z once more (Kim et al. 2021, stiff
     neural ODEs, call it the interpolating adjoint; SciML's InterpolatingAdjoint). Memory grows with the steps.
