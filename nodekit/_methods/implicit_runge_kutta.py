@@ -96,7 +96,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
     def step(self, func, interval, y, carry, estimate=True, final=False):
         """One step: every block of stages, then the result. The slope carried over is the first guess."""
         dt, times = interval.dt, interval.times
-        solver = self.solver(self.iterations, 1e2 if self._to_rounding else 3.0)
+        solver = self.solver(self.iterations, 1e2 if self._to_rounding else 1.0)
         slopes: list[Tensor] = []
         for block in self.blocks:
             known = [combine(y, dt, row, slopes) if row else y for row in block.outer]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from .._parameters import is_transformed
+
+#: So few rows of a Jacobian are as quick one by one; a first batch would import half of torch.
+_ROWS = 8
 
 
 def jacobian(func, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,16 +30,18 @@ def jacobian(func, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rows_of_jacobian(value: Tensor, point: Tensor) -> Tensor:
-    """∂value/∂point (n, n) from a recorded graph, all rows in one batch where its operations can be batched."""
+    """∂value/∂point (n, n) from a recorded graph, many rows in one batch where its operations can be batched."""
     n = point.numel()
     unit = torch.eye(n, dtype=point.dtype, device=point.device).view(n, *point.shape)
     keep = {"retain_graph": True, "allow_unused": True}
-    try:
-        (rows,) = torch.autograd.grad(value, point, unit, is_grads_batched=True, **keep)
-    except RuntimeError:
+    rows = None
+    if n > _ROWS:
+        with contextlib.suppress(RuntimeError):  # an operation without a batching rule
+            (rows,) = torch.autograd.grad(value, point, unit, is_grads_batched=True, **keep)
+    if rows is None:
         found = [torch.autograd.grad(value, point, row, **keep)[0] for row in unit]
-        rows = None if found[0] is None else torch.stack(found)
-    return torch.zeros(n, n, dtype=point.dtype, device=point.device) if rows is None else rows.reshape(n, n)
+        rows = torch.zeros_like(unit) if found[0] is None else torch.stack(found)
+    return rows.reshape(n, n)
 
 
 def _differences(func, t: Tensor, x: Tensor, value: Tensor) -> Tensor:

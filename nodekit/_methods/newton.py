@@ -17,33 +17,41 @@ from .krylov import gmres
 from .stages import StageEquations
 
 Measure = Callable[[Tensor], Tensor]
+#: Iterations that do not halve the least change yet before it counts as stalled.
+_STALLED = 4
 
 
 class Progress:
     """Watches the sizes of the changes that iterations make.
 
     Args:
+        floor: a change of this size that shrinks no more is rounding. A hundred times that is accepted when several
+            iterations do not lessen it: kinks of the derivative keep its Jacobian from settling.
         rate: the rate of convergence seen in earlier stages of the step, if any.
-        floor: a change of this size that shrinks no more is rounding.
     """
 
     def __init__(self, floor: float, rate: float | None = None):
         self.floor, self.rate, self.size = floor, rate, math.inf
+        self.least, self.stalled = math.inf, 0
 
     def converged(self, size: float) -> bool:
         """Take note of a change; whether what remains to be changed is below one."""
         if self.size < math.inf:
             self.rate = size / self.size if self.size > 0 else 0.0
         self.size = size
+        self.stalled = self.stalled + 1 if size > 0.5 * self.least else 0
+        self.least = min(self.least, size)
         if self.rate is None:
             return size == 0.0
-        if self.rate >= 0.5 and size <= self.floor:
+        if self.rate >= 0.5 and size <= self.floor * (100 if self.stalled >= _STALLED else 1):
             return True
         return self.rate < 1.0 and size * self.rate <= 1.0 - self.rate
 
     def hopeless(self, left: int) -> bool:
         """Whether the rate of convergence would take more iterations than are left."""
-        return self.rate >= 1.0 or self.size * self.rate**left > 1.0
+        if self.size > self.floor * 100:
+            return self.rate >= 1.0 or self.size * self.rate**left > 1.0
+        return self.stalled > 2 * _STALLED
 
 
 class DenseNewton:
