@@ -1,68 +1,227 @@
-"""Implicit steps: solved to the same answer by every solver, differentiated exactly, stable where they should be."""
+"""Implicit Runge–Kutta methods: stability, dense output, the solvers of their equations, and failures."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from scipy.linalg import expm
 
 import nodekit
-from nodekit.errors import NewtonDidNotConverge
+from nodekit import errors
+from nodekit._methods.implicit_runge_kutta import blocks_of
+from nodekit._methods.krylov import gmres
 
-METHODS = ["implicit_euler", "trapezoid", "ulala_crank_nicolson", "sdirk2", "kvaerno3", "radauIIA5", "gl4", "gl6"]
-T = torch.tensor([0.0, 0.7], dtype=torch.float64)
-
-
-def problem():
-    """A nonlinear system with a parameter, and a state, both differentiable."""
-    rate = torch.tensor([[-1.0, 0.8], [-0.6, -0.4]], dtype=torch.float64, requires_grad=True)
-    y0 = torch.tensor([0.5, -1.2], dtype=torch.float64, requires_grad=True)
-    return rate, y0, (lambda t, y: torch.tanh(rate @ y) * (1 + t))
+IMPLICIT = {name: m.tableau for name, m in nodekit.METHODS.items() if m.implicit}
+L_STABLE = ("implicit_euler", "sdirk2", "trbdf2", "kvaerno3", "kvaerno5", "radauIIA3", "radauIIA5")
+GAUSS = ("implicit_midpoint", "ulala_crank_nicolson", "gl4", "gl6")
+SOLVERS = ("newton", "krylov", "anderson", "fixed_point")
 
 
-def loss_and_gradients(method, gradient="checkpoint", shift=0.0, **options):
-    """Σ y(0.7)² after seven steps, with the gradient by the first component of y0 and by the parameter."""
-    rate, y0, func = problem()
-    start = y0 + torch.tensor([shift, 0.0], dtype=torch.float64)
-    y = nodekit.odeint(func, start, T, method=method, gradient=gradient, options={"step_size": 0.1, **options})
-    loss = y[-1].square().sum()
-    by_y0, by_rate = torch.autograd.grad(loss, (y0, rate))
-    return loss.item(), by_y0, by_rate
+def amplification(tableau, z):
+    """The stability function R(z) = 1 + z bᵀ(1 − zA)⁻¹1."""
+    ones = np.ones(tableau.stages)
+    return 1 + z * tableau.b @ np.linalg.solve(np.eye(tableau.stages) - z * tableau.A, ones)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_exact_gradients_agree_with_each_other_and_with_finite_differences(method):
-    _, by_y0, by_rate = loss_and_gradients(method)
-    _, by_y0_backprop, by_rate_backprop = loss_and_gradients(method, "backprop")
-    torch.testing.assert_close(by_y0, by_y0_backprop, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(by_rate, by_rate_backprop, rtol=1e-10, atol=1e-10)
-    step = 1e-5
-    difference = (loss_and_gradients(method, shift=step)[0] - loss_and_gradients(method, shift=-step)[0]) / (2 * step)
-    assert by_y0[0].item() == pytest.approx(difference, rel=1e-7)
+@pytest.mark.parametrize("name", IMPLICIT)
+def test_every_implicit_method_is_stable_in_the_left_half_plane(name):
+    for y in np.logspace(-2, 4, 200):
+        assert abs(amplification(IMPLICIT[name], 1j * y)) <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("method", ["implicit_euler", "kvaerno3", "gl4"])
-@pytest.mark.parametrize("solver", ["krylov", "fixed_point"])
-def test_every_solver_finds_newtons_solution(method, solver):
-    expected = loss_and_gradients(method, solver="newton")
-    found = loss_and_gradients(method, solver=solver)
-    assert found[0] == pytest.approx(expected[0], rel=1e-10)
-    torch.testing.assert_close(found[2], expected[2], rtol=1e-8, atol=1e-10)
+@pytest.mark.parametrize("name", IMPLICIT)
+def test_what_is_infinitely_stiff_is_damped_by_l_stable_methods_and_kept_by_others(name):
+    assert abs(amplification(IMPLICIT[name], -1e9)) == pytest.approx(0.0 if name in L_STABLE else 1.0, abs=1e-6)
 
 
-def test_implicit_euler_decays_at_any_step_where_euler_explodes():
-    y0, t, options = (
-        torch.ones(1, dtype=torch.float64),
-        torch.tensor([0.0, 1.0], dtype=torch.float64),
-        {"step_size": 0.1},
+@pytest.mark.parametrize("name", GAUSS)
+def test_gauss_methods_keep_quadratic_invariants(name):
+    """B = diag(b)A + (diag(b)A)ᵀ − bbᵀ vanishes (Hairer, Lubich & Wanner, theorem IV.2.2)."""
+    A, b = IMPLICIT[name].A, IMPLICIT[name].b
+    assert np.abs(b[:, None] * A + b * A.T - np.outer(b, b)).max() < 1e-15
+
+
+@pytest.mark.parametrize(
+    ("name", "embedded"),
+    [("sdirk2", 1), ("trbdf2", 2), ("kvaerno3", 2), ("kvaerno5", 4), ("radauIIA3", 2), ("radauIIA5", 3)],
+)
+def test_embedded_weights_have_the_order_they_should(name, embedded):
+    assert nodekit.METHODS[name].adaptive
+    assert IMPLICIT[name].embedded_order == embedded
+
+
+@pytest.mark.parametrize("name", IMPLICIT)
+def test_dense_output_is_as_accurate_as_the_steps(name):
+    """Its local error dt^(q+1) is of the order of the global error dt^p when q ≥ p − 1."""
+    assert IMPLICIT[name].dense_order() >= IMPLICIT[name].order - 1
+
+
+@pytest.mark.parametrize("name", IMPLICIT)
+def test_outputs_between_steps_converge_at_the_order_of_the_method(name):
+    order, errors = IMPLICIT[name].order, []
+    counts = (8, 12) if order > 4 else (40, 60)
+    for n in counts:
+        h = 2.0 / n
+        t = [0.0, *(h * (i + theta) for i in range(n) for theta in (0.21, 0.5, 0.83)), 2.0]
+        y = nodekit.odeint(lambda t, y: y * math.cos(t), 1.0, t, method=name, options={"step_size": h})
+        errors.append(np.abs(y - np.exp(np.sin(t))).max())
+    assert math.log(errors[0] / errors[1]) / math.log(counts[1] / counts[0]) > order - 0.3
+
+
+def test_stages_are_solved_in_the_smallest_blocks():
+    sizes = {name: [block.last - block.first for block in blocks_of(tableau.A)] for name, tableau in IMPLICIT.items()}
+    assert sizes["kvaerno3"] == [1] * 4
+    assert sizes["gl6"] == [3]
+    assert sizes["radauIIA5"] == [1, 3]  # the slope at the start is known
+
+
+def pendulums(t, y):
+    """Uncoupled, driven: components first."""
+    angle, speed = y
+    return torch.stack([speed, torch.cos(t) - torch.sin(angle) - 0.1 * speed**3])
+
+
+@pytest.mark.parametrize("method", IMPLICIT)
+def test_all_solvers_find_the_same_step(method):
+    y0 = torch.linspace(-1, 1, 20, dtype=torch.float64).reshape(2, 10)
+    found = [
+        nodekit.odeint(pendulums, y0, [0.0, 0.2], method=method, options={"step_size": 0.1, "solver": solver})[-1]
+        for solver in SOLVERS
+    ]
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("solver", ["newton", "krylov", "auto"])
+@pytest.mark.parametrize("method", ["implicit_euler", "sdirk2", "radauIIA5"])
+def test_linear_stiff_steps_are_those_of_the_stability_function(method, solver):
+    """Diffusion in 40 cells with dt·λ down to −400: one step is R(dt·A) y."""
+    cells = 40
+    A = (np.eye(cells, k=1) - 2 * np.eye(cells) + np.eye(cells, k=-1)) * 1000.0
+    y0 = np.sin(np.arange(cells)) + 1
+    values, vectors = np.linalg.eigh(A)
+    factors = np.array([amplification(IMPLICIT[method], 0.1 * value) for value in values])
+    expected = vectors @ (factors * (vectors.T @ y0))
+    matrix = torch.tensor(A)
+    y = nodekit.odeint(
+        lambda t, y: matrix @ y,
+        torch.tensor(y0),
+        [0.0, 0.1],
+        method=method,
+        options={"step_size": 0.1, "solver": solver},
     )
-    implicit, explicit = (
-        nodekit.odeint(lambda t, y: -1e3 * y, y0, t, method=method, options=options)[-1].item()
-        for method in ("implicit_euler", "euler")
+    np.testing.assert_allclose(y[-1].numpy(), expected, atol=1e-11)
+
+
+def test_large_stiff_systems_are_solved_without_their_matrix():
+    """Diffusion in 700 cells: more unknowns than a matrix is made for, too stiff for fixed points."""
+
+    def diffusion(t, y):
+        padded = torch.nn.functional.pad(y, (1, 1))
+        return 2e3 * (padded[2:] - 2 * y + padded[:-2])
+
+    y0 = torch.zeros(700, dtype=torch.float64)
+    y0[300:400] = 1.0
+    solution = nodekit.solve(diffusion, y0, [0.0, 0.05], method="kvaerno3", rtol=1e-5, atol=1e-7)
+    A = 2e3 * (np.eye(700, k=1) - 2 * np.eye(700) + np.eye(700, k=-1))
+    np.testing.assert_allclose(solution.y[-1].numpy(), expm(0.05 * A) @ y0.numpy(), atol=2e-5)
+
+
+def test_gmres_finds_the_solution_of_a_linear_system():
+    generator = torch.Generator().manual_seed(0)
+    A = torch.eye(50, dtype=torch.float64) + torch.randn(50, 50, dtype=torch.float64, generator=generator) / 20
+    b = torch.randn(5, 10, dtype=torch.float64, generator=generator)
+    x, found = gmres(lambda v: (A @ v.reshape(-1)).view(5, 10), b, 1e-12)
+    assert found
+    torch.testing.assert_close(x.reshape(-1), torch.linalg.solve(A, b.reshape(-1)))
+    assert gmres(lambda v: v * 0, torch.ones(3), 1e-6)[1] is False
+
+
+def test_a_derivative_without_a_graph_is_linearised_by_differences():
+    """NumPy in and out, as from R."""
+
+    def robertson(t, y):
+        a, b, c = y
+        return np.array([-0.04 * a + 1e4 * b * c, 0.04 * a - 1e4 * b * c - 3e7 * b * b, 3e7 * b * b])
+
+    y = nodekit.odeint(robertson, np.array([1.0, 0.0, 0.0]), np.array([0.0, 40.0]), method="radauIIA5", rtol=1e-6)
+    # As printed in the manual of CVODE (Hindmarsh & Serban, example cvRoberts_dns).
+    np.testing.assert_allclose(y[-1], [0.7158, 9.185e-6, 0.2842], rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["trapezoid", "kvaerno3", "radauIIA5"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex128, torch.bfloat16])
+def test_states_of_every_kind(method, dtype):
+    state = {"a": torch.tensor([[1.0, 2.0]]).to(dtype), "b": (torch.tensor(0.5).to(dtype),)}
+    y = nodekit.odeint(
+        lambda t, y: {"a": -y["a"], "b": (y["b"][0] * torch.cos(t),)},
+        state,
+        [0.0, 1.0],
+        method=method,
+        options={"step_size": 0.02},
     )
-    assert implicit == pytest.approx(101.0**-10, rel=1e-6)
-    assert abs(explicit) > 1e10
+    tolerance = 2e-2 if dtype == torch.bfloat16 else 2e-4
+    torch.testing.assert_close(y["a"][-1], state["a"] * math.exp(-1), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(y["b"][0][-1], state["b"][0] * math.exp(math.sin(1)), rtol=tolerance, atol=tolerance)
 
 
-def test_equations_without_a_solution_are_a_named_failure():
-    # y = 1 + y² has no real root: no implicit Euler step of size one exists from here.
-    with pytest.raises(NewtonDidNotConverge, match=r"t = 0, dt = 1.*[Tt]ake smaller steps") as caught:
-        nodekit.odeint(lambda t, y: y * y, torch.ones(1, dtype=torch.float64), [0.0, 1.0], method="implicit_euler")
-    assert (caught.value.t, caught.value.dt) == (0.0, 1.0)
+def test_autocast_does_not_keep_stages_from_converging():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(30, 30), torch.nn.Tanh(), torch.nn.Linear(30, 30))
+    with torch.autocast("cpu", torch.bfloat16):
+        layer = nodekit.NeuralODE(
+            lambda t, y: net(y).float(), method="trapezoid", options={"step_size": 0.1}, params=net.parameters()
+        )
+        layer(torch.randn(8, 30)).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_fixed_steps_that_have_no_solution_raise():
+    """k = (y + dt k)² has no real solution once 4 dt y > 1."""
+    with pytest.raises(errors.NewtonDidNotConverge, match="smaller steps") as caught:
+        nodekit.odeint(lambda t, y: y * y, 1.0, [0.0, 0.5], method="implicit_euler", options={"step_size": 0.5})
+    assert (caught.value.t, caught.value.dt) == (0.0, 0.5)
+    assert caught.value.residual > 1
+    solution = nodekit.solve(
+        lambda t, y: y * y, 1.0, [0.0, 0.5], method="implicit_euler", options={"step_size": 0.5}, throw=False
+    )
+    assert isinstance(solution.status, errors.NewtonDidNotConverge)
+    assert np.isnan(solution.y[-1])
+
+
+def test_adaptive_steps_that_do_not_converge_are_taken_again_smaller():
+    solution = nodekit.solve(
+        lambda t, y: y * y, 1.0, [0.0, 0.9], method="trbdf2", rtol=1e-3, options={"first_step": 0.9}
+    )
+    assert solution.stats.rejected > 0
+    assert solution.y[-1] == pytest.approx(10.0, rel=0.05)
+    with pytest.raises(errors.SolveFailed) as caught:
+        nodekit.odeint(lambda t, y: y * y, 1.0, [0.0, 1.5], method="trbdf2", rtol=1e-3)
+    assert caught.value.t == pytest.approx(1.0, abs=0.01)
+
+
+def test_fixed_points_fail_where_newton_does_not():
+    """dt·λ = −10."""
+    options = {"step_size": 0.1, "solver": "fixed_point"}
+    with pytest.raises(errors.NewtonDidNotConverge):
+        nodekit.odeint(lambda t, y: -100 * y, 1.0, [0.0, 1.0], method="implicit_euler", options=options)
+    y = nodekit.odeint(lambda t, y: -100 * y, 1.0, [0.0, 1.0], method="implicit_euler", options={"step_size": 0.1})
+    assert y[-1] == pytest.approx(11.0**-10, rel=1e-9)
+
+
+def test_looser_newton_tolerances_cost_less():
+    y0 = torch.linspace(-1, 1, 20, dtype=torch.float64).reshape(2, 10)
+    found = {
+        tolerance: nodekit.solve(
+            pendulums, y0, [0.0, 1.0], method="gl4", options={"step_size": 0.1, "newton_tol": tolerance}
+        )
+        for tolerance in (None, 1e-6)
+    }
+    assert found[1e-6].stats.nfe_forward < found[None].stats.nfe_forward
+    assert 1e-16 < (found[1e-6].y - found[None].y).abs().max() < 1e-5
+
+
+def test_unknown_solvers_are_refused_by_name():
+    with pytest.raises(errors.UnknownOption, match="Did you mean 'newton'"):
+        nodekit.odeint(lambda t, y: -y, 1.0, [0.0, 1.0], method="gl4", options={"step_size": 0.1, "solver": "newtn"})
