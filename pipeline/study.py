@@ -57,6 +57,20 @@ class Optimizer(Strict):
     arguments: dict[str, Any] = {}
 
 
+class Transform(Strict):
+    """A transform of `torchvision.transforms.v2` by name, with its keyword arguments."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Schedule(Strict):
+    """How the learning rate changes from epoch to epoch, as `torch.optim.lr_scheduler` does it."""
+
+    name: Literal["MultiStepLR"]
+    arguments: dict[str, Any] = {}
+
+
 class Settings(Strict):
     """Everything that determines one kind of run; a profile or a variant may override any part of it."""
 
@@ -65,7 +79,9 @@ class Settings(Strict):
     dataset: Dataset | None = None
     model: Model | None = None
     solver: Solver | None = None
+    augmentation: list[Transform] = []
     optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
     loss: Literal["cross_entropy", "binary_cross_entropy", "softmax_binary_cross_entropy"] | None = None
     epochs: int = Field(default=1, ge=1)
     batch_size: int = Field(default=32, ge=1)

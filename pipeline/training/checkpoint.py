@@ -16,7 +16,7 @@ from pipeline.files import replacing
 from pipeline.study import Run
 
 # To be raised when what a checkpoint holds changes, so that none of the former kind is read.
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 

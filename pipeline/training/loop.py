@@ -19,6 +19,7 @@ from pipeline.files import replacing, write_csv
 from pipeline.models import build
 from pipeline.study import ConfigurationError, Run
 from pipeline.training import checkpoint as checkpoints
+from pipeline.training.augmentation import Augmentation
 from pipeline.training.errors import TrainingError
 from pipeline.training.objectives import OBJECTIVES
 from pipeline.training.progress import LINE_SECONDS, Progress
@@ -81,6 +82,11 @@ class Training:
         self.network = build(self.settings.model, self.settings.solver)
         chosen = self.settings.optimizer
         self.optimizer = getattr(torch.optim, chosen.name)(self.network.parameters(), **chosen.arguments)
+        schedule = self.settings.schedule
+        self.scheduler = schedule and getattr(torch.optim.lr_scheduler, schedule.name)(
+            self.optimizer, **schedule.arguments
+        )
+        self.augmentation = Augmentation(self.settings.augmentation, run.seed)
         self.model, self.fabric_optimizer = self.fabric.setup(self.network, self.optimizer)
         self.ode_blocks = [module for module in self.network.modules() if hasattr(module, "nfe_forward")]
         self.objective = OBJECTIVES[self.settings.loss]
@@ -132,7 +138,8 @@ class Training:
         while record.batch < self.batches:
             begin = time.monotonic()
             chosen = order[record.batch * size : (record.batch + 1) * size]
-            self.train_batch(self.train_images[chosen], self.train_labels[chosen])
+            images = self.augmentation(self.train_images[chosen], record.epoch, record.batch)
+            self.train_batch(images, self.train_labels[chosen])
             record.batch += 1
             self.progress.advance(len(chosen))
             if self.progress.due:
@@ -215,6 +222,8 @@ class Training:
             test_loss,
             test_accuracy,
         )
+        if self.scheduler:
+            self.scheduler.step()
         record.next_epoch()
 
     @torch.no_grad()
@@ -252,6 +261,7 @@ class Training:
             "fingerprint": self.fingerprint,
             "model": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else {},
             "precision": self.fabric.strategy.precision.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.on_gpu else [],
@@ -267,6 +277,8 @@ class Training:
             return
         self.network.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler:
+            self.scheduler.load_state_dict(state["scheduler"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         torch.set_rng_state(state["random"])
         if self.on_gpu and len(state["random_cuda"]) == torch.cuda.device_count():

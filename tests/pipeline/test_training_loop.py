@@ -88,6 +88,11 @@ def test_evaluations_of_an_ode_are_counted_per_batch(tmp_path):
     assert metrics["nfe_backward"] >= 4
 
 
+def test_learning_rate_falls_after_each_milestone(trained):
+    history = pd.read_csv(trained / "history.csv")
+    assert list(history.learning_rate[:4]) == [0.05, 0.025, 0.0125, 0.0125]
+
+
 def test_loss_that_is_no_number_ends_the_run_with_a_word(tmp_path):
     run = tiny_run(optimizer={"name": "SGD", "arguments": {"lr": 1e30}}, loss="cross_entropy")
     with pytest.raises(TrainingError, match=r"T1 tiny seed 1, epoch 1, iteration \d+: the loss is (nan|inf).*learning"):

@@ -40,7 +40,9 @@ def tiny_run(**settings) -> Run:
     """Three epochs of six batches, the last of two images; `settings` may change any part."""
     usual = {
         "model": {"name": "tiny"},
+        "augmentation": [{"name": "RandomHorizontalFlip"}],
         "optimizer": {"name": "Adam"},
+        "schedule": {"name": "MultiStepLR", "arguments": {"milestones": [1, 2], "gamma": 0.5}},
         "loss": "cross_entropy",
         "epochs": 3,
         "batch_size": 4,
