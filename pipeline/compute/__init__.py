@@ -1,5 +1,6 @@
 """What is computed without training: one function an experiment, from its run to its tables."""
 
+from pipeline.compute.adjoint import adjoint_equations
 from pipeline.compute.gradients import gradient_errors
 from pipeline.compute.orders import convergence
 from pipeline.compute.physics import radioactive_decay, springs, untrained_network
@@ -11,6 +12,7 @@ FUNCTIONS = {
     "A1": target_state,
     "A2": bullet,
     "A3": gradient_errors,
+    "A5": adjoint_equations,
     "P1": solution_curves,
     "P2": logistic_portrait,
     "P3": euler_table,
