@@ -1,7 +1,7 @@
 """Grey images of circles, triangles and rectangles for the ulala document's experiments, drawn from a seed.
 
-The document gives neither the images' size nor their generator: these are 28×28, with random place, size, rotation,
-grey level and noise. Image i of a part is drawn from a random stream of its own, so that fewer images are a prefix.
+The document gives neither the images' size nor their generator, only that its networks soon tell them apart without
+a mistake: these are 28×28, bright on dark, with random place, size, rotation, grey level and a little noise. Image i of a part is drawn from a random stream of its own, so that fewer images are a prefix.
 """
 
 from logging import Logger
@@ -78,15 +78,15 @@ def generate(arrangement: str, stream: int, count: int, seed: int = SEED) -> tup
 
 def draw(shapes: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
     """One image, uint8 (28, 28), with the given shapes, lighter than the ground, none touching another or the edge."""
-    ground = rng.uniform(0.05, 0.35)
+    ground = rng.uniform(0, 0.1)
     fine = np.full((SIZE * FINE, SIZE * FINE), ground)
     for shape, (row, column, radius) in zip(shapes, places(len(shapes), rng), strict=True):
         corners = OUTLINES[shape](rng)
         angle = rng.uniform(0, 2 * np.pi)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         rows, columns = (radius * corners @ turn.T + (row, column)).T * FINE
-        fine[polygon(rows, columns, fine.shape)] = ground + rng.uniform(0.35, 0.6)
-    image = downscale_local_mean(fine, (FINE, FINE)) + rng.normal(0, rng.uniform(0.02, 0.06), (SIZE, SIZE))
+        fine[polygon(rows, columns, fine.shape)] = ground + rng.uniform(0.6, 0.9)
+    image = downscale_local_mean(fine, (FINE, FINE)) + rng.normal(0, rng.uniform(0.01, 0.03), (SIZE, SIZE))
     return np.round(255 * image.clip(0, 1)).astype(np.uint8)
 
 

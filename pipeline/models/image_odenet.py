@@ -16,14 +16,16 @@ class ConvDerivative(nn.Module):
     In training mode every evaluation normalises by the statistics of its own batch, so f mixes the images of a batch;
     in evaluation mode by the running statistics, which all times share. Those follow the evaluations of the forward
     solve only: nodekit's backward passes work on copies, whereas the listing's backward solve moves them once more.
+    Without `running_statistics` evaluation mode normalises as training does: one mean for all times is far from the
+    means at each of them until the network has been trained for long.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, running_statistics: bool = True):
         super().__init__()
         self.conv1 = TimeConv2d(channels, channels)
-        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm1 = nn.BatchNorm2d(channels, track_running_stats=running_statistics)
         self.conv2 = TimeConv2d(channels, channels)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm2 = nn.BatchNorm2d(channels, track_running_stats=running_statistics)
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         """The derivative at time t, of the shape of y."""
@@ -34,10 +36,18 @@ class ConvDerivative(nn.Module):
 class ImageODENet(nn.Module):
     """Images (n, channels, h, w), h and w at least 10, to logits (n, classes), by way of an ODE over t = 0…1.
 
-    `solver` says how the ODE is solved and differentiated; the parts have the listing's names, and PyTorch's defaults.
+    solver: how the ODE is solved and differentiated. running_statistics: those of `ConvDerivative`.
+    The parts have the listing's names, and PyTorch's defaults.
     """
 
-    def __init__(self, solver: Solver, channels: int = 1, classes: int = 10, filters: int = 64):
+    def __init__(
+        self,
+        solver: Solver,
+        channels: int = 1,
+        classes: int = 10,
+        filters: int = 64,
+        running_statistics: bool = True,
+    ):
         super().__init__()
         self.downsampling = nn.Sequential(
             nn.Conv2d(channels, filters, kernel_size=3, stride=1),
@@ -48,7 +58,7 @@ class ImageODENet(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(filters, filters, kernel_size=4, stride=2, padding=1),
         )
-        self.feature = ode_block(ConvDerivative(filters), solver)
+        self.feature = ode_block(ConvDerivative(filters, running_statistics), solver)
         self.norm = nn.BatchNorm2d(filters)
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(filters, classes)

@@ -34,6 +34,15 @@ def test_derivative_is_normalised_last():
     assert derivative.std(dim=(0, 2, 3)).mean().item() == pytest.approx(1, abs=0.05)
 
 
+def test_without_running_statistics_testing_normalises_as_training_does():
+    y = 3 + 2 * torch.randn(16, 8, 6, 6)
+    for running_statistics in (False, True):
+        derivative = ConvDerivative(8, running_statistics)
+        trained = derivative(torch.tensor(0.5), y)
+        tested = derivative.eval()(torch.tensor(0.5), y)
+        assert torch.allclose(trained, tested, atol=1e-5) != running_statistics
+
+
 def test_mnist_odenet_has_the_listing_s_weights():
     model = build(Model(name="mnist_odenet"), EULER)
     downsampling = (1 * 64 * 9 + 64) + 2 * (64 * 64 * 16 + 64) + 2 * (64 + 64)
