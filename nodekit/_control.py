@@ -143,6 +143,9 @@ def error_ratio(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable)
 def first_step(func, clock, t: float, end: float, y: Tensor, slope: Tensor, order: int, tolerance, norm) -> float:
     """A first step size from the sizes of y, y' and y'' (Hairer, Nørsett & Wanner I, section II.4). One evaluation.
 
+    They allow the step hundredth the error that it might have; it is allowed the whole here. Over the problems of
+    DETEST that costs no more rejections and no accuracy, and a solve of few steps takes fewer.
+
     Args:
         order: of the error estimate.
     """
@@ -157,5 +160,5 @@ def first_step(func, clock, t: float, end: float, y: Tensor, slope: Tensor, orde
     largest = max(d1, d2)
     if not math.isfinite(largest):
         return h0
-    h1 = max(1e-6, h0 * 1e-3) if largest <= 1e-15 else (0.01 / largest) ** (1 / (order + 1))
+    h1 = max(1e-6, h0 * 1e-3) if largest <= 1e-15 else largest ** (-1 / (order + 1))
     return min(100 * h0, h1, span)

@@ -61,5 +61,5 @@ def first_steps(func, clock, t: Tensor, end: Tensor, y: Tensor, slope: Tensor, o
     ahead = func(clock.instant(t + signed), torch.addcmul(y, slope, packing.spread(signed.to(y.dtype), y)))
     d2 = norm((ahead - slope) / scale).double() / h0
     largest = torch.maximum(d1, d2)
-    h1 = torch.where(largest <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), (0.01 / largest).pow(1 / (order + 1)))
+    h1 = torch.where(largest <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), largest.pow(-1 / (order + 1)))
     return torch.where(torch.isfinite(largest), torch.minimum(torch.minimum(100 * h0, h1), span), h0)

@@ -229,9 +229,8 @@ class BatchAdaptive:
         if self.plan.min_step > 0 or self.plan.max_step < math.inf:
             self.size = self.size.clamp(self.plan.min_step, self.plan.max_step)
         remaining = (end - t).abs()
-        cut = remaining <= self.size
-        length = torch.where(remaining < 1.01 * self.size, remaining / 2, self.size)
-        t1 = torch.where(cut, end, torch.addcmul(t, self.sign, length))
+        cut = remaining <= (self.size / self.plan.controller.safety).clamp(max=self.plan.max_step)
+        t1 = torch.where(cut, end, torch.addcmul(t, self.sign, self.size))
         return clock.interval(t, torch.where(self.active, t1, t)), cut
 
     def _judge(self, ratio: Tensor, interval: BatchInterval, cut: Tensor) -> Tensor:

@@ -71,7 +71,8 @@ def test_continuous_adjoints_converge_to_the_exact_gradient_with_the_tolerance(g
     reference = flat_gradient(field, y0, torchdiffeq.odeint(field, y0, TIMES, rtol=1e-11, atol=1e-13))
     for tolerance in (1e-4, 1e-6, 1e-8):
         y = nodekit.odeint(field, y0, TIMES, rtol=tolerance, atol=tolerance, gradient=gradient)
-        assert (flat_gradient(field, y0, y) - reference).abs().max() < 20 * tolerance
+        error = (flat_gradient(field, y0, y) - reference).abs().max() / reference.abs().max()
+        assert error < 3 * tolerance
 
 
 def test_checkpoint_differentiates_twice(y0):
