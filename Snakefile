@@ -43,4 +43,5 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
+        f"{RESULTS}/report.pdf",
         f"{RESULTS}/tables/claims.csv",

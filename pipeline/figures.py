@@ -19,6 +19,7 @@ class Figure(Strict):
 
     `data` maps each argument of the R function to a CSV, relative to the results folder or below data/published.
     `caption` and `title` may hold the facts that R computes from those tables, such as {seeds} or {epochs}.
+    `animated`: whether its R file also draws frames, from the table `curves`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Figure(Strict):
     caption: str
     category: str
     data: dict[str, str] = Field(min_length=1)
+    animated: bool = False
 
     @field_validator("data")
     @classmethod
@@ -39,6 +41,11 @@ class Figure(Strict):
             if Path(path).is_absolute() or not path.endswith(".csv"):
                 raise ValueError(f"{argument}: '{path}' is not the relative path of a .csv file")
         return data
+
+    @property
+    def frames(self) -> str:
+        """What its animation is called in R: `frame_<frames>` draws one of `frames_<frames>` frames."""
+        return self.function.removeprefix("figure_")
 
     def files(self, results: str | Path) -> dict[str, str]:
         """The path of each table by the name of its argument, below the folder `results` unless published."""

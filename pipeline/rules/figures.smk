@@ -1,16 +1,36 @@
-# Figures: each an R function over tables, drawn through rpy2 in a process of its own.
+# Figures: each an R function over tables, drawn through rpy2 in a process of its own; some also move.
+from pipeline.captions import data_source, figure_words
 from pipeline.figures import load_figures
 
 FIGURES = {name: figure for name, figure in load_figures().items() if figure.experiment in study.experiments}
+ANIMATED = [name for name, figure in FIGURES.items() if figure.animated]
+
+
+def shown_figure(path, kind):
+    """The output at `path`, listed by `snakemake --report` with its caption, category and labels."""
+
+    def labels(wildcards):
+        figure = FIGURES[wildcards.name]
+        return {
+            "figure": figure.name.replace("_", " "),
+            "experiment": figure.experiment,
+            "document": figure.document,
+            "kind": kind,
+            "data": data_source(Path(RESULTS, "tables", figure.experiment, "metrics.csv")),
+        }
+
+    return report(
+        path,
+        caption="../captions/figure.rst",
+        category=lambda wildcards: FIGURES[wildcards.name].category,
+        labels=labels,
+    )
 
 
 rule figures:
     input:
-        expand(
-            f"{RESULTS}/figures/{{name}}.{{kind}}",
-            name=FIGURES,
-            kind=["png", "svg", "pdf"],
-        ),
+        expand(f"{RESULTS}/figures/{{name}}.{{kind}}", name=FIGURES, kind=["png", "svg", "pdf"]),
+        expand(f"{RESULTS}/figures/{{name}}.gif", name=ANIMATED),
 
 
 rule draw_figure:
@@ -18,10 +38,31 @@ rule draw_figure:
         unpack(lambda wildcards: FIGURES[wildcards.name].files(RESULTS)),
         code=r_code("figures"),
     output:
-        multiext(f"{RESULTS}/figures/{{name}}", ".png", ".svg", ".pdf"),
+        shown_figure(f"{RESULTS}/figures/{{name}}.png", "still"),
+        multiext(f"{RESULTS}/figures/{{name}}", ".svg", ".pdf"),
     log:
         f"{RESULTS}/logs/figures/{{name}}.log",
     conda:
         "../../environment.yml"
+    params:
+        words=lambda wildcards: figure_words(FIGURES[wildcards.name], study),
     script:
         "../scripts/draw_figure.py"
+
+
+rule animate_figure:
+    input:
+        curves=lambda wildcards: FIGURES[wildcards.name].files(RESULTS)["curves"],
+        code=r_code("figures"),
+    output:
+        shown_figure(f"{RESULTS}/figures/{{name}}.gif", "moving"),
+    log:
+        f"{RESULTS}/logs/animations/{{name}}.log",
+    wildcard_constraints:
+        name="|".join(ANIMATED) or "none",
+    conda:
+        "../../environment.yml"
+    params:
+        words=lambda wildcards: figure_words(FIGURES[wildcards.name], study),
+    script:
+        "../scripts/animate_figure.py"

@@ -1,4 +1,4 @@
-# The report: one self-contained page from the claims, the tables, the figures and where they came from.
+# The report: one self-contained page from the claims, the tables, the figures and where they came from; and its PDF.
 rule write_provenance:
     input:
         data=[f"{DATA}/processed/{name}.json" for name in DATASETS],
@@ -25,7 +25,12 @@ rule render_report:
         code=r_code("report"),
         words=["pipeline/figures.yaml", "CITATION.cff", *sorted(map(str, Path("pipeline/experiments").glob("*.yaml")))],
     output:
-        f"{RESULTS}/report.html",
+        report(
+            f"{RESULTS}/report.html",
+            caption="../captions/report.rst",
+            category="Report",
+            labels={"kind": "page"},
+        ),
     log:
         f"{RESULTS}/logs/report.log",
     conda:
@@ -34,6 +39,26 @@ rule render_report:
         "../scripts/render_report.py"
 
 
+rule print_report:
+    input:
+        page=rules.render_report.output,
+        code=r_code("report/print"),
+    output:
+        report(
+            f"{RESULTS}/report.pdf",
+            caption="../captions/report.rst",
+            category="Report",
+            labels={"kind": "PDF"},
+        ),
+    log:
+        f"{RESULTS}/logs/print.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/print_report.py"
+
+
 rule report:
     input:
         rules.render_report.output,
+        rules.print_report.output,

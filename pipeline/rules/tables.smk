@@ -1,7 +1,10 @@
 # Tables: the runs of an experiment stacked, and every published number beside ours.
+from pipeline.captions import TABLES as TABLE_WORDS, data_source, table_words
+
 KIND_TABLES = {
     "train": ["history", "metrics", "losses", "timing"],
     "compute": ["history", "metrics"],
+    "measure": ["history", "metrics", "timing"],
     "fit": ["history", "metrics", "losses", "timing", "curves"],
     "r": ["history", "metrics"],
 }
@@ -10,6 +13,27 @@ TABLES = [
     for name, experiment in study.experiments.items()
     for table in KIND_TABLES[experiment.kind]
 ]
+
+
+def shown_table(name):
+    """The tables of one name, listed by `snakemake --report` with their caption, category and labels."""
+
+    def labels(wildcards):
+        experiment = study.experiments[wildcards.experiment]
+        return {
+            "experiment": experiment.id,
+            "table": name,
+            "rows": TABLE_WORDS[name],
+            "document": experiment.document,
+            "data": data_source(Path(RESULTS, "tables", experiment.id, "metrics.csv")),
+        }
+
+    return report(
+        f"{RESULTS}/tables/{{experiment}}/{name}.csv",
+        caption="../captions/table.rst",
+        category="Tables",
+        labels=labels,
+    )
 
 
 rule tables:
@@ -28,13 +52,15 @@ for kind, names in KIND_TABLES.items():
                 f"{RESULTS}/runs/{run.folder}/{name}.csv" for run in study.runs(wildcards.experiment) for name in names
             ],
         output:
-            [f"{RESULTS}/tables/{{experiment}}/{name}.csv" for name in names],
+            [shown_table(name) for name in names],
         log:
             f"{RESULTS}/logs/tables/{kind}/{{experiment}}.log",
         wildcard_constraints:
             experiment=ids(kind),
         conda:
             "../../environment.yml"
+        params:
+            words=lambda wildcards: table_words(wildcards.experiment, study),
         script:
             "../scripts/stack_runs.py"
 
@@ -45,7 +71,12 @@ rule evaluate_claims:
         tables=TABLES,
         data=[f"{DATA}/processed/{name}.json" for name in DATASETS],
     output:
-        f"{RESULTS}/tables/claims.csv",
+        report(
+            f"{RESULTS}/tables/claims.csv",
+            caption="../captions/claims.rst",
+            category="Published and reproduced",
+            labels={"table": "claims"},
+        ),
     log:
         f"{RESULTS}/logs/tables/claims.log",
     conda:

@@ -37,8 +37,13 @@ html_definitions <- function(values) {
   )
 }
 
-#' Something that opens when it is asked for.
-html_details <- function(summary, ...) paste0("<details><summary>", escape(summary), "</summary>", ..., "</details>")
+#' Something that opens when it is asked for. Printed, it is in the appendix, under its summary and whose it is (`of`).
+html_details <- function(summary, ..., of = "") {
+  paste0(
+    "<details><summary><span class=\"fold\">", escape(summary), "</span></summary><div class=\"details\" data-title=\"",
+    escape(summary), "\" data-of=\"", escape(of), "\">", ..., "</div></details>"
+  )
+}
 
 html_code <- function(text) paste0("<pre><code>", paste(escape(text), collapse = "\n"), "</code></pre>")
 
@@ -46,7 +51,16 @@ html_code <- function(text) paste0("<pre><code>", paste(escape(text), collapse =
 html_figure <- function(file, title, place, caption) {
   paste0(
     "<figure><img alt=\"", escape(paste(title, caption, sep = ". ")), "\" src=\"", knitr::image_uri(file), "\">",
-    "<figcaption><strong>", escape(title), "</strong> <span class=\"place\">", escape(place), "</span><br>",
-    escape(caption), "</figcaption></figure>"
+    "<figcaption><strong>", escape(title), "</strong>",
+    if (length(place)) paste0(" <span class=\"place\">", escape(place), "</span>"), "<br>", escape(caption),
+    "</figcaption></figure>"
+  )
+}
+
+#' A figure that moves, below the still one that it belongs to; where motion is not wanted, the still one is enough.
+html_animation <- function(file, title) {
+  paste0(
+    "<figure class=\"animation\"><img loading=\"lazy\" alt=\"", escape(paste("Animation:", title)), "\" src=\"",
+    knitr::image_uri(file), "\"><figcaption>The same, moving.</figcaption></figure>"
   )
 }

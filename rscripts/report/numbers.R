@@ -6,7 +6,7 @@ format_value <- function(value, unit = "", show_unit = TRUE) {
   text <- mapply(function(x, u) {
     if (is.na(x)) return("")
     if (is.infinite(x)) return(if (x > 0) "\u221e" else "\u2212\u221e")
-    if (u == "%") return(formatC(x, digits = 2, format = "f"))
+    if (u %in% c("%", "percent")) return(formatC(x, digits = 2, format = "f"))
     if (x == round(x) && abs(x) < 1e15) return(formatC(x, digits = 0, format = "f", big.mark = "\u202f"))
     format(signif(x, 4), scientific = abs(x) < 1e-4 || abs(x) >= 1e7)
   }, value, unit, USE.NAMES = FALSE)
@@ -20,7 +20,13 @@ format_published <- function(value, unit = "", relation = "=") {
   paste0(sign, with_unit(trimws(format(value, digits = 10, trim = TRUE, drop0trailing = TRUE)), unit))
 }
 
-with_unit <- function(text, unit) ifelse(nzchar(unit) & nzchar(text), paste0(text, "\u00a0", unit), text)
+# How units are written where our tables spell them out.
+UNITS <- c(percent = "%", count = "", fraction = "")
+
+with_unit <- function(text, unit) {
+  unit <- ifelse(unit %in% names(UNITS), UNITS[unit], unit)
+  ifelse(nzchar(unit) & nzchar(text), paste0(text, "\u00a0", unit), text)
+}
 
 #' A length of time in the units that people use.
 format_seconds <- function(seconds) {

@@ -24,6 +24,6 @@ write_orders <- function(study, id) {
   )
   raw_html(html_details(
     counted, html_table(cells, heads, "orders", c(FALSE, TRUE, TRUE, FALSE)),
-    "<p class=\"quiet\">Below each measured order its 95% confidence interval.</p>"
+    "<p class=\"quiet\">Below each measured order its 95% confidence interval.</p>", of = id
   ))
 }

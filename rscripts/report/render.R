@@ -4,9 +4,8 @@
 
 folder <- dirname(normalizePath(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))[1]))
 source(file.path(folder, "..", "locale.R"))
-for (name in c("../files.R", "../figure_data.R", "html.R", "numbers.R", "study.R", "orders.R", "sections.R")) {
-  source(file.path(folder, name), encoding = "UTF-8")
-}
+own <- setdiff(list.files(folder, "[.]R$"), "render.R")
+for (name in c("../files.R", "../figure_data.R", own)) source(file.path(folder, name), encoding = "UTF-8")
 
 #' Knit and convert the page, whole or not at all.
 render_report <- function(results, output, root) {
@@ -19,9 +18,10 @@ render_report <- function(results, output, root) {
   sources <- file.path(root, "rscripts", "report", c("report.Rmd", "template.html", "report.css"))
   stopifnot(file.copy(sources, work))
   style <- file.path(work, "style.html")
-  writeLines(c("<style>", readLines(file.path(work, "report.css"), encoding = "UTF-8"), "</style>"), style, useBytes = TRUE)
+  css <- readLines(file.path(work, "report.css"), encoding = "UTF-8")
+  writeLines(enc2utf8(c(description_html(study), "<style>", css, "</style>")), style, useBytes = TRUE)
   head <- file.path(work, "head.html")
-  writeLines(enc2utf8(head_html(study)), head, useBytes = TRUE)
+  writeLines(enc2utf8(run_html(study)), head, useBytes = TRUE)
   page <- rmarkdown::output_format(
     knitr = rmarkdown::knitr_options(opts_knit = list(progress = FALSE)),
     pandoc = rmarkdown::pandoc_options(

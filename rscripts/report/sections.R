@@ -10,51 +10,6 @@ verdict_badge <- function(verdict, text = verdict) {
   paste0("<span class=\"verdict ", class, "\">", mark, " ", escape(text), "</span>")
 }
 
-#' The head of the page below its title: which run this is, and a box of what is simulated and what is reduced.
-head_html <- function(study) {
-  about <- study$provenance
-  run <- paste0(
-    "<p class=\"source\">Profile ", escape(about$profile), " \u00b7 ", escape(substr(about$created, 1, 10)), " \u00b7 commit <code>",
-    escape(substr(about$commit, 1, 10)), "</code></p>"
-  )
-  rows <- caveats(study)
-  if (is.null(rows) || !nrow(rows)) return(run)
-  lines <- vapply(split(rows, factor(paste(rows$kind, rows$words), unique(paste(rows$kind, rows$words)))), function(part) {
-    links <- paste0("<a href=\"#", escape(part$experiment), "\">", escape(part$experiment), "</a>", collapse = ", ")
-    lead <- if (part$kind[1] == "simulated") "Simulated data" else "Reduced"
-    paste0("<li><strong>", lead, "</strong> in ", links, ": ", escape(part$words[1]), ".</li>")
-  }, character(1))
-  paste0(
-    run, "<aside class=\"caveats\" role=\"note\"><p><strong>Read this first.</strong> Not everything here was run as the ",
-    "documents ran it. Numbers from simulated data say nothing of the real ones.</p><ul>",
-    paste(lines, collapse = "\n"), "</ul></aside>"
-  )
-}
-
-#' The counts of verdicts, and a line for each experiment.
-write_summary <- function(study) {
-  counts <- verdict_counts(study$claims)
-  tiles <- paste0(
-    "<div class=\"tile ", CLASSES[names(counts)], "\"><b>", counts, "</b> ", MARKS[names(counts)], " ",
-    escape(names(counts)), "</div>", collapse = "\n"
-  )
-  ids <- names(study$experiments)
-  titles <- vapply(study$experiments, `[[`, character(1), "title")
-  outcome <- vapply(ids, function(id) {
-    own <- verdict_counts(study$claims[study$claims$id == id, ])
-    own <- own[own > 0]
-    if (!length(own)) return("<span class=\"quiet\">figure only</span>")
-    paste(verdict_badge(names(own), paste(own, names(own))), collapse = " ")
-  }, character(1))
-  links <- paste0("<a href=\"#", escape(ids), "\">", escape(ids), "</a>")
-  documents <- vapply(study$experiments, `[[`, character(1), "document")
-  cells <- list(links, escape(titles), escape(documents), outcome)
-  raw_html(
-    "<div class=\"tiles\">", tiles, "</div>",
-    html_table(cells, c("", "Experiment", "Document", "Published numbers"), "summary")
-  )
-}
-
 #' Everything of one document: what it is, and each of its experiments.
 write_document <- function(study, document) {
   about <- study$texts$documents[[document]]
@@ -73,9 +28,10 @@ write_experiment <- function(study, id) {
   raw_html("<p class=\"source\">", escape(paste0(experiment$document, ", ", experiment$place)), own_caveats(study, id), "</p>")
   if (!is.null(study$texts$experiments[[id]])) cat(study$texts$experiments[[id]], "\n\n")
   claims <- study$claims[study$claims$id == id, ]
-  if (nrow(claims)) write_claims(claims)
+  if (nrow(claims)) write_claims(claims, study$references)
   for (figure in figures_of(study, id)) {
     raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption))
+    if (!is.null(figure$animation)) raw_html(html_animation(figure$animation, figure$title))
   }
   write_orders(study, id)
   write_measured(study, id, claims)
@@ -89,26 +45,21 @@ own_caveats <- function(study, id) {
   paste0(" <span class=\"caveat\">", escape(words), "</span>", collapse = "")
 }
 
-#' Published and reproduced side by side.
-write_claims <- function(claims) {
-  reproduced <- format_value(claims$reproduced, claims$unit)
-  spread <- ifelse(
-    is.na(claims$ci_low), "",
-    paste0(
-      "<small>", escape(format_value(claims$ci_low, claims$unit, FALSE)), " to ",
-      escape(format_value(claims$ci_high, claims$unit, FALSE)), "</small>"
-    )
-  )
+#' Published and reproduced side by side, and what larger runs found that are kept with the project.
+write_claims <- function(claims, references = list()) {
+  reproduced <- with_interval(claims$reproduced, claims$ci_low, claims$ci_high, claims$unit)
   seeds <- ifelse(is.na(claims$n_seeds) | claims$n_seeds < 2, "", paste0("<small>", claims$n_seeds, " seeds</small>"))
+  kept <- Filter(Negate(is.null), lapply(references, reference_cells, claims))
   cells <- list(
     paste0(escape(claims$quantity), "<small>", escape(claims$place), "</small>"),
     escape(format_published(claims$published, claims$unit, claims$relation)),
-    paste0(ifelse(nzchar(reproduced), escape(reproduced), "\u2013"), spread, seeds),
-    paste0(verdict_badge(claims$verdict), "<small>", escape(claims$reason), "</small>")
+    paste0(ifelse(is.na(claims$reproduced), "\u2013", reproduced), seeds)
   )
-  raw_html(html_table(
-    cells, c("Quantity", "Published", "Reproduced", "Verdict"), "claims", c(FALSE, TRUE, TRUE, FALSE)
-  ))
+  last <- list(paste0(verdict_badge(claims$verdict), "<small>", escape(claims$reason), "</small>"))
+  beside <- vapply(references[names(kept)], reference_head, character(1))
+  heads <- c("Quantity", "Published", "Reproduced", beside, "Verdict")
+  numeric <- c(FALSE, TRUE, TRUE, rep(TRUE, length(kept)), FALSE)
+  raw_html(html_table(c(cells, unname(kept), last), unname(heads), "claims", numeric))
 }
 
 #' Every measured quantity, and the command that measures it, for those who ask.
@@ -135,85 +86,6 @@ write_measured <- function(study, id, claims) {
     "All measured quantities and how to measure them again",
     html_table(cells[keep], heads[keep], "", c(FALSE, FALSE, TRUE, TRUE)[keep]),
     "<p class=\"quiet\">Data: ", escape(paste(said(own, "data_source"), collapse = "; ")), ".</p>",
-    if (length(commands)) html_code(commands)
+    if (length(commands)) html_code(commands), of = id
   ))
-}
-
-#' Commit, configuration, data, versions, device and times.
-write_provenance <- function(study) {
-  about <- study$provenance
-  changed <- if (isTRUE(about$dirty)) " <span class=\"caveat\">with uncommitted changes</span>" else ""
-  raw_html(html_definitions(list(
-    Commit = paste0("<code>", escape(about$commit), "</code>", changed),
-    Profile = escape(about$profile),
-    Made = escape(gsub("T", " ", about$created)),
-    `Time of all runs` = escape(format_seconds(about$wall_seconds)),
-    Device = escape(about$device),
-    Processor = escape(paste0(about$cpu, ", ", about$cores, " cores")),
-    System = escape(about$platform),
-    Versions = escape(paste(names(about$versions), unlist(about$versions), collapse = ", "))
-  )))
-  write_data(about$data)
-  write_runs(about$runs)
-  raw_html(html_details("Configuration", html_code(strsplit(yaml::as.yaml(about$configuration), "\n")[[1]])))
-}
-
-write_data <- function(data) {
-  files <- do.call(rbind, lapply(data, function(set) {
-    do.call(rbind, lapply(set$files, function(file) {
-      sum <- if (is.null(file$sha256)) paste("MD5", file$md5) else paste("SHA-256", file$sha256)
-      data.frame(name = set$name, source = set$data_source, file = basename(file$path), bytes = file$bytes, sum = sum)
-    }))
-  }))
-  if (is.null(files)) return(invisible())
-  cells <- list(
-    paste0(escape(files$name), "<small>", escape(files$source), "</small>"), escape(files$file),
-    escape(format_bytes(files$bytes)), paste0("<code>", escape(files$sum), "</code>")
-  )
-  raw_html(html_details("Data files and their checksums", html_table(
-    cells, c("Data", "File", "Size", "Checksum"), "sums", c(FALSE, FALSE, TRUE, FALSE)
-  )))
-}
-
-write_runs <- function(runs) {
-  if (!length(runs)) return(invisible())
-  column <- function(name) vapply(runs, function(run) as.character(run[[name]]), character(1))
-  seconds <- vapply(runs, function(run) format_seconds(run$seconds), character(1))
-  cells <- list(
-    escape(column("experiment")), escape(variant_names(column("variant"))), escape(column("seed")), escape(seconds),
-    escape(column("device")), escape(column("threads"))
-  )
-  raw_html(html_details("Time of each training run", html_table(
-    cells, c("Experiment", "Variant", "Seed", "Time", "Device", "Threads"), "",
-    c(FALSE, FALSE, TRUE, TRUE, FALSE, TRUE)
-  )))
-}
-
-#' The commands that make all this again.
-write_commands <- function(study) {
-  profile <- study$provenance$profile
-  option <- if (profile == "default") "" else paste0(" --configfile pipeline/config/", profile, ".yaml")
-  raw_html(html_code(c(
-    paste("git checkout", study$provenance$commit),
-    if (nzchar(option)) paste0("make study OPTIONS=\"", trimws(option), "\"") else "make study",
-    "", "# or, where everything is installed already:",
-    paste0("snakemake --cores", option)
-  )))
-}
-
-write_citation <- function(study) {
-  cited <- study$citation
-  authors <- vapply(cited$authors, function(author) {
-    paste(unlist(author[c("name", "given-names", "family-names")]), collapse = " ")
-  }, character(1))
-  raw_html(
-    "<p>", escape(paste0(paste(authors, collapse = ", "), ". ", cited$title, ". Version ", cited$version, ".")), "</p>"
-  )
-  about <- Filter(Negate(is.null), study$texts$documents[documents_of(study)])
-  lines <- vapply(names(about), function(key) {
-    document <- about[[key]]
-    text <- paste(c(document$author[nzchar(document$author)], document$title), collapse = ". ")
-    paste0("<li><b>", escape(key), "</b>: ", escape(text), ".</li>")
-  }, character(1))
-  raw_html("<p>The documents under study:</p><ul>", paste(lines, collapse = "\n"), "</ul>")
 }

@@ -2,7 +2,7 @@
 
 #' Read what there is to report.
 #' @param results the results folder; @param root the project's folder.
-#' @return list(claims, metrics, provenance, figures, experiments, texts, citation, results).
+#' @return list(claims, metrics, provenance, figures, experiments, texts, citation, references, results, root).
 read_study <- function(results, root) {
   experiments <- do.call(c, lapply(yaml_files(file.path(root, "pipeline", "experiments")), yaml::read_yaml))
   metric_files <- Sys.glob(file.path(results, "tables", "*", "metrics.csv"))
@@ -29,6 +29,7 @@ read_study <- function(results, root) {
     figures = yaml::read_yaml(file.path(root, "pipeline", "figures.yaml")),
     root = root,
     experiments = experiments[intersect(ran, intersect(names(experiments), c(claims$id, metrics$experiment)))],
+    references = read_references(root),
     texts = yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml")),
     citation = yaml::read_yaml(file.path(root, "CITATION.cff"))
   )
@@ -72,23 +73,40 @@ documents_of <- function(study) {
   c(intersect(names(study$texts$documents), found), setdiff(found, names(study$texts$documents)))
 }
 
-#' The figures of an experiment that were drawn: list(file, title, place, caption), facts filled in.
+#' The figures of an experiment that were drawn: list(file, title, place, caption, animation), facts filled in.
 figures_of <- function(study, id) {
   own <- Filter(function(name) identical(study$figures[[name]]$experiment, id), names(study$figures))
-  drawn <- lapply(own, function(name) {
-    file <- Sys.glob(file.path(study$results, "figures", paste0(name, ".", c("svg", "png"))))
-    if (!length(file)) return(NULL)
+  Filter(Negate(is.null), lapply(own, function(name) {
+    file <- drawn_file(study, name)
+    if (is.null(file)) return(NULL)
     figure <- study$figures[[name]]
-    # A large drawing is smaller as pixels.
-    vector <- grepl("[.]svg$", file) & file.size(file) < 400e3
     facts <- caption_facts(lapply(figure$data, function(path) read_table(table_path(study, path))))
+    animation <- file.path(study$results, "figures", paste0(name, ".gif"))
     list(
-      file = if (any(vector)) file[vector][1] else file[length(file)],
-      title = fill_facts(figure$title, facts), caption = fill_facts(figure$caption, facts),
-      place = paste0("after ", figure$document, ", ", figure$place)
+      file = file, title = fill_facts(figure$title, facts), caption = fill_facts(figure$caption, facts),
+      place = paste0("after ", figure$document, ", ", figure$place),
+      animation = if (isTRUE(figure$animated) && file.exists(animation)) animation
     )
+  }))
+}
+
+#' The file of a figure to show in the page: the vector drawing, or pixels where that would be larger.
+drawn_file <- function(study, name) {
+  file <- Sys.glob(file.path(study$results, "figures", paste0(name, ".", c("svg", "png"))))
+  if (!length(file)) return(NULL)
+  vector <- grepl("[.]svg$", file) & file.size(file) < 400e3
+  if (any(vector)) file[vector][1] else file[length(file)]
+}
+
+#' Figures of no experiment, by a pattern of their names: list(file, title, place, caption).
+loose_figures <- function(study, pattern) {
+  files <- Sys.glob(file.path(study$results, "figures", paste0(pattern, ".", c("svg", "png"))))
+  names <- sort(unique(tools::file_path_sans_ext(basename(files))))
+  lapply(names, function(name) {
+    words <- study$figures[[name]]
+    title <- if (is.null(words)) gsub("_", " ", name) else words$title
+    list(file = drawn_file(study, name), title = title, place = NULL, caption = if (is.null(words)) "" else words$caption)
   })
-  Filter(Negate(is.null), drawn)
 }
 
 table_path <- function(study, path) {

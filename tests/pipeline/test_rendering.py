@@ -208,7 +208,7 @@ def test_the_report_shows_published_beside_reproduced_with_a_verdict(page):
 
 
 def test_the_report_says_at_its_head_what_is_simulated_and_reduced(page):
-    head = page[: page.index("<main")]
+    head = page[: page.index(">What was reproduced</h1>")]
     assert "Simulated data" in head
     assert "simulated, invented for a test" in head
     assert "2 of 5 curves" in head

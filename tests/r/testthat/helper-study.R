@@ -5,8 +5,8 @@ source(file.path(root, "rscripts", "draw.R"))
 load_figure_functions(file.path(root, "rscripts"))
 source(file.path(root, "rscripts", "arguments.R"))
 source(file.path(root, "rscripts", "runs", "hand_coded_network.R"))
-for (name in c("html.R", "numbers.R", "study.R", "orders.R", "sections.R")) {
-  source(file.path(root, "rscripts", "report", name), encoding = "UTF-8")
+for (file in setdiff(list.files(file.path(root, "rscripts", "report"), "[.]R$", full.names = TRUE), file.path(root, "rscripts", "report", "render.R"))) {
+  source(file, encoding = "UTF-8")
 }
 
 published <- function() read_table(file.path(root, "data", "published", "claims.csv"))

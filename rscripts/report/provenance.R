@@ -1,0 +1,80 @@
+# Where the results come from, how to make them again, and how to cite them.
+
+#' Commit, configuration, data, versions, device and times.
+write_provenance <- function(study) {
+  about <- study$provenance
+  changed <- if (isTRUE(about$dirty)) " <span class=\"caveat\">with uncommitted changes</span>" else ""
+  raw_html(html_definitions(list(
+    Commit = paste0("<code>", escape(about$commit), "</code>", changed),
+    Profile = escape(about$profile),
+    Made = escape(gsub("T", " ", about$created)),
+    `Time of all runs` = escape(format_seconds(about$wall_seconds)),
+    Device = escape(about$device),
+    Processor = escape(paste0(about$cpu, ", ", about$cores, " cores")),
+    System = escape(about$platform),
+    Versions = escape(paste(names(about$versions), unlist(about$versions), collapse = ", "))
+  )))
+  write_data(about$data)
+  write_runs(about$runs)
+  raw_html(html_details("Configuration", html_code(strsplit(yaml::as.yaml(about$configuration), "\n")[[1]])))
+}
+
+write_data <- function(data) {
+  files <- do.call(rbind, lapply(data, function(set) {
+    do.call(rbind, lapply(set$files, function(file) {
+      sum <- if (is.null(file$sha256)) paste("MD5", file$md5) else paste("SHA-256", file$sha256)
+      data.frame(name = set$name, source = set$data_source, file = basename(file$path), bytes = file$bytes, sum = sum)
+    }))
+  }))
+  if (is.null(files)) return(invisible())
+  cells <- list(
+    paste0(escape(files$name), "<small>", escape(files$source), "</small>"), escape(files$file),
+    escape(format_bytes(files$bytes)), paste0("<code>", escape(files$sum), "</code>")
+  )
+  raw_html(html_details("Data files and their checksums", html_table(
+    cells, c("Data", "File", "Size", "Checksum"), "sums", c(FALSE, FALSE, TRUE, FALSE)
+  )))
+}
+
+write_runs <- function(runs) {
+  if (!length(runs)) return(invisible())
+  column <- function(name) vapply(runs, function(run) as.character(run[[name]]), character(1))
+  seconds <- vapply(runs, function(run) format_seconds(run$seconds), character(1))
+  cells <- list(
+    escape(column("experiment")), escape(variant_names(column("variant"))), escape(column("seed")), escape(seconds),
+    escape(column("device")), escape(column("threads"))
+  )
+  raw_html(html_details("Time of each training run", html_table(
+    cells, c("Experiment", "Variant", "Seed", "Time", "Device", "Threads"), "",
+    c(FALSE, FALSE, TRUE, TRUE, FALSE, TRUE)
+  )))
+}
+
+#' The commands that make all this again.
+write_commands <- function(study) {
+  profile <- study$provenance$profile
+  option <- if (profile == "default") "" else paste0(" --configfile pipeline/config/", profile, ".yaml")
+  raw_html(html_code(c(
+    paste("git checkout", study$provenance$commit),
+    if (nzchar(option)) paste0("make study OPTIONS=\"", trimws(option), "\"") else "make study",
+    "", "# or, where everything is installed already:",
+    paste0("snakemake --cores", option)
+  )))
+}
+
+write_citation <- function(study) {
+  cited <- study$citation
+  authors <- vapply(cited$authors, function(author) {
+    paste(unlist(author[c("name", "given-names", "family-names")]), collapse = " ")
+  }, character(1))
+  raw_html(
+    "<p>", escape(paste0(paste(authors, collapse = ", "), ". ", cited$title, ". Version ", cited$version, ".")), "</p>"
+  )
+  about <- Filter(Negate(is.null), study$texts$documents[documents_of(study)])
+  lines <- vapply(names(about), function(key) {
+    document <- about[[key]]
+    text <- paste(c(document$author[nzchar(document$author)], document$title), collapse = ". ")
+    paste0("<li><b>", escape(key), "</b>: ", escape(text), ".</li>")
+  }, character(1))
+  raw_html("<p>The documents under study:</p><ul>", paste(lines, collapse = "\n"), "</ul>")
+}

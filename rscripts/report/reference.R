@@ -1,0 +1,47 @@
+# Runs kept with the project, beside the one that the page is of: data/reference/<profile>/claims.csv, in the columns of
+# results/tables/claims.csv, and provenance.json, as results/provenance.json. Shown where they exist.
+
+CLAIM_KEY <- c("id", "document", "place", "quantity", "variant", "metric", "epoch")
+
+#' The kept runs by profile: list(profile, claims, provenance).
+read_references <- function(root) {
+  folders <- dirname(Sys.glob(file.path(root, "data", "reference", "*", "claims.csv")))
+  kept <- lapply(folders, function(folder) {
+    file <- file.path(folder, "claims.csv")
+    claims <- read_table(file)
+    require_table(claims, c(CLAIM_KEY, "reproduced", "verdict", "unit"), file)
+    list(profile = basename(folder), claims = claims, provenance = jsonlite::read_json(file.path(folder, "provenance.json")))
+  })
+  stats::setNames(kept, basename(folders))
+}
+
+claim_keys <- function(claims) do.call(paste, c(lapply(intersect(CLAIM_KEY, names(claims)), function(name) claims[[name]]), sep = "\r"))
+
+#' What a kept run found for each of `claims`, as HTML cells; NULL where it has none of them.
+reference_cells <- function(reference, claims) {
+  same <- intersect(CLAIM_KEY, names(claims))
+  rows <- reference$claims[match(claim_keys(claims[same]), claim_keys(reference$claims[same])), ]
+  if (all(is.na(rows$reproduced))) return(NULL)
+  found <- with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit)
+  ifelse(is.na(rows$verdict), "\u2013", paste0(ifelse(is.na(rows$reproduced), "\u2013", found), "<small>", escape(rows$verdict), "</small>"))
+}
+
+reference_head <- function(reference) paste0(reference$profile, " profile, ", reference$provenance$device)
+
+#' What the kept runs are: profile, device, commit, time and verdicts.
+write_references <- function(study) {
+  if (!length(study$references)) return(invisible())
+  cat("\n\n# Reference runs {#reference}\n\nLarger runs of the same study, kept with it; their numbers stand beside this run's in the tables above.\n\n")
+  field <- function(name, write = as.character) {
+    vapply(study$references, function(run) escape(write(run$provenance[[name]])), character(1))
+  }
+  counts <- vapply(study$references, function(run) {
+    own <- verdict_counts(run$claims)
+    paste(verdict_badge(names(own), paste(own, names(own))), collapse = " ")
+  }, character(1))
+  cells <- list(
+    paste0(escape(names(study$references)), "<small>commit <code>", substr(field("commit"), 1, 10), "</code>, ", substr(field("created"), 1, 10), "</small>"),
+    field("device"), field("wall_seconds", format_seconds), counts
+  )
+  raw_html(html_table(unname(cells), c("Profile", "Device", "Time of all runs", "Published numbers"), "", c(FALSE, FALSE, TRUE, FALSE)))
+}
