@@ -71,6 +71,13 @@ class Schedule(Strict):
     arguments: dict[str, Any] = {}
 
 
+class Trained(Strict):
+    """The training run whose model is measured: that of the same seed."""
+
+    experiment: str
+    variant: str
+
+
 class Settings(Strict):
     """Everything that determines one kind of run; a profile or a variant may override any part of it."""
 
@@ -86,6 +93,8 @@ class Settings(Strict):
     epochs: int = Field(default=1, ge=1)
     batch_size: int = Field(default=32, ge=1)
     test_batch_size: int = Field(default=128, ge=1)
+    peak_memory: bool = False
+    trained: Trained | None = None
     arguments: dict[str, Any] = {}
 
 
@@ -96,7 +105,7 @@ class Experiment(Strict):
     title: str
     document: Literal["thind", "ulala", "homework", "slides", "reading"]
     place: str
-    kind: Literal["train", "compute", "fit", "r"]
+    kind: Literal["train", "compute", "measure", "fit", "r"]
     settings: Settings
     variants: dict[str, dict[str, Any]] = {"main": {}}
     tolerances: dict[str, float] = {}
@@ -130,6 +139,8 @@ class Profile(Strict):
     results: str = "results"
     data: str = "data"
     overrides: dict[str, dict[str, Any]] = {}
+    # Of one run, roughly: runs that take longest start first, so that no core idles while the last one ends.
+    expected_seconds: dict[str, float] = {}
 
 
 class Study(BaseModel):
@@ -145,14 +156,22 @@ class Study(BaseModel):
         override = self.profile.overrides.get(experiment, {})
         where = f"{experiment}, variant {variant}, profile {self.profile.profile}"
         resolved = validated(Settings, merge(document, override), where)
+        changed = [reductions(validated(Settings, document, where), resolved)]
+        if resolved.trained:
+            changed.insert(0, self.run(resolved.trained.experiment, resolved.trained.variant, seed).reduced)
         return Run(
             experiment=experiment,
             variant=variant,
             seed=seed,
             kind=chosen.kind,
             settings=resolved,
-            reduced=reductions(validated(Settings, document, where), resolved),
+            reduced=", ".join(filter(None, changed)),
         )
+
+    def trained(self, run: Run) -> Run | None:
+        """The training run whose model `run` measures, where it does."""
+        chosen = run.settings.trained
+        return self.run(chosen.experiment, chosen.variant, run.seed) if chosen else None
 
     def runs(self, experiment: str | None = None, kind: str | None = None) -> list[Run]:
         """Every run of the study, or of one experiment or kind."""
@@ -247,11 +266,17 @@ def load_study(config: dict[str, Any]) -> Study:
     """The study that a configuration (as Snakemake hands it over) describes."""
     profile = validated(Profile, config, "configuration")
     known = load_experiments()
-    for name in [*profile.experiments, *profile.overrides]:
+    for name in [*profile.experiments, *profile.overrides, *profile.expected_seconds]:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
             raise ConfigurationError(f"configuration: unknown experiment '{name}'{hint}")
     study = Study(profile=profile, experiments={name: known[name] for name in profile.experiments})
+    for name, experiment in study.experiments.items():
+        trained = experiment.settings.trained
+        if trained and trained.experiment not in study.experiments:
+            raise ConfigurationError(
+                f"configuration: {name} measures what {trained.experiment} trained; add it to 'experiments'"
+            )
     study.runs()
     return study

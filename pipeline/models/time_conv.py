@@ -13,11 +13,11 @@ class TimeConv2d(nn.Conv2d):
     the time's part t · (w ∗ 1) is the same for all images: computed once, it spares the copy of every image.
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels + 1, out_channels, kernel_size=3, padding=1, bias=False)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False):
+        super().__init__(in_channels + 1, out_channels, kernel_size=3, padding=1, bias=bias)
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         """Images (n, out, h, w) of a scalar time and images (n, in, h, w)."""
         ones = y.new_ones(1, 1, *y.shape[2:])
         time = functional.conv2d(ones, self.weight[:, -1:], padding=1)
-        return functional.conv2d(y, self.weight[:, :-1], padding=1) + t * time
+        return functional.conv2d(y, self.weight[:, :-1], self.bias, padding=1) + t * time

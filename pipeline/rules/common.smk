@@ -20,6 +20,15 @@ def processed(run):
     return multiext(f"{DATA}/processed/{dataset.name}", ".npz", ".json") if dataset else []
 
 
+def trained_files(run):
+    """What a run that measures a trained network reads: none where it measures something else."""
+    trained = study.trained(run)
+    if not trained:
+        return {}
+    folder = f"{RESULTS}/runs/{trained.folder}"
+    return {"model": f"{folder}/model.pt", "history": f"{folder}/history.csv", "images": processed(trained)}
+
+
 def run_of(wildcards):
     return study.run(wildcards.experiment, wildcards.variant, int(wildcards.seed))
 

@@ -47,6 +47,29 @@ rule compute:
         "../scripts/compute.py"
 
 
+rule measure:
+    input:
+        unpack(lambda wildcards: trained_files(run_of(wildcards))),
+    output:
+        **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics", "timing")},
+    log:
+        RUN_LOG,
+    benchmark:
+        RUN_BENCHMARK
+    wildcard_constraints:
+        experiment=ids("measure"),
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: run_of(wildcards).settings.threads
+    params:
+        run=lambda wildcards: run_of(wildcards).model_dump(),
+        trained=lambda wildcards: trained.model_dump() if (trained := study.trained(run_of(wildcards))) else None,
+        processed=f"{DATA}/processed",
+        device=profile.device,
+    script:
+        "../scripts/measure.py"
+
+
 rule fit:
     output:
         **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics", "losses", "timing", "curves")},

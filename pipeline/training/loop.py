@@ -16,6 +16,7 @@ from torch import Tensor
 from nodekit.errors import SolveFailed
 from pipeline.data import ImageSplits
 from pipeline.files import replacing, write_csv
+from pipeline.memory import peak_memory
 from pipeline.models import build
 from pipeline.study import ConfigurationError, Run
 from pipeline.training import checkpoint as checkpoints
@@ -286,13 +287,20 @@ class Training:
         self.record = Record(**state["record"])
         log.info("%s: goes on from epoch %d, batch %d", self.title, self.record.epoch, self.record.batch)
 
+    def differentiate_first_batch(self) -> None:
+        """The passes of a training step forward and backward, which leave the weights as they are."""
+        size = self.settings.batch_size
+        self.fabric_optimizer.zero_grad()
+        self.fabric.backward(self.objective.loss(self.model(self.train_images[:size]), self.train_labels[:size]))
+
     def write(self, output: Path) -> None:
         """The run's tables and its trained model."""
         run, record = self.run, self.record
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        peak = peak_memory(self.differentiate_first_batch, self.fabric.device) if self.settings.peak_memory else None
         with replacing(output / "model.pt") as temporary:
             torch.save(self.network.state_dict(), temporary)
         write_csv(losses_table(run, self.batches, record), output / "losses.csv")
         write_csv(timing_table(run, record, self.device_name, self.settings.threads), output / "timing.csv")
         write_csv(history_table(run, self.data_source, record), output / "history.csv")
-        write_csv(metrics_table(run, self.data_source, record, parameters), output / "metrics.csv")
+        write_csv(metrics_table(run, self.data_source, record, parameters, peak), output / "metrics.csv")

@@ -43,11 +43,14 @@ def history_table(run: Run, data_source: str, record: Record) -> pd.DataFrame:
     return labelled(run, pd.DataFrame(epochs), data_source)
 
 
-def metrics_table(run: Run, data_source: str, record: Record, parameters: int) -> pd.DataFrame:
-    """The run's outcome after its last epoch, a row a quantity."""
+def metrics_table(
+    run: Run, data_source: str, record: Record, parameters: int, peak_memory: int | None = None
+) -> pd.DataFrame:
+    """The run's outcome after its last epoch, a row a quantity; those that are None have none."""
     last = record.history[-1]
     values = [
         ("test_accuracy", last["test_accuracy"], "percent"),
+        ("peak_test_accuracy", max(row["test_accuracy"] for row in record.history), "percent"),
         ("test_error", 100 - last["test_accuracy"], "percent"),
         ("train_accuracy", last["train_accuracy"], "percent"),
         ("test_loss", last["test_loss"], "nats"),
@@ -55,6 +58,7 @@ def metrics_table(run: Run, data_source: str, record: Record, parameters: int) -
         ("parameters", parameters, "count"),
         ("nfe_forward", last["nfe_forward"], "evaluations"),
         ("nfe_backward", last["nfe_backward"], "evaluations"),
+        ("peak_memory", peak_memory, "bytes"),
     ]
     known = [row for row in values if row[1] is not None]
     return labelled(run, pd.DataFrame(known, columns=["quantity", "value", "unit"]), data_source)
