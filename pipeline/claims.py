@@ -20,8 +20,15 @@ COLUMNS = [
 ]
 
 
+# Between two variants in a claim about the difference of their numbers.
+LESS = " - "
+
+
 class Claim(BaseModel):
-    """One number that a document states, and the column of our tables that answers it."""
+    """One number that a document states, and the column of our tables that answers it.
+
+    variant: whose number it is, or "one - other": the first one's less the second one's.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,7 +65,7 @@ def claim_row(study: Study, claim: Claim, tables: Path, processed: Path) -> dict
     tolerances = study.experiments[claim.id].tolerances
     # A metric of a series, such as y_at_3, has the tolerance of the series.
     tolerance = tolerances.get(claim.metric, tolerances.get(claim.metric.partition("_at_")[0]))
-    run = study.run(claim.id, claim.variant, 1)
+    run = study.run(claim.id, claim.variant.partition(LESS)[0], 1)
     holds = tolerance is not None and within(claim.relation, claim.published, mean, tolerance)
     verdict, reason = judge(run, claim, holds, values.size, tolerance, processed)
     profile = study.profile.profile
@@ -78,6 +85,10 @@ def claim_row(study: Study, claim: Claim, tables: Path, processed: Path) -> dict
 
 def reproduced_values(claim: Claim, tables: Path) -> np.ndarray:
     """Our values of a claim, one a seed; empty where the run did not go so far."""
+    one, less, other = claim.variant.partition(LESS)
+    if less:
+        first, second = (reproduced_values(claim.model_copy(update={"variant": name}), tables) for name in (one, other))
+        return first - second if first.size == second.size else np.empty(0)
     if claim.metric == "seconds_per_epoch":
         table = pd.read_csv(tables / "timing.csv")
         return table[table.variant == claim.variant].groupby("seed").seconds.mean().to_numpy()
@@ -114,8 +125,12 @@ def judge(run: Run, claim: Claim, holds: bool, seeds: int, tolerance: float | No
     if seeds == 0:
         return incomparable, f"not run so far: {run.reduced}"
     dataset = run.settings.dataset
-    if dataset and json.loads((processed / f"{dataset.name}.json").read_text(encoding="utf-8"))["simulated"]:
-        return incomparable, "simulated data"
+    if dataset:
+        provenance = json.loads((processed / f"{dataset.name}.json").read_text(encoding="utf-8"))
+        if provenance["simulated"]:
+            return incomparable, f"data not available: {provenance['data_source']}"
+        if "incomplete" in provenance["data_source"]:
+            return incomparable, provenance["data_source"]
     if tolerance is None:
         return incomparable, "depends on the machine"
     if run.reduced:

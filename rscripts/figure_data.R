@@ -118,6 +118,9 @@ VARIANT_NAMES <- c(
   implicit_euler = "Implicit Euler",
   crank_nicolson = "Crank\u2013Nicolson (document)",
   trapezoid = "Trapezoidal rule",
+  extra_layer = "extra layer, dropout",
+  adam = "one more layer, Adam",
+  residual_dopri5 = "residual, dopri5, decay",
   biases_read = "updated biases read"
 )
 

@@ -1,7 +1,8 @@
 """Grey images of circles, triangles and rectangles for the ulala document's experiments, drawn from a seed.
 
 The document gives neither the images' size nor their generator, only that its networks soon tell them apart without
-a mistake: these are 28×28, bright on dark, with random place, size, rotation, grey level and a little noise. Image i of a part is drawn from a random stream of its own, so that fewer images are a prefix.
+a mistake: these are 28×28, bright on dark, with random place, size, rotation, grey level and a little noise. Image i
+of a part is drawn from a random stream of its own, so that fewer images are a prefix.
 """
 
 from logging import Logger

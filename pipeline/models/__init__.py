@@ -7,19 +7,23 @@ import inspect
 
 from torch import nn
 
+from pipeline.models.cifar_odenet import cifar_odenet
 from pipeline.models.example_networks import ExampleNet, example_resnet, one_hidden_layer
 from pipeline.models.iceberg_mlp import iceberg_mlp
 from pipeline.models.iceberg_resnet import IcebergResNet
 from pipeline.models.image_odenet import ImageODENet
+from pipeline.models.plain_or_residual import plain_or_residual
 from pipeline.study import ConfigurationError, Model, Solver
 
 MODELS = {
+    "cifar_odenet": cifar_odenet,
     "example_odenet": ExampleNet,
     "example_resnet": example_resnet,
     "iceberg_mlp": iceberg_mlp,
     "iceberg_resnet": IcebergResNet,
     "mnist_odenet": ImageODENet,
     "one_hidden_layer": one_hidden_layer,
+    "plain_or_residual": plain_or_residual,
     "shapes_odenet": ImageODENet,
 }
 

@@ -7,11 +7,16 @@ def r_code(*folders):
     return sorted(str(path) for folder in ("", *folders) for path in Path("rscripts", folder).glob("*.*"))
 
 
+PLACED_BY_USER = {
+    "iceberg": ["train.json", "train.json.7z", "train.json.zip", "train.zip"],
+    "cifar10": ["*.bin", "cifar-10-batches-bin/*.bin", "cifar-10-binary.tar.gz"],
+}
+
+
 def placed_by_user(dataset):
-    """Iceberg files that a user put into data/raw; where they come or change, what was simulated is run again."""
+    """Files that a user put into data/raw; where they come or change, what was simulated is run again."""
     folder = Path(DATA) / "raw" / dataset
-    names = ["train.json", "train.json.7z", "train.json.zip", "train.zip"] if dataset == "iceberg" else []
-    return [str(folder / name) for name in names if (folder / name).exists()]
+    return sorted(str(path) for name in PLACED_BY_USER.get(dataset, []) for path in folder.glob(name))
 
 
 def processed(run):
@@ -36,3 +41,18 @@ def run_of(wildcards):
 def ids(kind):
     """A pattern of the experiments of one kind, so that each output has one rule that makes it."""
     return "|".join(name for name, experiment in study.experiments.items() if experiment.kind == kind) or "none"
+
+
+def long_first(wildcards):
+    """The priority of a run: the seconds that the profile expects it to take."""
+    return profile.expected_seconds.get(wildcards.experiment, 0)
+
+
+def needed_first(wildcards):
+    """The priority of a data set: that of the longest run on it."""
+    users = [
+        run.experiment
+        for run in study.runs()
+        if run.settings.dataset and run.settings.dataset.name == wildcards.dataset
+    ]
+    return max(profile.expected_seconds.get(name, 0) for name in users)

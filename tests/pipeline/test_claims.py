@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.claims import evaluate, interval, load_claims, within
+from pipeline.claims import LESS, evaluate, interval, load_claims, reproduced_values, within
 from pipeline.study import load_study
 
 PUBLISHED = "data/published/claims.csv"
@@ -18,7 +18,7 @@ PUBLISHED = "data/published/claims.csv"
 def results(tmp_path):
     """A folder of tables for M1 whose test error the test chooses."""
 
-    def make(error, seeds=1, simulated=False):
+    def make(error, seeds=1, simulated=False, data_source="images"):
         tables = tmp_path / "tables" / "M1"
         tables.mkdir(parents=True, exist_ok=True)
         rows = [
@@ -26,7 +26,7 @@ def results(tmp_path):
             for seed in range(1, seeds + 1)
         ]
         pd.DataFrame(rows).to_csv(tables / "metrics.csv", index=False)
-        (tmp_path / "mnist.json").write_text(json.dumps({"simulated": simulated}))
+        (tmp_path / "mnist.json").write_text(json.dumps({"simulated": simulated, "data_source": data_source}))
         return tmp_path
 
     return make
@@ -59,7 +59,23 @@ def test_a_claim_that_holds_at_reduced_size_is_reproduced_and_says_so(results):
 
 
 def test_simulated_data_are_never_comparable(results):
-    assert verdict(results(1.4, simulated=True)) == ("not comparable", "simulated data")
+    assert verdict(results(1.4, simulated=True)) == ("not comparable", "data not available: images")
+
+
+def test_incomplete_data_are_not_comparable(results):
+    source = "MNIST, incomplete: tested on half"
+    assert verdict(results(1.4, data_source=source)) == ("not comparable", source)
+
+
+def test_a_claim_on_two_variants_is_of_their_difference_seed_by_seed(tmp_path):
+    rows = [
+        {"variant": variant, "seed": seed, "quantity": "test_error", "value": value + seed**2}
+        for variant, value in (("deep", 5.0), ("shallow", 2.0))
+        for seed in (1, 2)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
+    claim = load_claims(PUBLISHED)[0].model_copy(update={"variant": "deep - shallow", "metric": "test_error"})
+    np.testing.assert_array_equal(reproduced_values(claim, tmp_path), [3.0, 3.0])
 
 
 def test_the_interval_over_seeds_is_students():
@@ -93,5 +109,5 @@ def test_every_published_number_names_a_known_experiment_and_variant():
     with open("pipeline/config/full.yaml", encoding="utf-8") as file:
         study = load_study(yaml.safe_load(file))
     for claim in load_claims(PUBLISHED):
-        assert claim.variant in study.experiments[claim.id].variants, claim
+        assert set(claim.variant.split(LESS)) <= set(study.experiments[claim.id].variants), claim
         assert claim.document == study.experiments[claim.id].document

@@ -62,6 +62,28 @@ test_that("the loss figure tells the test error found and the one published", {
   expect_equal(words, "test error at the end: 1.60 % (1.50 to 1.70)\npublished: < 2 %")
 })
 
+test_that("the figure of depth sets training beside test error, plain above residual, and names the depths", {
+  history <- training(c("plain_8", "plain_56", "residual_8", "residual_56"), 1, 3, "N4")
+  plot <- figure_depth(history)
+  expect_true(all(c("8", "56") %in% labels_of(plot)))
+  first <- plot$data$variant == "plain_8" & plot$data$epoch == 1
+  expect_equal(plot$data$mean[first], 100 - unlist(history[1, c("train_accuracy", "test_accuracy")], use.names = FALSE))
+  expect_equal(levels(plot$data$network), c("Plain", "Residual"))
+})
+
+test_that("labels keep their distance and their order", {
+  spread <- spread_labels(c(90, 91, 89, 10), c("a", "a", "a", "b"), 8)
+  expect_equal(order(spread[1:3]), c(3, 1, 2))
+  expect_true(all(diff(sort(spread[1:3])) >= 8) && max(spread) <= 98)
+  expect_equal(spread[4], 10)
+})
+
+test_that("the figure of configurations numbers them and shows the peaks published", {
+  plot <- figure_accuracy_by_configuration(training(c("baseline", "adam", "residual_dopri5"), 2, 3, "M5"), published())
+  expect_true(all(c("published: about 80 %", "published: about 85 %") %in% labels_of(plot)))
+  expect_equal(levels(plot$data$panel)[1], "1  baseline")
+})
+
 test_that("a figure of simulated or reduced data says so, and one of whole real data does not", {
   history <- training()
   expect_null(figure_training_history(history)$labels$subtitle)
