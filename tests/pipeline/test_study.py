@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from pipeline.study import ConfigurationError, load_study
+from pipeline.study import ConfigurationError, load_experiments, load_study
 
 
 def study(**config):
@@ -51,3 +51,10 @@ def test_an_unknown_experiment_is_refused_with_the_nearest_name():
 def test_a_value_of_the_wrong_kind_names_its_place():
     with pytest.raises(ConfigurationError, match=r"M1, variant euler, profile test: epochs"):
         study(overrides={"M1": {"epochs": 0}})
+
+
+def test_every_training_run_has_what_it_trains_by():
+    for name, experiment in load_experiments().items():
+        for variant in experiment.variants if experiment.kind == "train" else ():
+            settings = load_study({"profile": "test", "experiments": [name]}).run(name, variant, 1).settings
+            assert None not in (settings.dataset, settings.model, settings.optimizer, settings.loss), (name, variant)
