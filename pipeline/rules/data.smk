@@ -9,6 +9,7 @@ rule prepare_data:
         json=f"{DATA}/processed/{{dataset}}.json",
     log:
         f"{RESULTS}/logs/data/{{dataset}}.log",
+    priority: needed_first
     conda:
         "../../environment.yml"
     params:

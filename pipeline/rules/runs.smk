@@ -16,6 +16,7 @@ rule train:
         RUN_BENCHMARK
     wildcard_constraints:
         experiment=ids("train"),
+    priority: long_first
     conda:
         "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads
@@ -39,6 +40,7 @@ rule compute:
         RUN_BENCHMARK
     wildcard_constraints:
         experiment=ids("compute"),
+    priority: long_first
     conda:
         "../../environment.yml"
     params:
@@ -58,6 +60,7 @@ rule measure:
         RUN_BENCHMARK
     wildcard_constraints:
         experiment=ids("measure"),
+    priority: long_first
     conda:
         "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads
@@ -79,6 +82,7 @@ rule fit:
         RUN_BENCHMARK
     wildcard_constraints:
         experiment=ids("fit"),
+    priority: long_first
     conda:
         "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads

@@ -7,6 +7,15 @@ source(file.path(folder, "..", "locale.R"))
 own <- setdiff(list.files(folder, "[.]R$"), "render.R")
 for (name in c("../files.R", "../figure_data.R", own)) source(file.path(folder, name), encoding = "UTF-8")
 
+#' MathML with parentheses no taller than the words around them: pandoc marks all as growing with what they enclose.
+calm_parentheses <- function(lines) {
+  inline <- gregexpr("<math display=\"inline\".*?</math>", lines, perl = TRUE)
+  regmatches(lines, inline) <- lapply(regmatches(lines, inline), function(formula) {
+    gsub("<mo stretchy=\"true\" form=\"(prefix|postfix)\">([()])</mo>", "<mo stretchy=\"false\" form=\"\\1\">\\2</mo>", formula)
+  })
+  lines
+}
+
 #' Knit and convert the page, whole or not at all.
 render_report <- function(results, output, root) {
   if (!rmarkdown::pandoc_available("2.9")) stop("pandoc 2.9 or newer is needed; install the package pandoc", call. = FALSE)
@@ -37,7 +46,8 @@ render_report <- function(results, output, root) {
   made <- rmarkdown::render(
     file.path(work, "report.Rmd"), page, "report.html", quiet = TRUE, envir = environment, encoding = "UTF-8"
   )
-  write_atomically(output, function(partial) stopifnot(file.copy(made, partial)))
+  lines <- calm_parentheses(readLines(made, encoding = "UTF-8", warn = FALSE))
+  write_atomically(output, function(partial) writeLines(lines, partial, useBytes = TRUE))
 }
 
 if (sys.nframe() == 0) {

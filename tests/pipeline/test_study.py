@@ -33,6 +33,11 @@ def test_the_full_profile_reduces_nothing():
         assert {run.reduced for run in load_study(yaml.safe_load(file)).runs()} == {""}
 
 
+def test_expected_seconds_of_an_unknown_experiment_are_refused():
+    with pytest.raises(ConfigurationError, match="unknown experiment 'M11'; did you mean"):
+        study(expected_seconds={"M11": 3})
+
+
 def test_an_override_keeps_what_it_does_not_name():
     run = study(overrides={"M1": {"solver": {"step_size": 0.5}}}).run("M1", "euler", 1)
     assert (run.settings.solver.method, run.settings.solver.step_size) == ("euler", 0.5)

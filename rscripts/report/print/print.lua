@@ -57,6 +57,18 @@ function Span(span)
   if span.classes:includes("fold") then return {} end
 end
 
+-- A link within the page to what the page does not have would stop typst: its words stay, the link goes.
+local function unlink(document)
+  local known = {}
+  local function note(element) known["#" .. element.identifier] = true end
+  document:walk({ Div = note, Header = note, Span = note })
+  return document:walk({
+    Link = function(link)
+      if link.target:sub(1, 1) == "#" and not known[link.target] then return link.content end
+    end,
+  })
+end
+
 -- An animation does not move on paper: the figure before it stands for it.
 function Figure(figure)
   if figure.classes:includes("animation") then return {} end
@@ -110,6 +122,7 @@ local function appendix_blocks()
 end
 
 return {
+  { Pandoc = unlink },
   { Span = Span, Figure = Figure, Image = Image },
   { Div = in_order },
   { Pandoc = function(document)
