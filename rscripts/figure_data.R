@@ -121,6 +121,10 @@ VARIANT_NAMES <- c(
   extra_layer = "extra layer, dropout",
   adam = "one more layer, Adam",
   residual_dopri5 = "residual, dopri5, decay",
+  mlp = "1-layer MLP",
+  resnet = "ResNet",
+  rknet = "RK-Net",
+  odenet = "ODE-Net",
   biases_read = "updated biases read"
 )
 

@@ -1,0 +1,57 @@
+# Chen et al., Fig. 3: a trained ODE-Net in four panels.
+
+#' @param history columns panel, batch, tolerance, nfe_forward, nfe_backward, error; for training also epoch.
+#' @param timing columns seed, batch, tolerance, nfe_forward, seconds.
+figure_odenet_statistics <- function(history, timing) {
+  columns <- c("panel", "seed", "tolerance", "nfe_forward", "nfe_backward", "error", "epoch")
+  require_columns(history, columns, "odenet_statistics", "history")
+  require_columns(timing, c("tolerance", "nfe_forward", "seconds"), "odenet_statistics", "timing")
+  solves <- history[history$panel == "tolerance", ]
+  training <- over_seeds(history[history$panel == "training", ], "epoch", "nfe_forward")
+  colours <- scale_colour_viridis_c(
+    trans = "log10", option = "viridis", end = 0.85, breaks = 10^seq(-6, -1), labels = scales::label_log(),
+    name = "Tolerance", limits = range(solves$tolerance)
+  )
+  points <- function(data, mapping, title, x, y) {
+    ggplot(data, mapping) +
+      labs(title = title, x = x, y = y) +
+      colours +
+      theme(
+        plot.title = element_text(size = rel(1), face = "bold"), panel.border = element_rect(fill = NA, colour = GRID),
+        legend.position = "none"
+      )
+  }
+  forward <- "Evaluations forward"
+  ends <- range(0, solves$nfe_forward, solves$nfe_backward)
+  references <- data.frame(slope = c(1, 0.5), label = c("equal", "half"), x = 0.92 * ends[2])
+  error <- points(solves, aes(error, nfe_forward, colour = tolerance), "a  Error", "Numerical error", forward) +
+    geom_point(size = 1.4, alpha = 0.8) +
+    scale_x_log10(labels = scales::label_log(), breaks = 10^seq(-8, 0, 2))
+  time <- points(timing, aes(nfe_forward, seconds, colour = tolerance), "b  Time", forward, "Seconds forward") +
+    geom_point(size = 1.4, alpha = 0.8) +
+    scale_y_continuous(limits = c(0, NA))
+  backward <- points(
+    solves, aes(nfe_forward, nfe_backward, colour = tolerance), "c  Forward and backward", forward, "Evaluations backward"
+  ) +
+    geom_abline(aes(slope = slope, intercept = 0), references, linetype = "22", colour = PALE, linewidth = 0.5) +
+    label_over(references, aes(x, slope * x, label = label), colour = "#52606d", size = 0.8) +
+    geom_point(size = 1.4, alpha = 0.8) +
+    coord_cartesian(xlim = c(0, ends[2]), ylim = c(0, ends[2]))
+  few <- nrow(training) <= 10
+  epochs <- ggplot(training, aes(epoch, nfe_forward)) +
+    geom_ribbon(aes(ymin = low, ymax = high), fill = PALETTE[["vermillion"]], alpha = 0.2) +
+    geom_line(colour = PALETTE[["vermillion"]], linewidth = if (few) 0.8 else 0.6) +
+    (if (few) geom_point(colour = PALETTE[["vermillion"]], size = 1.6)) +
+    scale_x_continuous(breaks = whole_breaks(4)) +
+    scale_y_continuous(limits = c(0, NA)) +
+    labs(title = "d  Training", x = "Epoch", y = forward) +
+    theme(
+      plot.title = element_text(size = rel(1), face = "bold"), panel.border = element_rect(fill = NA, colour = GRID)
+    )
+  backward <- backward + theme(
+    legend.position = "right", legend.title = element_text(size = rel(0.85)), legend.key.width = unit(7, "pt")
+  )
+  plot <- patchwork::wrap_plots(error, time, backward, epochs, ncol = 2, guides = "collect") +
+    patchwork::plot_annotation(subtitle = origin_words(history))
+  structure(plot, size = FIGURE_HEIGHT * 1.45)
+}
