@@ -19,15 +19,17 @@ figure_gradient_costs <- function(history, timing) {
     text <- paste0(gradient_name(end$series), " \u00b7 ", formatC(exponent, digits = 2, format = "f"))
     data.frame(end[c("series", "panel", "nfe_forward", "mean")], label = text)
   }))
-  labels <- do.call(rbind, lapply(split(labels, labels$panel), apart))
+  labels <- do.call(rbind, lapply(split(labels, labels$panel), function(panel) {
+    apart(panel, gap = 0.065 * diff(log(range(costs$mean[costs$panel == panel$panel[1]]))))
+  }))
   colours <- unname(PALETTE[c("vermillion", "orange", "purple", "sky", "blue", "sea_green")])
   plot <- ggplot(costs, aes(nfe_forward, mean, colour = series)) +
     geom_line(linewidth = 0.7) +
     geom_point(size = 1.5) +
-    label_beside(labels, aes(1.12 * nfe_forward, at, label = label, colour = series), hjust = 0, size = 0.78) +
+    label_beside(labels, aes(1.15 * max(nfe_forward), at, label = label, colour = series), hjust = 0, size = 0.78) +
     facet_wrap(~panel, ncol = 1, scales = "free_y") +
     scale_colour_manual(values = colours, guide = "none") +
-    scale_x_log10(breaks = sort(unique(costs$nfe_forward)), expand = expansion(c(0.04, 0.72))) +
+    scale_x_log10(breaks = 10^(0:6), minor_breaks = NULL, expand = expansion(c(0.04, 0.72))) +
     scale_y_log10() +
     labs(x = "Evaluations forward", y = NULL, subtitle = origin_words(history)) +
     theme(panel.border = element_rect(fill = NA, colour = GRID))
@@ -38,10 +40,9 @@ gradient_name <- function(series) {
   sub("checkpoint_sqrt", "checkpoint, \u221aN states", as.character(series), fixed = TRUE)
 }
 
-# Where the labels of a panel stand: beside their lines, moved up where they would lie on one another.
-apart <- function(labels, share = 0.085) {
+# Where the labels of a panel stand: beside the ends of their lines, in their order, at least a gap (of logarithms) apart.
+apart <- function(labels, gap) {
   labels <- labels[order(labels$mean), ]
-  gap <- share * log(max(labels$mean) / min(labels$mean) * 2)
   at <- log(labels$mean)
   for (i in seq_along(at)[-1]) at[i] <- max(at[i], at[i - 1] + gap)
   labels$at <- exp(at)
