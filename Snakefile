@@ -36,6 +36,7 @@ include: "pipeline/rules/data.smk"
 include: "pipeline/rules/runs.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
+include: "pipeline/rules/errata.smk"
 include: "pipeline/rules/report.smk"
 
 

@@ -19,6 +19,7 @@ rule write_provenance:
 rule render_report:
     input:
         claims=f"{RESULTS}/tables/claims.csv",
+        errata=rules.evaluate_errata.output,
         tables=TABLES,
         figures=rules.figures.input,
         provenance=f"{RESULTS}/provenance.json",

@@ -38,3 +38,20 @@ test_that("the table of orders has every method with its interval, and says whic
 test_that("a number without bound is written as such", {
   expect_equal(format_value(c(Inf, -Inf), c("", "")), c("\u221e", "\u2212\u221e"))
 })
+
+test_that("errata keep the document's words, say in words what their check found, and link to the runs that there are", {
+  study <- list(results = tempfile("results-"), root = root, experiments = list(P3 = list()), texts = list())
+  dir.create(file.path(study$results, "tables"), recursive = TRUE)
+  errata <- data.frame(
+    id = c("a", "b", "c"), document = "thind", place = "7.4.2", kind = c("mistake", "appears", "holds"),
+    words = "is <also> 0", so = "It is 1.", shown = "A step", numbers = "slope: 1; said: 0", see = c("P3", "M9", NA),
+    confirmed = c("True", "False", NA) # as pandas writes them
+  )
+  write.csv(errata, file.path(study$results, "tables", "errata.csv"), row.names = FALSE)
+  page <- paste(capture.output(write_errata(study)), collapse = "\n")
+  expect_match(page, "is &lt;also&gt; 0", fixed = TRUE)
+  expect_match(page, "Of 3 entries 1 are confirmed", fixed = TRUE)
+  for (words in c("\u2713 confirmed", "\u2717 not confirmed", "\u25cb not run")) expect_match(page, words, fixed = TRUE)
+  expect_match(page, "href=\"#P3\"", fixed = TRUE)
+  expect_no_match(page, "href=\"#M9\"", fixed = TRUE)
+})

@@ -1,0 +1,47 @@
+# What the documents say that their own numbers, their listings or a computation do not bear out.
+
+ERRATUM_KINDS <- c(
+  mistake = "mistake", appears = "appears to be a mistake", convention = "two conventions, both right",
+  holds = "doubted, and right"
+)
+
+#' The section of errata; nothing where none were evaluated.
+write_errata <- function(study) {
+  file <- table_path(study, "tables/errata.csv")
+  if (!file.exists(file)) return(invisible())
+  errata <- read_table(file)
+  require_table(errata, c("document", "place", "kind", "words", "so", "shown", "numbers", "confirmed", "see"), file)
+  errata$confirmed <- as.logical(errata$confirmed)
+  cat("\n\n# Errata {#errata}\n\n")
+  shown <- errata$confirmed %in% TRUE
+  cat(
+    "Places where a document's words and its own numbers, its listing or a computation disagree, and some where they ",
+    "only seem to. What is so is not only said here: a check computes it. Of ", nrow(errata), " entries ", sum(shown),
+    " are confirmed by theirs. Where the study runs a place both as it stands and as corrected, a link leads there.\n\n",
+    sep = ""
+  )
+  for (document in unique(errata$document)) {
+    about <- study$texts$documents[[document]]
+    cat("\n\n## ", plain_markdown(if (is.null(about)) document else about$title), " {#errata-", document, "}\n\n", sep = "")
+    raw_html(errata_table(study, errata[errata$document == document, ]))
+  }
+}
+
+errata_table <- function(study, errata) {
+  run <- errata$see %in% names(study$experiments)
+  link <- ifelse(run, paste0("<small>run in <a href=\"#", escape(errata$see), "\">", escape(errata$see), "</a></small>"), "")
+  cells <- list(
+    paste0("<q>", escape(errata$words), "</q><small>", escape(errata$place), "</small>"),
+    paste0(escape(errata$so), "<small>", escape(ERRATUM_KINDS[errata$kind]), "</small>", link),
+    paste0(escape(errata$shown), "<small>", gsub("; ", "<br>", escape(errata$numbers)), "</small>"),
+    erratum_badge(errata$confirmed)
+  )
+  html_table(cells, c("The document's words", "What is so", "Shown by", "Check"), "errata")
+}
+
+#' Whether the check bore out what is said to be so, in words and a colour.
+erratum_badge <- function(confirmed) {
+  state <- ifelse(is.na(confirmed), "not comparable", ifelse(confirmed, "reproduced", "not reproduced"))
+  words <- c(`not comparable` = "not run", reproduced = "confirmed", `not reproduced` = "not confirmed")
+  verdict_badge(state, words[state])
+}

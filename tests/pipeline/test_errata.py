@@ -1,0 +1,108 @@
+"""Errata: each is confirmed by its check, and the checks would not confirm it of a document that is right."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.errata import accuracies, classification, counts, evaluate, formulas, images, load_errata, timings
+from pipeline.errata.evaluation import check_function, words_of
+from pipeline.errata.finding import Finding
+from pipeline.study import ConfigurationError, load_experiments
+
+ERRATA = load_errata()
+NOTHING = Path("nothing")
+
+
+@pytest.fixture(scope="module")
+def evaluated():
+    alone = [erratum for erratum in ERRATA if not erratum.needs and not erratum.data]
+    return evaluate(alone, set(), NOTHING, NOTHING)
+
+
+def test_every_check_confirms_its_erratum(evaluated):
+    assert list(evaluated[evaluated.confirmed != True].id) == []  # noqa: E712
+
+
+def test_every_entry_shows_numbers(evaluated):
+    assert evaluated.numbers.str.contains(r"\d").all()
+
+
+@pytest.mark.parametrize("erratum", ERRATA, ids=lambda erratum: erratum.id)
+def test_entries_name_checks_that_take_their_arguments_and_known_experiments(erratum):
+    folders = {"tables", "processed"} & set(inspect.signature(check_function(erratum.check)).parameters)
+    inspect.signature(check_function(erratum.check)).bind(**erratum.arguments, **dict.fromkeys(folders))
+    assert set(erratum.needs) <= set(load_experiments())
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        counts.flattened_inputs(28, 28, said=784),
+        counts.steps_of_a_grid(51, said=50, rate=5.0),
+        counts.evaluations_of_an_epoch(256, 128, {"dopri5": 26.2}),
+        counts.cross_references([[22, 22], [23, 23]]),
+        formulas.first_euler_step(said=1.0),
+        formulas.root_is_no_change(current=0.0, best=3.0),
+        timings.backward_share(20.0, 10.0, said=0.5),
+        timings.adjoint_time(backprop=45.0, adjoint=33.0),
+        timings.gain_in_points(80.0, 86.0, said=6.0),
+        timings.implied_evaluations({"a": {"explicit Euler": 60, "implicit Euler": 130}}, {"a": 1}, {"a": 1}),
+        accuracies.multiples_of_one_image({"a": {"b": [33.334]}}, images=60),
+        accuracies.classes_of_the_small_sample({"a": 14.3}, singular=3, compound=7),
+        classification.labels_of_pairs({"blank": 0, "one": 1, "two": 2, "four": 4}),
+    ],
+)
+def test_of_a_document_that_is_right_nothing_is_confirmed(finding):
+    assert not finding.confirmed
+
+
+def test_what_is_not_run_is_left_open_and_says_why(tmp_path):
+    (tmp_path / "cifar10.json").write_text(json.dumps({"simulated": True}))
+    open_ones = [erratum for erratum in ERRATA if erratum.needs or erratum.data]
+    table = evaluate(open_ones, set(), NOTHING, tmp_path).set_index("id")
+    assert table.confirmed.isna().all()
+    assert "N1 is not part" in table.numbers["thind_biases"]
+    assert "mnist is not part" in table.numbers["homework_mnist_size"]
+    assert "simulated" in table.numbers["homework_normalization"]
+
+
+def test_the_biases_are_read_from_the_runs(tmp_path):
+    erratum = next(erratum for erratum in ERRATA if erratum.id == "thind_biases")
+    (tmp_path / "N1").mkdir()
+    rows = pd.DataFrame({"variant": ["as_listed", "biases_read"], "quantity": "accuracy_after", "value": [0.9, 1.0]})
+    rows.to_csv(tmp_path / "N1" / "metrics.csv")
+    assert evaluate([erratum], {"N1"}, tmp_path, NOTHING).confirmed[0]
+    rows.assign(value=1.0).to_csv(tmp_path / "N1" / "metrics.csv")
+    assert not evaluate([erratum], {"N1"}, tmp_path, NOTHING).confirmed[0]
+
+
+def test_statistics_are_those_of_the_pixels(tmp_path):
+    pixels = np.zeros((2, 3, 2, 2), dtype=np.uint8)
+    pixels[1] = 255
+    np.savez(tmp_path / "cifar10.npz", train_images=pixels)
+    finding = images.statistics_of_cifar10(tmp_path, mean=[0.5] * 3, deviation=[0.5] * 3)
+    assert (finding.numbers["mean, red"], finding.numbers["deviation, blue"]) == (0.5, 0.5)
+    assert not finding.confirmed
+
+
+def test_an_unknown_key_is_refused(tmp_path):
+    entry = {"id": "x", "document": "thind", "place": "1", "words": "w", "so": "s", "shown": "h", "check": "a.b"}
+    (tmp_path / "errata.yaml").write_text(yaml.safe_dump({"errata": [{**entry, "worsd": "w"}]}))
+    with pytest.raises(ConfigurationError, match="worsd"):
+        load_errata(tmp_path / "errata.yaml")
+
+
+def test_an_id_stands_for_one_entry(tmp_path):
+    entry = {"id": "x", "document": "thind", "place": "1", "words": "w", "so": "s", "shown": "h", "check": "a.b"}
+    (tmp_path / "errata.yaml").write_text(yaml.safe_dump({"errata": [entry, entry]}))
+    with pytest.raises(ValueError, match="more than once: x"):
+        load_errata(tmp_path / "errata.yaml")
+
+
+def test_numbers_are_written_with_their_names():
+    assert words_of(Finding(True, {"a": 1 / 3, "b": 5, "c": "six"})) == "a: 0.333333; b: 5; c: six"
