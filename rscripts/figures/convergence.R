@@ -36,11 +36,11 @@ order_labels <- function(errors) {
       label = paste0("order ", group$order[1], " \u00b7 ", methods, if (methods > 1) " methods" else " method")
     )
   }))
-  do.call(rbind, lapply(split(labels, labels$kind, drop = TRUE), spread_labels))
+  do.call(rbind, lapply(split(labels, labels$kind, drop = TRUE), spread_over_decades))
 }
 
 # Labels that would lie on one another moved apart, the upper one up.
-spread_labels <- function(labels, decades = 1.3) {
+spread_over_decades <- function(labels, decades = 1.3) {
   labels <- labels[order(labels$error), ]
   for (i in seq_len(nrow(labels))[-1]) {
     before <- labels[seq_len(i - 1), ]

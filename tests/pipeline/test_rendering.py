@@ -231,3 +231,12 @@ def test_a_report_without_its_claims_says_which_file_is_missing(tmp_path):
     with pytest.raises(ReportError, match=r"claims\.csv"):
         render_report(tmp_path)
     assert (tmp_path / "report.html").read_text() == "the old one"
+
+
+def test_no_two_r_files_define_the_same_function():
+    folders = [RSCRIPTS, RSCRIPTS / "figures", RSCRIPTS / "report"]
+    files = [path for folder in folders for path in folder.glob("*.R")]
+    names = [
+        name for path in files for name in re.findall(r"^(\w+) <- function", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert sorted(names) == sorted(set(names))
