@@ -28,15 +28,20 @@ def differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> lis
     if not torch.is_grad_enabled() or differentiate is backprop or is_transformed():
         return backprop(problem, y0, func(start, y0))
     before = RandomState(problem.clock.device)
-    slope = func(start, y0.detach())
+    state = y0.detach().requires_grad_(y0.requires_grad)
+    slope = func(start, state)
     if RandomState(problem.clock.device) != before:
         problem.plan.random = before
-    problem.parameters = parameters_of(func.func, named, slope)
-    slope = slope.detach()
+    problem.parameters = parameters_of(func.func, named, slope, state)
+    problem.start, slope = (state, slope), slope.detach()
     if not problem.parameters and not y0.requires_grad:
+        problem.start = None
         with torch.no_grad():
             return backprop(problem, y0, slope)
-    return differentiate(problem, y0, slope)
+    try:
+        return differentiate(problem, y0, slope)
+    finally:
+        problem.start = None
 
 
 def has_time_gradients(t) -> bool:

@@ -97,18 +97,21 @@ def captured(value: Tensor, known: Iterable[Tensor]) -> list[Tensor]:
     return list(found.values())
 
 
-def parameters_of(func: Callable, named: Iterable[Any], value: Tensor | None) -> tuple[Tensor, ...]:
+def parameters_of(
+    func: Callable, named: Iterable[Any], value: Tensor | None, state: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Every tensor to differentiate with respect to: owned by the function's modules, named, or found captured.
 
     Args:
         func: the derivative.
         named: tensors given by the user.
-        value: the derivative evaluated once with gradients recorded, at a state that requires none.
+        value: the derivative evaluated once with gradients recorded.
+        state: the state at which it was evaluated, which is no parameter.
     """
     held = [list(thing.parameters()) if isinstance(thing, nn.Module) else thing for thing in held_by(func)]
     tensors = differentiable([named, held])
     if value is not None and value.requires_grad:
-        tensors += captured(value, tensors)
+        tensors += captured(value, tensors if state is None else [*tensors, state])
     return tuple(tensors)
 
 

@@ -53,6 +53,7 @@ class Problem:
         adjoint: the continuous adjoint's backward solve.
         progress: shows how far the solve has come.
         keep: called with every accepted step by "backprop".
+        start: a state of y0's value and the slope there with its graph, for a gradient method that will use it.
         watch: adds the events it finds to the output times, and ends the solve at the first that does.
     """
 
@@ -71,6 +72,7 @@ class Problem:
     watch: Watch | None = None
     keep: Callable[[Accepted], None] | None = None
     progress: Progress | None = None
+    start: tuple[Tensor, Tensor] | None = None
 
     @contextlib.contextmanager
     def differentiation(self):

@@ -9,6 +9,7 @@ from torch.autograd import Function
 from .._loops import Accepted
 from .._problem import Problem
 from .._vjp import GradientSum, vector_jacobian
+from ._recorded import Recorded, leaf
 from ._replay import differentiable_gradient
 
 #: States are thinned out once there are more than this many for each step between two of them …
@@ -71,10 +72,11 @@ class _Checkpoint(Function):
     @staticmethod
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
-        trajectory = Trajectory(problem, problem.states)
-        with problem.surroundings.forward():
+        trajectory, recorded = Trajectory(problem, problem.states), Recorded(problem)
+        with problem.surroundings.forward(), recorded.recording():
             outputs = problem.integrate(y0, slope, trajectory.keep)
-        ctx.problem, ctx.trajectory = problem, trajectory
+        outputs = recorded.detached(outputs, trajectory.steps, trajectory.restarts)
+        ctx.problem, ctx.trajectory, ctx.recorded = problem, trajectory, recorded
         ctx.layout = [(index, len(state)) for index, state in trajectory.states.items()]
         ctx.save_for_backward(y0, *(x for state in trajectory.states.values() for x in state), *parameters)
         trajectory.states = {}
@@ -95,6 +97,10 @@ class _Checkpoint(Function):
 def _stepwise(ctx, gradients):
     """The vector–Jacobian product of one step after the other, last step first."""
     trajectory, parameters = ctx.trajectory, ctx.problem.parameters
+    recorded = ctx.recorded
+    last = None if recorded is None else recorded.last
+    if recorded is not None and not torch._C._autograd._get_current_graph_task_keep_graph():
+        ctx.recorded = recorded.last = None
     _, *saved = ctx.saved_tensors
     states, position = {}, 0
     for index, length in ctx.layout:
@@ -106,14 +112,20 @@ def _stepwise(ctx, gradients):
     adjoint, adjoint_carry = None, ()
     for first in reversed(list(states)):
         y, *carry = (x.detach() for x in states.pop(first))
-        beginnings = trajectory.segment(first, y, None if first in trajectory.restarts else tuple(carry))
+        carry = None if first in trajectory.restarts else tuple(carry)
+        if first == 0 and recorded is not None:
+            carry = recorded.begin()
+        beginnings = trajectory.segment(first, y, carry)
         while beginnings:
             index = first + len(beginnings) - 1
             y, carry = beginnings.pop()
-            y = y.detach().requires_grad_()
-            carry = None if carry is None else tuple(x.detach().requires_grad_() for x in carry)
-            with torch.enable_grad():
-                step, inside = trajectory.repeat(index, y, carry)
+            if last is not None:
+                y, carry, step, inside = last.y, last.carry, last.result, last.outputs
+            else:
+                y = leaf(y)
+                carry = None if carry is None else tuple(leaf(x) for x in carry)
+                with torch.enable_grad():
+                    step, inside = trajectory.repeat(index, y, carry)
             output -= len(inside)
             incoming = [*gradients[output : output + len(inside)], adjoint, *adjoint_carry]
             inputs = [y, *(carry or ()), *parameters]
@@ -121,9 +133,16 @@ def _stepwise(ctx, gradients):
             count = 1 + len(carry or ())
             adjoint, adjoint_carry = found[0], found[1:count]
             totals.add(found[count:])
+            last = step = inside = None  # lets go of the graph before the next one is made
+    if recorded is not None:
+        adjoint, found = recorded.through_start(adjoint, adjoint_carry)
+        totals.add(found)
     return adjoint, *totals.values
 
 
 def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
-    """Backprop's gradient to rounding, holding the graph of one step at a time (Gruslys et al. 2016; Chen 2016)."""
+    """Backprop's gradient to rounding, holding the graph of one step at a time (Gruslys et al. 2016; Chen 2016).
+
+    Between the passes that step is the last one, which is therefore not taken again.
+    """
     return list(_Checkpoint.apply(problem, slope, y0, *problem.parameters))
