@@ -64,3 +64,12 @@ html_animation <- function(file, title) {
     knitr::image_uri(file), "\"><figcaption>The same, moving.</figcaption></figure>"
   )
 }
+
+#' MathML with parentheses no taller than the words around them: pandoc marks all as growing with what they enclose.
+calm_parentheses <- function(lines) {
+  inline <- gregexpr("<math display=\"inline\".*?</math>", lines, perl = TRUE)
+  regmatches(lines, inline) <- lapply(regmatches(lines, inline), function(formula) {
+    gsub("<mo stretchy=\"true\" form=\"(prefix|postfix)\">([()])</mo>", "<mo stretchy=\"false\" form=\"\\1\">\\2</mo>", formula)
+  })
+  lines
+}

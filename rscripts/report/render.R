@@ -7,15 +7,6 @@ source(file.path(folder, "..", "locale.R"))
 own <- setdiff(list.files(folder, "[.]R$"), "render.R")
 for (name in c("../files.R", "../figure_data.R", own)) source(file.path(folder, name), encoding = "UTF-8")
 
-#' MathML with parentheses no taller than the words around them: pandoc marks all as growing with what they enclose.
-calm_parentheses <- function(lines) {
-  inline <- gregexpr("<math display=\"inline\".*?</math>", lines, perl = TRUE)
-  regmatches(lines, inline) <- lapply(regmatches(lines, inline), function(formula) {
-    gsub("<mo stretchy=\"true\" form=\"(prefix|postfix)\">([()])</mo>", "<mo stretchy=\"false\" form=\"\\1\">\\2</mo>", formula)
-  })
-  lines
-}
-
 #' Knit and convert the page, whole or not at all.
 render_report <- function(results, output, root) {
   if (!rmarkdown::pandoc_available("2.9")) stop("pandoc 2.9 or newer is needed; install the package pandoc", call. = FALSE)

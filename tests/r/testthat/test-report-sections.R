@@ -1,0 +1,83 @@
+page_of <- function(expression) paste(capture.output(expression), collapse = "\n")
+results_with <- function(name, table) {
+  results <- tempfile("results-")
+  write_csv(table, file.path(results, "tables", paste0(name, ".csv")))
+  list(results = results)
+}
+claim <- function(id, verdict, ...) {
+  row <- data.frame(
+    id, document = "thind", place = "1", quantity = "<b>quantity</b>", variant = "main", metric = "m", epoch = NA, unit = "%",
+    relation = "=", published = 54, reproduced = 71.25, ci_low = NA_real_, ci_high = NA_real_, n_seeds = 1, reason = "r", verdict
+  )
+  changes <- list(...)
+  row[names(changes)] <- changes
+  row
+}
+study_of <- function(claims) {
+  titled <- function(id) list(title = paste("Title of", id), document = "thind", place = "1")
+  ids <- c(unique(claims$id), "Z9")
+  list(
+    claims = claims, experiments = stats::setNames(lapply(ids, titled), ids), texts = list(documents = list(thind = list())),
+    metrics = data.frame(experiment = "P3", variant = "main", seed = 1, quantity = "q", value = 1, unit = "", data_source = "computed", reduced = NA)
+  )
+}
+
+test_that("benchmarks are shown with intervals, peers and whether the goal was reached", {
+  rows <- data.frame(
+    id = c("a", "b"), work = "a <step>", goal = "twice as fast", unit = "ms", value = c(3.25, NA), ci_low = c(3.1, NA),
+    ci_high = c(3.4, NA), peer = c(7.5, NA), met = c(TRUE, NA), reason = c(NA, "no GPU here"), device = "a device"
+  )
+  page <- page_of(write_benchmarks(results_with("benchmarks", rows)))
+  for (part in c("# Benchmarks", "a &lt;step&gt;", "3.25\u00a0ms", "3.1 to 3.4", "7.5\u00a0ms", "reached", "not measured", "no GPU here", "a device")) {
+    expect_match(page, part, fixed = TRUE)
+  }
+})
+
+test_that("checks are shown with what they lost", {
+  rows <- data.frame(check = "killed <hard>", tried = c(120, 5), lost = c(0, 2), figure = "largest error 1e-9", command = "make test")
+  page <- page_of(write_trust(results_with("trust", rows)))
+  for (part in c("# Trust", "killed &lt;hard&gt;", "none lost", "2 lost", "largest error 1e-9", "make test")) {
+    expect_match(page, part, fixed = TRUE)
+  }
+})
+
+test_that("sections without their tables are left out, and wrong tables are refused by name", {
+  for (write_section in list(write_benchmarks, write_trust)) {
+    expect_length(capture.output(write_section(list(results = tempfile()))), 0)
+  }
+  expect_error(write_trust(results_with("trust", data.frame(check = "x"))), "trust.csv: missing column tried")
+})
+
+test_that("a kept run stands beside this one, number by number", {
+  root <- tempfile("root-")
+  folder <- file.path(root, "data", "reference", "full")
+  write_csv(rbind(claim("P3", "reproduced", reproduced = 53.5, ci_low = 53, ci_high = 54)), file.path(folder, "claims.csv"))
+  writeLines('{"device": "a <GPU>", "commit": "abc", "created": "2000-01-01", "wall_seconds": 5, "profile": "full"}', file.path(folder, "provenance.json"))
+  references <- read_references(root)
+  page <- page_of(write_claims(claim("P3", "not reproduced"), references))
+  for (part in c("full profile, a &lt;GPU&gt;", "53.50\u00a0%", "53.00 to 54.00", "71.25\u00a0%")) expect_match(page, part, fixed = TRUE)
+  other <- page_of(write_claims(claim("N2", "reproduced"), references))
+  expect_no_match(other, "full profile")
+  expect_match(page_of(write_references(list(references = references))), "1 reproduced")
+})
+
+test_that("the summary counts and names what came out how, in ten lines at most", {
+  claims <- rbind(
+    claim("P3", "reproduced"), claim("N2", "not reproduced"), claim("N1", "reproduced"), claim("N1", "not comparable")
+  )
+  lines <- summary_lines(study_of(claims))
+  expect_lte(length(lines), 10)
+  expect_match(lines[1], "4 published numbers")
+  expect_match(lines[1], "2 reproduced, 1 not reproduced, 1 not comparable")
+  expect_match(lines[2], "reproduced</em>: Title of P3", fixed = TRUE)
+  expect_match(lines[2], "in part</em>: Title of N1 .*1 of 2")
+  page <- paste(lines, collapse = "\n")
+  expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;, 54\u00a0% published and 71.25\u00a0% here", fixed = TRUE)
+  expect_match(page, "without a published number.*Z9")
+})
+
+test_that("a parenthesis in a line of text stays as tall as its line", {
+  paren <- '<mo stretchy="true" form="prefix">(</mo>'
+  lines <- c(paste0('<p><math display="inline">', paren, "</math></p>"), paste0('<math display="block">', paren, "</math>"))
+  expect_equal(grepl("stretchy=\"false\"", calm_parentheses(lines), fixed = TRUE), c(TRUE, FALSE))
+})
