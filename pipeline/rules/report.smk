@@ -42,7 +42,7 @@ rule render_report:
 
 rule print_report:
     input:
-        page=rules.render_report.output,
+        page=rules.render_report.output[0],
         code=r_code("report/print"),
     output:
         report(

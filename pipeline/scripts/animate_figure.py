@@ -1,9 +1,18 @@
-"""Rule animate_figure: the animation of one figure of the registry, from the curves of its run."""
+"""Rule animate_figure: the animation of one figure of the registry, or one clear message."""
 
+import logging
+import sys
 from pathlib import Path
 
-from pipeline.animation import animate
+from pipeline.animation import AnimationError, animate
 from pipeline.figures import load_figures
+from pipeline.logs import log_to
 
-figure = load_figures()[snakemake.wildcards.name]  # noqa: F821
-animate(figure.frames, Path(snakemake.input.curves), Path(snakemake.output[0]))  # noqa: F821
+job = snakemake  # noqa: F821
+log_to(job.log[0])
+figure = load_figures()[job.wildcards.name]
+try:
+    animate(figure.frames, Path(job.input.curves), Path(job.output[0]))
+except AnimationError as error:
+    logging.error("%s", error)
+    sys.exit(1)

@@ -1,7 +1,16 @@
-"""Rule print_report: the report's page as a PDF."""
+"""Rule print_report: the report's page as a PDF, or one clear message."""
 
+import logging
+import sys
 from pathlib import Path
 
-from pipeline.printing import print_report
+from pipeline.logs import log_to
+from pipeline.printing import PrintError, print_report
 
-print_report(Path(snakemake.input.page), Path(snakemake.output[0]))  # noqa: F821
+job = snakemake  # noqa: F821
+log_to(job.log[0])
+try:
+    print_report(Path(job.input.page), Path(job.output[0]))
+except PrintError as error:
+    logging.error("%s", error)
+    sys.exit(1)
