@@ -214,7 +214,13 @@ def reductions(document: Settings, resolved: Settings) -> str:
         if path in SIZES:
             parts.append(f"{now} of {'all' if was is None else was} {SIZES[path]}")
         else:
-            words = path.removeprefix("arguments.").removeprefix("solver.").replace(".", " ").replace("_", " ")
+            words = (
+                path.removeprefix("model.")
+                .removeprefix("arguments.")
+                .removeprefix("solver.")
+                .replace(".", " ")
+                .replace("_", " ")
+            )
             parts.append(f"{words} {now} instead of {was}")
     return ", ".join(parts)
 
