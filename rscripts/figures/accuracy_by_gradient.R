@@ -18,7 +18,10 @@ figure_accuracy_by_gradient <- function(history) {
     (if (seeds_of(history) > 1) geom_ribbon(aes(ymin = low, ymax = high, fill = images), colour = NA, alpha = 0.25)) +
     geom_line(linewidth = if (few) 0.8 else 0.6) +
     (if (few) geom_point(size = 1.6)) +
-    label_beside(last, aes(epoch, mean, label = label, colour = images), hjust = 1, vjust = 2, show.legend = FALSE) +
+    label_beside(
+      last, aes(epoch, mean, label = label, colour = images, vjust = ifelse(mean > 50, 2, -0.9)), hjust = 1,
+      show.legend = FALSE
+    ) +
     facet_wrap(~panel, ncol = 2) +
     scale_colour_manual(values = unname(PALETTE[c("blue", "vermillion")]), aesthetics = c("colour", "fill")) +
     scale_x_continuous(breaks = whole_breaks()) +

@@ -4,9 +4,9 @@
 COMPARED <- list(
   test_error = list(title = "Test error (%)", scale = 1),
   parameters = list(title = "Parameters (millions)", scale = 1e-6),
-  nfe_forward = list(title = "Evaluations forward (NFE-F)", scale = 1),
-  nfe_backward = list(title = "Evaluations backward (NFE-B)", scale = 1),
-  peak_memory = list(title = "Peak memory of a step (MB)", scale = 1e-6),
+  nfe_forward = list(title = "NFE forward", scale = 1),
+  nfe_backward = list(title = "NFE backward", scale = 1),
+  peak_memory = list(title = "Peak memory (MB)", scale = 1e-6),
   seconds_per_epoch = list(title = "Seconds an epoch", scale = 1)
 )
 
@@ -35,6 +35,7 @@ compared_variants <- function(metrics, timing, published, quantities) {
   )
   ours <- over_seeds(values[values$quantity %in% quantities, ], c("variant", "quantity"), "value")
   theirs <- published[published$id == metrics$experiment[1] & published$metric %in% quantities, ]
+  theirs <- theirs[theirs$variant %in% variants, ]
   rows <- rbind(
     data.frame(ours, source = rep("this study", nrow(ours))),
     data.frame(
@@ -48,7 +49,7 @@ compared_variants <- function(metrics, timing, published, quantities) {
   rows$panel <- factor(titles[rows$quantity], titles)
   rows$variant <- factor(variant_names(rows$variant), rev(variant_names(variants)))
   rows$source <- factor(rows$source, c("this study", "published"))
-  rows$label <- formatC(signif(rows$mean, 3), format = "fg", digits = 3)
+  rows$label <- trimws(formatC(signif(rows$mean, 3), format = "fg", digits = 3))
   plot <- ggplot(rows, aes(mean, variant, colour = source)) +
     geom_linerange(aes(xmin = low, xmax = high), linewidth = 1.6, alpha = 0.35) +
     geom_point(aes(fill = source), shape = 21, size = 2.1, stroke = 0.9) +
@@ -59,9 +60,9 @@ compared_variants <- function(metrics, timing, published, quantities) {
     facet_wrap(~panel, ncol = 2, scales = "free_x") +
     scale_colour_manual(values = c("this study" = PALETTE[["blue"]], published = INK)) +
     scale_fill_manual(values = c("this study" = PALETTE[["blue"]], published = "white")) +
-    scale_x_continuous(limits = c(0, NA), expand = expansion(c(0.08, 0.14))) +
+    scale_x_continuous(limits = c(0, NA), expand = expansion(c(0.16, 0.14))) +
     scale_y_discrete(expand = expansion(add = 0.7)) +
     labs(x = NULL, y = NULL, subtitle = origin_words(metrics)) +
     theme(panel.border = element_rect(fill = NA, colour = GRID), panel.grid.major.y = element_line(colour = GRID))
-  structure(plot, size = FIGURE_HEIGHT * 1.3)
+  structure(plot, size = FIGURE_HEIGHT * 1.5)
 }

@@ -16,11 +16,11 @@ figure_gradient_costs <- function(history, timing) {
   labels <- do.call(rbind, lapply(split(costs, list(costs$series, costs$panel), drop = TRUE), function(line) {
     exponent <- stats::coef(stats::lm(log(mean) ~ log(nfe_forward), line))[[2]]
     end <- line[which.max(line$nfe_forward), ]
-    text <- paste0(gradient_name(end$series), " \u00b7 ", formatC(exponent, digits = 2, format = "f"))
+    text <- paste0(gradient_name(end$series), " \u00b7 ", formatC(round(exponent, 2) + 0, digits = 2, format = "f"))
     data.frame(end[c("series", "panel", "nfe_forward", "mean")], label = text)
   }))
   labels <- do.call(rbind, lapply(split(labels, labels$panel), function(panel) {
-    apart(panel, gap = 0.065 * diff(log(range(costs$mean[costs$panel == panel$panel[1]]))))
+    labels_apart(panel, gap = 0.065 * diff(log(range(costs$mean[costs$panel == panel$panel[1]]))))
   }))
   colours <- unname(PALETTE[c("vermillion", "orange", "purple", "sky", "blue", "sea_green")])
   plot <- ggplot(costs, aes(nfe_forward, mean, colour = series)) +
@@ -41,7 +41,7 @@ gradient_name <- function(series) {
 }
 
 # Where the labels of a panel stand: beside the ends of their lines, in their order, at least a gap (of logarithms) apart.
-apart <- function(labels, gap) {
+labels_apart <- function(labels, gap) {
   labels <- labels[order(labels$mean), ]
   at <- log(labels$mean)
   for (i in seq_along(at)[-1]) at[i] <- max(at[i], at[i - 1] + gap)

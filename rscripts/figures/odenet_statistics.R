@@ -38,7 +38,7 @@ figure_odenet_statistics <- function(history, timing) {
     geom_point(size = 1.4, alpha = 0.8) +
     coord_cartesian(xlim = c(0, ends[2]), ylim = c(0, ends[2]))
   few <- nrow(training) <= 10
-  epochs <- ggplot(training, aes(epoch, nfe_forward)) +
+  epochs <- ggplot(training, aes(epoch, mean)) +
     geom_ribbon(aes(ymin = low, ymax = high), fill = PALETTE[["vermillion"]], alpha = 0.2) +
     geom_line(colour = PALETTE[["vermillion"]], linewidth = if (few) 0.8 else 0.6) +
     (if (few) geom_point(colour = PALETTE[["vermillion"]], size = 1.6)) +

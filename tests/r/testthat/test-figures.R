@@ -177,3 +177,34 @@ test_that("a search for a start marks its target and the iterations whose paths 
   expect_equal(label[c("x", "y", "label")], data.frame(x = 1.5, y = 0.5, label = "target"))
   expect_equal(layer_data(plot[[2]], 2)$x, c(0, 9))
 })
+
+test_that("a gradient's label tells the slope of its line, and labels keep their distance", {
+  steps <- c(10, 100, 1000)
+  costs <- data.frame(
+    seed = 1, series = rep(c("backprop", "adjoint", "checkpoint"), each = 3), nfe_forward = steps,
+    peak_memory = c(1e6 * steps, rep(2e6, 3), 1e6 * sqrt(steps)), reduced = NA, data_source = "an invented table"
+  )
+  timing <- data.frame(costs[c("seed", "series", "nfe_forward")], seconds = 1e-3 * costs$nfe_forward)
+  labels <- labels_of(figure_gradient_costs(costs, timing))
+  expect_equal(setdiff(c("backprop \u00b7 1.00", "adjoint \u00b7 0.00", "checkpoint \u00b7 0.50"), labels), character())
+  placed <- labels_apart(data.frame(label = letters[1:4], mean = c(1, 1, 1.1, 50)), gap = 0.2)
+  expect_true(all(diff(log(placed$at)) >= 0.2 - 1e-12))
+  expect_equal(placed$at[c(1, 4)], c(1, 50))
+})
+
+test_that("variants stand beside their published values, in the units that the panels name", {
+  metrics <- expand.grid(variant = c("mlp", "odenet"), quantity = c("test_error", "parameters", "peak_memory"),
+                         stringsAsFactors = FALSE)
+  metrics <- data.frame(experiment = "M2", seed = 1, metrics, value = c(2, 1, 238510, 224778, 3e6, 4e7), reduced = NA)
+  timing <- data.frame(variant = c("mlp", "odenet"), seed = 1, seconds = c(1, 30))
+  plot <- figure_network_comparison(metrics, timing, published())
+  theirs <- plot$data[plot$data$source == "published", ]
+  expect_equal(sort(theirs$mean[grepl("Parameters", theirs$panel)]), c(0.22, 0.24))
+  expect_equal(setdiff(c("0.239", "0.225", "40", "30"), labels_of(plot)), character())
+})
+
+test_that("training and test accuracy have a curve each under every gradient", {
+  plot <- figure_accuracy_by_gradient(training(c("adjoint_euler", "adjoint_dopri5"), seeds = 1, experiment = "M3"))
+  expect_equal(nrow(plot$data), 2 * 2 * 3)
+  expect_equal(levels(plot$data$panel), c("adjoint euler", "adjoint dopri5"))
+})
