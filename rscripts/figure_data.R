@@ -35,11 +35,14 @@ said <- function(data, column) {
   unique(values[!is.na(values) & nzchar(values) & values != "NaN"])
 }
 
-#' What must be said of where a figure's data come from: simulated, reduced; NULL where nothing must.
+#' What was reduced in any of a table's runs, each part once.
+reduced_parts <- function(data) unique(unlist(strsplit(said(data, "reduced"), ", ", fixed = TRUE)))
+
+#' What must be said of where a figure's data come from: simulated, incomplete, reduced; NULL where nothing must.
 origin_words <- function(data) {
-  simulated <- grep("simulated", said(data, "data_source"), ignore.case = TRUE, value = TRUE)
-  reduced <- said(data, "reduced")
-  words <- c(simulated, if (length(reduced)) paste0("reduced: ", paste(reduced, collapse = "; ")))
+  wanting <- grep("simulated|incomplete", said(data, "data_source"), ignore.case = TRUE, value = TRUE)
+  reduced <- reduced_parts(data)
+  words <- c(wanting, if (length(reduced)) paste0("reduced: ", paste(reduced, collapse = ", ")))
   if (!length(words)) return(NULL)
   words[1] <- paste0(toupper(substring(words[1], 1, 1)), substring(words[1], 2))
   # Broken where a line of the figure ends, so that nothing said is cut off.
@@ -82,7 +85,7 @@ measured_orders <- function(history) {
 caption_facts <- function(tables) {
   main <- tables[[1]]
   seeds <- seeds_of(main)
-  reduced <- said(main, "reduced")
+  reduced <- reduced_parts(main)
   list(
     seeds = seeds,
     epochs = if ("epoch" %in% names(main)) max(main$epoch) else NA,
@@ -92,7 +95,7 @@ caption_facts <- function(tables) {
     iterations = if ("iteration" %in% names(main)) length(unique(main$iteration)) else NA,
     curves = if ("series" %in% names(main)) length(unique(main$series)) else NA,
     data_source = paste(said(main, "data_source"), collapse = "; "),
-    reduced_words = if (length(reduced)) paste0(" Reduced: ", paste(reduced, collapse = "; "), ".") else "",
+    reduced_words = if (length(reduced)) paste0(" Reduced: ", paste(reduced, collapse = ", "), ".") else "",
     seed_words = if (seeds > 1) {
       paste0("Lines are means over ", seeds, " seeds, bands their range.")
     } else {

@@ -25,7 +25,7 @@ figure_accuracy_by_configuration <- function(history, published) {
   }
   plot <- ggplot(long, aes(epoch, mean, colour = images)) +
     geom_hline(aes(yintercept = published), peaks, linetype = "dotted", colour = INK, linewidth = 0.6) +
-    label_beside(peaks, aes(min(long$epoch), published, label = label), hjust = 0, vjust = -0.6, size = 0.8, colour = INK) +
+    label_beside(peaks, aes(min(long$epoch), published, label = label), hjust = 0, vjust = 1.5, size = 0.8, colour = INK) +
     ribbon +
     geom_line(linewidth = 0.8) +
     geom_point(size = if (max(long$epoch) > 20) 0.4 else 1.5) +

@@ -92,6 +92,16 @@ test_that("a figure of simulated or reduced data says so, and one of whole real 
   expect_equal(subtitle_of(figure_training_history(history)), "Simulated images \u00b7 reduced: 3 of 150 epochs")
 })
 
+test_that("what several runs reduced is said once, and incomplete data are named", {
+  history <- training(c("one", "other"), 1, 1)
+  history$data_source <- "CIFAR-10, incomplete"
+  history$reduced <- c("2 of 9 images, 3 of 160 epochs", "2 of 9 images, 3 of 200 epochs")
+  expect_equal(
+    gsub("\n", " ", origin_words(history)),
+    "CIFAR-10, incomplete \u00b7 reduced: 2 of 9 images, 3 of 160 epochs, 3 of 200 epochs"
+  )
+})
+
 test_that("every figure of the registry has a function that takes its tables", {
   registry <- yaml::read_yaml(file.path(root, "pipeline", "figures.yaml"))
   for (figure in registry) {
