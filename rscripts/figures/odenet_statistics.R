@@ -10,7 +10,8 @@ figure_odenet_statistics <- function(history, timing) {
   training <- over_seeds(history[history$panel == "training", ], "epoch", "nfe_forward")
   colours <- scale_colour_viridis_c(
     trans = "log10", option = "viridis", end = 0.85, breaks = 10^seq(-6, -1), labels = scales::label_log(),
-    name = "Tolerance", limits = range(solves$tolerance)
+    name = "Tolerance", limits = range(solves$tolerance),
+    guide = guide_colourbar(direction = "horizontal", barwidth = unit(110, "pt"), barheight = unit(6, "pt"))
   )
   points <- function(data, mapping, title, x, y) {
     ggplot(data, mapping) +
@@ -21,17 +22,17 @@ figure_odenet_statistics <- function(history, timing) {
         legend.position = "none"
       )
   }
-  forward <- "Evaluations forward"
+  forward <- "NFE forward"
   ends <- range(0, solves$nfe_forward, solves$nfe_backward)
   references <- data.frame(slope = c(1, 0.5), label = c("equal", "half"), x = 0.92 * ends[2])
   error <- points(solves, aes(error, nfe_forward, colour = tolerance), "a  Error", "Numerical error", forward) +
     geom_point(size = 1.4, alpha = 0.8) +
-    scale_x_log10(labels = scales::label_log(), breaks = 10^seq(-8, 0, 2))
+    scale_x_log10(labels = scales::label_log(), breaks = 10^seq(-8, 0))
   time <- points(timing, aes(nfe_forward, seconds, colour = tolerance), "b  Time", forward, "Seconds forward") +
     geom_point(size = 1.4, alpha = 0.8) +
     scale_y_continuous(limits = c(0, NA))
   backward <- points(
-    solves, aes(nfe_forward, nfe_backward, colour = tolerance), "c  Forward and backward", forward, "Evaluations backward"
+    solves, aes(nfe_forward, nfe_backward, colour = tolerance), "c  Forward and backward", forward, "NFE backward"
   ) +
     geom_abline(aes(slope = slope, intercept = 0), references, linetype = "22", colour = PALE, linewidth = 0.5) +
     label_over(references, aes(x, slope * x, label = label), colour = "#52606d", size = 0.8) +
@@ -48,10 +49,8 @@ figure_odenet_statistics <- function(history, timing) {
     theme(
       plot.title = element_text(size = rel(1), face = "bold"), panel.border = element_rect(fill = NA, colour = GRID)
     )
-  backward <- backward + theme(
-    legend.position = "right", legend.title = element_text(size = rel(0.85)), legend.key.width = unit(7, "pt")
-  )
+  backward <- backward + theme(legend.position = "bottom", legend.title = element_text(vjust = 1))
   plot <- patchwork::wrap_plots(error, time, backward, epochs, ncol = 2, guides = "collect") +
-    patchwork::plot_annotation(subtitle = origin_words(history))
+    patchwork::plot_annotation(subtitle = origin_words(history), theme = theme(legend.position = "bottom"))
   structure(plot, size = FIGURE_HEIGHT * 1.45)
 }
