@@ -123,7 +123,7 @@ def judge(run: Run, claim: Claim, holds: bool, seeds: int, tolerance: float | No
     """The verdict on a claim and the reason for it, in words."""
     incomparable = "not comparable"
     if seeds == 0:
-        return incomparable, f"not run so far: {run.reduced}"
+        return incomparable, f"not run so far: {run.reduced}" if run.reduced else "the run as listed ends before"
     dataset = run.settings.dataset
     if dataset:
         provenance = json.loads((processed / f"{dataset.name}.json").read_text(encoding="utf-8"))

@@ -34,7 +34,8 @@ def radioactive_decay(run: Run) -> Tables:
     errors = {
         f"largest_error, {part.series[0]}": (float((part.y - part.exact).abs().max()), "") for part in (*euler, *both)
     }
-    return tables(run, history, errors)
+    by_euler, by_midpoint = (float((part.y - part.exact).abs().max()) for part in both)
+    return tables(run, history, errors | {"midpoint_error_share": (by_midpoint / by_euler, "of Euler's")})
 
 
 def springs(run: Run) -> Tables:
