@@ -75,7 +75,7 @@ function Figure(figure)
 end
 
 function Image(image)
-  image.attributes.width = "78%"
+  image.attributes.width = "68%"
   return image
 end
 
