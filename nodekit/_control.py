@@ -129,15 +129,20 @@ def controller_coefficients(name: str) -> tuple[float, float, float]:
 
 
 def error_ratio(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> float:
+    """The norm of a step's error in units of the tolerance, on the host."""
+    return host(error_norm(step, t, y, tolerance, norm) if step.ratio is None else step.ratio)
+
+
+def error_norm(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> Tensor:
     """The norm of a step's error in units of the tolerance."""
     scale = tolerance.scale(t, torch.maximum(y.detach().abs(), step.y1.detach().abs()))
     ratio = norm(step.error / scale)
     if step.error_third is None:
-        return host(ratio)
+        return ratio
     # DOP853: the fifth-order estimate, lifted to the eighth order by the third-order one (HNW II.10).
     third = norm(step.error_third / scale)
     square = ratio * ratio
-    return host(torch.where(square == 0, square, square / torch.sqrt(square + 0.01 * third * third)))
+    return torch.where(square == 0, square, square / torch.sqrt(square + 0.01 * third * third))
 
 
 def first_step(func, clock, t: float, end: float, y: Tensor, slope: Tensor, order: int, tolerance, norm) -> float:

@@ -13,6 +13,7 @@ from . import _gradients, _methods
 from ._adjoint_solve import AdjointChoices, backward_solve
 from ._batch import GRADIENTS as INDEPENDENT_GRADIENTS
 from ._batch import solve_independent
+from ._compiled import LazyClock, compiled
 from ._context import Surroundings
 from ._dense import DenseSolution
 from ._differentiate import differentiably
@@ -27,6 +28,7 @@ from ._options import (
     parse,
     tolerance_of,
 )
+from ._parameters import is_transformed
 from ._problem import Problem
 from ._progress import Progress
 from ._state import Derivative, Packing
@@ -80,6 +82,7 @@ def solve(
     events: Iterable[Event | Callable] = (),
     batch: str = "shared",
     dense: bool = False,
+    compile: bool = False,
     progress: bool = False,
     throw: bool = True,
 ) -> Solution:
@@ -111,6 +114,9 @@ def solve(
             (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they are; the
             statistics count for each.
         dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
+        compile: whether to compile whole steps with torch.compile, once for each module and shape of state (seconds):
+            for small systems, solved often, whose derivative is a module. Explicit Runge–Kutta methods and
+            gradient="checkpoint".
         progress: whether to show on the standard error how far the solve has come.
         throw: whether a failure on the way is raised or returned as the status.
 
@@ -140,6 +146,10 @@ def solve(
     times = output_times(t, open_end=bool(events))
     tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
     stepper = chosen.stepper(**special)
+    clock = clock_of(stepper, packing)
+    if compile and not is_transformed():
+        stepper = compiled(stepper, func, packing, args, tolerance, norm, parsed, gradient, times)
+        clock = LazyClock(stepper.nodes, packing.dtype, packing.device)
 
     def construct(constructor):
         grid = constructor(func, y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
@@ -150,9 +160,7 @@ def solve(
     else:
         callbacks = callbacks_of(func, derivative)
         plan = make_plan(chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks, construct)
-    problem = Problem(
-        derivative, stepper, plan, clock_of(stepper, packing), times, (), Surroundings(func, packing.device), Stats()
-    )
+    problem = Problem(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
     problem.throw, problem.states = throw, parsed.checkpoints
     problem.progress = Progress(times[0], times[-1]) if progress else None
     if gradient in ("adjoint", "interpolated"):

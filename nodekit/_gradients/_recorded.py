@@ -16,22 +16,42 @@ from .._stepper import Step
 from .._vjp import vector_jacobian
 
 
-def leaf(x: Tensor) -> Tensor:
-    """The tensor where a graph begins."""
-    return x.detach().requires_grad_()
+class StepGraph:
+    """A step's graph, which begins with the step.
+
+    Attributes:
+        y, carry: leaves, what the step is taken from.
+        step, outputs: its result, and the solution at the output times within it.
+    """
+
+    def __init__(self, y: Tensor, carry: tuple[Tensor, ...] | None):
+        self.y = y.detach().requires_grad_()
+        self.carry = None if carry is None else tuple(x.detach().requires_grad_() for x in carry)
+        self.step, self.outputs = None, []
+
+    def pullback(self, parameters, incoming, adjoint, adjoint_carry):
+        """The gradients of y, of the carry and of the parameters from those of the outputs, the result and its carry.
+
+        Args:
+            incoming: of the outputs.
+            adjoint, adjoint_carry: of the result, and of what it carried on.
+        """
+        inputs = [self.y, *(self.carry or ()), *parameters]
+        incoming = [*incoming, adjoint, *adjoint_carry]
+        found = vector_jacobian([*self.outputs, self.step.y1, *self.step.carry], inputs, incoming)
+        count = 1 + len(self.carry or ())
+        return found[0], found[1:count], found[count:]
 
 
 class LastStep:
     """A stepper that takes the step onto the end under autograd, and is the wrapped one in everything else.
 
     Attributes:
-        y, carry: leaves, what that step was taken from.
-        result: the step, None until it was taken.
-        outputs: the solution at the output times within it.
+        graph: of that step, None until it was taken.
     """
 
     def __init__(self, stepper, end: float):
-        self.stepper, self.end, self.result, self.outputs = stepper, end, None, []
+        self.stepper, self.end, self.graph = stepper, end, None
 
     def __getattr__(self, name):
         return getattr(self.stepper, name)
@@ -40,22 +60,27 @@ class LastStep:
         """The wrapped stepper's."""
         if interval.t1 != self.end:
             return self.stepper.step(func, interval, y, carry, estimate, final)
-        self.y, self.carry = leaf(y), tuple(leaf(x) for x in carry)
+        graph = self.graph = StepGraph(y, carry)
         with torch.enable_grad():
-            self.result = self.stepper.step(func, interval, self.y, self.carry, estimate, final)
-        return self.result
+            graph.step = self.stepper.step(func, interval, graph.y, graph.carry, estimate, final)
+        return graph.step
 
     def extend(self, func, interval, y, carry, step) -> None:
         """The wrapped stepper's."""
-        if step is self.result:
-            y, carry = self.y, self.carry
-        with torch.set_grad_enabled(step is self.result):
+        last = self._is_last(step)
+        if last:
+            y, carry = self.graph.y, self.graph.carry
+        with torch.set_grad_enabled(last):
             self.stepper.extend(func, interval, y, carry, step)
 
     def interpolate(self, interval, y, step, thetas):
         """The wrapped stepper's."""
-        with torch.set_grad_enabled(step is self.result):
-            return self.stepper.interpolate(interval, self.y if step is self.result else y, step, thetas)
+        last = self._is_last(step)
+        with torch.set_grad_enabled(last):
+            return self.stepper.interpolate(interval, self.graph.y if last else y, step, thetas)
+
+    def _is_last(self, step: Step) -> bool:
+        return self.graph is not None and self.graph.step is step
 
 
 class Recorded:
@@ -74,20 +99,21 @@ class Recorded:
     def recording(self) -> Iterator[None]:
         """Around the forward pass."""
         problem, stepper = self.problem, self.problem.stepper
-        if self.start is not None:
-            problem.stepper = self.last = LastStep(stepper, problem.times[-1])
+        if self.start is not None and not stepper.compiled:
+            problem.stepper = LastStep(stepper, problem.times[-1])
         try:
             yield
+            if problem.stepper is not stepper:
+                self.last = problem.stepper.graph
         finally:
             problem.stepper = stepper
 
     def detached(self, outputs: list[Tensor], steps, restarts) -> list[Tensor]:
         """The outputs without the last step's graph, which is kept unless its own start would be lost with it."""
-        last = self.last
-        if last is None or last.result is None or (len(steps) > 1 and len(steps) - 1 in restarts):
+        if len(steps) > 1 and len(steps) - 1 in restarts:
             self.last = None
-        else:
-            last.outputs = outputs[len(outputs) - len(steps[-1].thetas) - 1 :]
+        if self.last is not None:
+            self.last.outputs = outputs[len(outputs) - len(steps[-1].thetas) - 1 :]
         return [y.detach() for y in outputs]
 
     def begin(self) -> tuple[Tensor, ...] | None:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from .._compiled import named_parameters
 from .._loops import Accepted
 from .._problem import Problem
-from .._vjp import GradientSum, vector_jacobian
-from ._recorded import Recorded, leaf
+from .._vjp import GradientSum
+from ._recorded import Recorded, StepGraph
 from ._replay import differentiable_gradient
 
 #: States are thinned out once there are more than this many for each step between two of them …
@@ -59,6 +60,13 @@ class Trajectory:
         """Take one of the steps again."""
         return self.problem.repeat(self.steps[index], y, carry, final=index == len(self.steps) - 1)
 
+    def graph(self, index: int, y: Tensor, carry) -> StepGraph:
+        """Take one of the steps again under autograd."""
+        graph = StepGraph(y, carry)
+        with torch.enable_grad():
+            graph.step, graph.outputs = self.repeat(index, graph.y, graph.carry)
+        return graph
+
     def segment(self, first: int, y: Tensor, carry) -> list[tuple[Tensor, tuple | None]]:
         """The beginnings of all steps from a kept state up to the next one."""
         beginnings = [(y, carry)]
@@ -96,11 +104,12 @@ class _Checkpoint(Function):
 
 def _stepwise(ctx, gradients):
     """The vector–Jacobian product of one step after the other, last step first."""
-    trajectory, parameters = ctx.trajectory, ctx.problem.parameters
-    recorded = ctx.recorded
+    problem, trajectory, recorded = ctx.problem, ctx.trajectory, ctx.recorded
+    parameters, compiled = problem.parameters, problem.stepper.compiled
     last = None if recorded is None else recorded.last
-    if recorded is not None and not torch._C._autograd._get_current_graph_task_keep_graph():
+    if last is not None and not torch._C._autograd._get_current_graph_task_keep_graph():
         ctx.recorded = recorded.last = None
+    named = named_parameters(problem.func.func, parameters) if compiled else None
     _, *saved = ctx.saved_tensors
     states, position = {}, 0
     for index, length in ctx.layout:
@@ -118,22 +127,19 @@ def _stepwise(ctx, gradients):
         beginnings = trajectory.segment(first, y, carry)
         while beginnings:
             index = first + len(beginnings) - 1
-            y, carry = beginnings.pop()
-            if last is not None:
-                y, carry, step, inside = last.y, last.carry, last.result, last.outputs
+            accepted = trajectory.steps[index]
+            count = len(accepted.thetas) + accepted.lands
+            incoming, output = gradients[output - count : output], output - count
+            beginning = beginnings.pop()
+            if compiled:
+                adjoint, adjoint_carry, found = problem.stepper.pullback(
+                    problem.func, accepted, *beginning, named, incoming, adjoint, adjoint_carry
+                )
             else:
-                y = leaf(y)
-                carry = None if carry is None else tuple(leaf(x) for x in carry)
-                with torch.enable_grad():
-                    step, inside = trajectory.repeat(index, y, carry)
-            output -= len(inside)
-            incoming = [*gradients[output : output + len(inside)], adjoint, *adjoint_carry]
-            inputs = [y, *(carry or ()), *parameters]
-            found = vector_jacobian([*inside, step.y1, *step.carry], inputs, incoming)
-            count = 1 + len(carry or ())
-            adjoint, adjoint_carry = found[0], found[1:count]
-            totals.add(found[count:])
-            last = step = inside = None  # lets go of the graph before the next one is made
+                graph = last or trajectory.graph(index, *beginning)
+                adjoint, adjoint_carry, found = graph.pullback(parameters, incoming, adjoint, adjoint_carry)
+                last = graph = None  # lets go of one graph before the next is made
+            totals.add(found)
     if recorded is not None:
         adjoint, found = recorded.through_start(adjoint, adjoint_carry)
         totals.add(found)

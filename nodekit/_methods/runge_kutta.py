@@ -26,7 +26,7 @@ class ExplicitRungeKutta(Stepper):
     def __init__(self, tableau: ButcherTableau, interp: str = "dense"):
         self.tableau = tableau
         self.order, self.stages, self.fsal = tableau.order, tableau.stages, bool(tableau.fsal)
-        self.nodes = (*tableau.c, *tableau.extra_c)
+        self.nodes = tuple(map(float, (*tableau.c, *tableau.extra_c)))
         self.rows = [nonzero(row) for row in tableau.A]
         self.extra_rows = [nonzero(row) for row in tableau.extra_A]
         self.weights = nonzero(tableau.b)
@@ -36,7 +36,7 @@ class ExplicitRungeKutta(Stepper):
         elif interp == "cubic" and tableau.interpolation.shape[1] > 3:
             hermite = ButcherTableau(tableau.c, tableau.A, tableau.b, tableau.order)
             self.interpolation, self.extra_rows = hermite.interpolation, [nonzero(row) for row in hermite.extra_A]
-            self.nodes = (*hermite.c, *hermite.extra_c)
+            self.nodes = tuple(map(float, (*hermite.c, *hermite.extra_c)))
         self.error_weights = self.error_weights_third = None
         if tableau.b_embedded is not None:
             self.error_weights = nonzero(tableau.b - tableau.b_embedded)
