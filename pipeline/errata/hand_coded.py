@@ -18,6 +18,17 @@ def biases_never_read(tables: Path, published: float) -> Finding:
     return Finding(bool(after["as_listed"] < published == after["biases_read"]), numbers)
 
 
+def rows_stay(tables: Path) -> Finding:
+    """What `sample()` did to the rows of the listing's data frame in R, and whether R's version changes the rest."""
+    metrics = pd.read_csv(tables / "N1" / "metrics.csv").groupby("quantity").value.max()
+    names = {
+        "rows_moved_by_sample": "rows moved",
+        "weights_that_differ_by_sample_kind": "weights that R before 3.6 draws otherwise",
+    }
+    numbers = {words: int(metrics[name]) for name, words in names.items()}
+    return Finding(numbers["rows moved"] == 0, numbers)
+
+
 def weights_of_their_own(points: int, epochs: int, learning_rate: float, seed: int) -> Finding:
     """The network trained as listed (biases read), then asked of points in another order: nothing carries over."""
     draw = np.random.default_rng(seed)

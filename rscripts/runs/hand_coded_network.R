@@ -70,6 +70,18 @@ train_hand_coded_network <- function(seed = 25, epochs = 50, learning_rate = 1, 
   list(accuracy_before = mean(data$y == 0), history = history) # before training the document predicts 0 for all
 }
 
+#' What `sample()` does to the document's data frame, and what changes with how it draws.
+#' @return named numbers: rows that moved, initial weights that differ between R before and since 3.6.
+facts_of_sample <- function(seed, points = 100) {
+  drawn <- lapply(c("Rejection", "Rounding"), function(kind) draw_network_data(seed, kind, points))
+  set.seed(seed)
+  unsampled <- rnorm(points)
+  c(
+    rows_moved_by_sample = sum(drawn[[1]]$x != unsampled),
+    weights_that_differ_by_sample_kind = sum(unlist(drawn[[1]]$weights) != unlist(drawn[[2]]$weights))
+  )
+}
+
 if (sys.nframe() == 0) {
   folder <- dirname(normalizePath(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))[1]))
   source(file.path(folder, "..", "files.R"))
@@ -88,10 +100,11 @@ if (sys.nframe() == 0) {
     reduced = options$reduced
   )
   write_csv(cbind(run, trained$history, origin), file.path(options$output, "history.csv"))
+  sampled <- facts_of_sample(options$seed)
   quantities <- data.frame(
-    quantity = c("accuracy_before", "accuracy_after", "mse_after"),
-    value = c(trained$accuracy_before, tail(trained$history$accuracy, 1), tail(trained$history$mse, 1)),
-    unit = c("fraction", "fraction", "")
+    quantity = c("accuracy_before", "accuracy_after", "mse_after", names(sampled)),
+    value = c(trained$accuracy_before, tail(trained$history$accuracy, 1), tail(trained$history$mse, 1), sampled),
+    unit = c("fraction", "fraction", "", rep("", length(sampled)))
   )
   write_csv(cbind(run, quantities, origin), file.path(options$output, "metrics.csv"))
 }

@@ -54,3 +54,8 @@ test_that("the script writes its tables and refuses an option that it does not k
   expect_equal(attr(refused, "status"), 1)
   expect_match(paste(refused, collapse = " "), "unknown option '--epoch'")
 })
+
+test_that("sampling the document's data frame moves no observation, whichever way R samples", {
+  expect_equal(facts_of_sample(25)[["rows_moved_by_sample"]], 0)
+  expect_equal(facts_of_sample(25)[["weights_that_differ_by_sample_kind"]], 0)
+})
