@@ -18,6 +18,7 @@ end
 local WIDTHS = {
   claims = { [4] = { 0.36, 0.15, 0.18, 0.31 }, [5] = { 0.28, 0.14, 0.16, 0.16, 0.26 } },
   summary = { [4] = { 0.07, 0.42, 0.15, 0.36 } },
+  errata = { [4] = { 0.29, 0.29, 0.28, 0.14 } },
   sums = { [4] = { 0.24, 0.22, 0.1, 0.44 } },
 }
 
@@ -42,6 +43,10 @@ end
 local function print_table(div)
   local by_count = columns_of(div)
   return div:walk({
+    -- Code in a cell may break after its marks; it would run into the next column.
+    Str = function(str)
+      if #str.text > 20 then return pandoc.Str((str.text:gsub("([_%(%)=,*/$])", "%1\u{200B}"))) end
+    end,
     Table = function(table) return set_columns(by_count[#table.colspecs])(table) end,
   }).content
 end
