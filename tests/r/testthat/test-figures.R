@@ -218,3 +218,13 @@ test_that("training and test accuracy have a curve each under every gradient", {
   expect_equal(nrow(plot$data), 2 * 2 * 3)
   expect_equal(levels(plot$data$panel), c("adjoint euler", "adjoint dopri5"))
 })
+
+test_that("sides of an equation that agree to the last bit still have a place on the logarithmic axis", {
+  history <- data.frame(
+    panel = c("equation", "equation", rep("limit", 4)), series = c("1 a", "2 b", "3 c", "3 c", "14 d", "14 d"),
+    step = c(NA, NA, 0.1, 0.2, 0.1, 0.2), difference = c(0, 1e-12, 0.1, 0.2, 0.3, 0.6)
+  )
+  plot <- figure_adjoint_equations(history)
+  expect_equal(plot[[1]]$data$shown, c(.Machine$double.eps, 1e-12))
+  expect_equal(plot[[2]]$layers[[3]]$data$step, c(0.2, 0.1))
+})
