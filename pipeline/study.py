@@ -139,6 +139,8 @@ class Profile(Strict):
     results: str = "results"
     data: str = "data"
     overrides: dict[str, dict[str, Any]] = {}
+    # What jobs ask of a cluster, by rule or experiment: laid over pipeline/resources.yaml.
+    resources: dict[str, dict[str, int]] = {}
     # Of one run, roughly: runs that take longest start first, so that no core idles while the last one ends.
     expected_seconds: dict[str, float] = {}
 

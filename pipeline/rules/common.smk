@@ -1,4 +1,6 @@
-# What the rules of all stages share: the runs, their files and their kinds.
+# What the rules of all stages share: the runs, their files, their kinds and what they ask of a cluster.
+from pipeline.resources import resources
+
 DATASETS = sorted({run.settings.dataset.name for run in study.runs() if run.settings.dataset})
 
 
@@ -56,3 +58,15 @@ def needed_first(wildcards):
         if run.settings.dataset and run.settings.dataset.name == wildcards.dataset
     ]
     return max(profile.expected_seconds.get(name, 0) for name in users)
+
+
+def asked(rule, by_experiment=False):
+    """What a job of a rule asks of a cluster: GPUs, megabytes and minutes, of a run also by its experiment."""
+
+    def amount(name):
+        def of(wildcards):
+            return getattr(resources(study, rule, wildcards.experiment if by_experiment else None), name)
+
+        return of
+
+    return {name: amount(name) for name in ("gpu", "mem_mb", "runtime")}

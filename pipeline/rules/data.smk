@@ -12,6 +12,8 @@ rule prepare_data:
     priority: needed_first
     conda:
         "../../environment.yml"
+    resources:
+        **asked("prepare_data"),
     params:
         raw=f"{DATA}/raw",
     script:

@@ -23,6 +23,8 @@ rule evaluate_errata:
         f"{RESULTS}/logs/tables/errata.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("evaluate_errata"),
     params:
         config=config,
     script:

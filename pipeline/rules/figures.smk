@@ -44,6 +44,8 @@ rule draw_figure:
         f"{RESULTS}/logs/figures/{{name}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("draw_figure"),
     params:
         words=lambda wildcards: figure_words(FIGURES[wildcards.name], study),
     script:
@@ -62,6 +64,8 @@ rule animate_figure:
         name="|".join(ANIMATED) or "none",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("animate_figure"),
     params:
         words=lambda wildcards: figure_words(FIGURES[wildcards.name], study),
     script:

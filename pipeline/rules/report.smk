@@ -9,6 +9,8 @@ rule write_provenance:
         f"{RESULTS}/logs/provenance.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("write_provenance"),
     params:
         config=config,
         benchmarks=f"{RESULTS}/benchmarks",
@@ -36,6 +38,8 @@ rule render_report:
         f"{RESULTS}/logs/report.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("render_report"),
     script:
         "../scripts/render_report.py"
 
@@ -55,6 +59,8 @@ rule print_report:
         f"{RESULTS}/logs/print.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("print_report"),
     script:
         "../scripts/print_report.py"
 

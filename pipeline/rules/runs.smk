@@ -20,6 +20,8 @@ rule train:
     conda:
         "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads
+    resources:
+        **asked("train", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).model_dump(),
         checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
@@ -43,6 +45,8 @@ rule compute:
     priority: long_first
     conda:
         "../../environment.yml"
+    resources:
+        **asked("compute", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).model_dump(),
     script:
@@ -64,6 +68,8 @@ rule measure:
     conda:
         "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads
+    resources:
+        **asked("measure", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).model_dump(),
         trained=lambda wildcards: trained.model_dump() if (trained := study.trained(run_of(wildcards))) else None,
@@ -86,6 +92,8 @@ rule fit:
     conda:
         "../../environment.yml"
     threads: lambda wildcards: run_of(wildcards).settings.threads
+    resources:
+        **asked("fit", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).model_dump(),
         checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
@@ -109,6 +117,8 @@ rule run_in_r:
         experiment=ids("r"),
     conda:
         "../../environment.yml"
+    resources:
+        **asked("run_in_r", by_experiment=True),
     params:
         arguments=lambda wildcards: " ".join(
             f"--{name.replace('_', '-')} {value}" for name, value in run_of(wildcards).settings.arguments.items()

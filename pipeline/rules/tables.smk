@@ -59,6 +59,8 @@ for kind, names in KIND_TABLES.items():
             experiment=ids(kind),
         conda:
             "../../environment.yml"
+        resources:
+            **asked("stack_runs"),
         params:
             words=lambda wildcards: table_words(wildcards.experiment, study),
         script:
@@ -81,6 +83,8 @@ rule evaluate_claims:
         f"{RESULTS}/logs/tables/claims.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("evaluate_claims"),
     params:
         config=config,
     script:
