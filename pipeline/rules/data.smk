@@ -1,6 +1,11 @@
 # Data: found, verified and laid out for the runs; the JSON beside each says where it came from.
 
 
+# Compute nodes often have no network.
+localrules:
+    prepare_data,
+
+
 rule prepare_data:
     input:
         lambda wildcards: placed_by_user(wildcards.dataset),

@@ -1,0 +1,48 @@
+"""The documentation site: `make docs`."""
+
+import re
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+project = "nodekit"
+author = copyright = "The nodekit authors"
+version = release = version_of("nodekit-ode")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+html_theme = "furo"
+html_title = f"nodekit {release}"
+
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+
+# Pages that are files of the repository's root, and what their links are called here; a page keeps what it has itself.
+ROOT_PAGES = {"index": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+LINKS = {"](docs/": "](", "](CONTRIBUTING.md)": "](contributing.md)", "](CHANGELOG.md)": "](changelog.md)"}
+
+
+def read_root_page(app, page, source):
+    """The text of a page that is a file of the repository's root."""
+    if page in ROOT_PAGES:
+        text = (ROOT / ROOT_PAGES[page]).read_text(encoding="utf-8")
+        for link, here in LINKS.items():
+            text = text.replace(link, here)
+        source[0] = re.sub(r"\[(\w+(?:\.cff)?)\]\(\1\)", r"`\1`", text) + "\n" + source[0]
+
+
+def escape(app, what, name, object, options, lines):
+    """|y| and (*shape) in docstrings are mathematics, not the marks of reStructuredText."""
+    for number, line in enumerate(lines):
+        parts = re.split(r"(`[^`]*`)", line)
+        parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+        lines[number] = "".join(parts)
+
+
+def setup(app):
+    app.connect("source-read", read_root_page)
+    app.connect("autodoc-process-docstring", escape, priority=900)
