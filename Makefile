@@ -6,7 +6,7 @@ CORES ?= all
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study figures report test lint clean
+.PHONY: help setup study figures report benchmarks test lint fetch scale docs clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,6 +23,11 @@ figures: setup ## draw every figure again, training nothing
 report: setup ## write the report again, training nothing
 	@$(IN_ENVIRONMENT) snakemake --cores $(CORES) --forcerun render_report $(OPTIONS) -- report
 
+benchmarks: setup ## measure nodekit beside its peers (a quarter of an hour), then write the report again
+	@[ -d .conda ] || PATH="$(CURDIR)/.tools/bin:$$PATH" uv sync --frozen --quiet --group benchmarks
+	@$(IN_ENVIRONMENT) snakemake --cores $(CORES) --forcerun benchmarks $(OPTIONS) -- benchmarks
+	@$(IN_ENVIRONMENT) snakemake --cores $(CORES) $(OPTIONS) -- report
+
 test: setup ## run all tests: Python, R, and a tiny study from end to end
 	@$(IN_ENVIRONMENT) python -m pytest --numprocesses auto --dist loadfile $(OPTIONS)
 
@@ -31,6 +36,16 @@ lint: setup ## check the style of Python, Snakemake and R code
 	@$(IN_ENVIRONMENT) ruff format --check .
 	@$(IN_ENVIRONMENT) snakefmt --check Snakefile pipeline/rules
 	@$(IN_ENVIRONMENT) snakemake --lint
+
+fetch: setup ## fill the folder MIRROR (mirror) with all data, for machines without a network
+	@$(IN_ENVIRONMENT) python -m pipeline.fetch $(or $(MIRROR),mirror)
+
+scale: setup ## compute what a study needs on 1, 8 and 64 workers, from its run times: docs/scale.md
+	@$(IN_ENVIRONMENT) python -m pipeline.scale $(OPTIONS)
+
+docs: setup ## build the documentation site, warnings as errors: build/docs/index.html
+	@PATH="$(CURDIR)/.tools/bin:$$PATH" uv sync --frozen --inexact --quiet --group docs
+	@$(IN_ENVIRONMENT) python -m sphinx --fail-on-warning --keep-going --fresh-env -q docs build/docs
 
 clean: ## remove the results (not the data, not the environment)
 	rm -rf results .snakemake

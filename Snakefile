@@ -37,6 +37,7 @@ include: "pipeline/rules/runs.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
 include: "pipeline/rules/errata.smk"
+include: "pipeline/rules/benchmarks.smk"
 include: "pipeline/rules/report.smk"
 
 

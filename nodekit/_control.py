@@ -35,7 +35,7 @@ def host(x: Tensor | float) -> float:
         return float(x)
     while torch._C._functorch.is_functorch_wrapped_tensor(x):
         x = torch._C._functorch.get_unwrapped(x)
-    return float(x.detach().max())
+    return float(x if x.ndim == 0 else x.max())
 
 
 def refuse_vmap(x: Tensor) -> Tensor:
@@ -129,13 +129,13 @@ def controller_coefficients(name: str) -> tuple[float, float, float]:
 
 
 def error_ratio(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> float:
-    """The norm of a step's error in units of the tolerance, on the host."""
+    """The norm of a step's error in units of the tolerance, on the host; to be called where nothing is recorded."""
     return host(error_norm(step, t, y, tolerance, norm) if step.ratio is None else step.ratio)
 
 
 def error_norm(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> Tensor:
     """The norm of a step's error in units of the tolerance."""
-    scale = tolerance.scale(t, torch.maximum(y.detach().abs(), step.y1.detach().abs()))
+    scale = tolerance.scale(t, torch.maximum(y.abs(), step.y1.abs()))
     ratio = norm(step.error / scale)
     if step.error_third is None:
         return ratio

@@ -24,6 +24,7 @@ rule render_report:
         errata=rules.evaluate_errata.output,
         tables=TABLES,
         figures=rules.figures.input,
+        benchmarks=expand(f"{RESULTS}/figures/{{name}}.svg", name=BENCHMARK_FIGURES),
         provenance=f"{RESULTS}/provenance.json",
         code=r_code("report"),
         words=["pipeline/figures.yaml", "CITATION.cff", *sorted(map(str, Path("pipeline/experiments").glob("*.yaml")))],

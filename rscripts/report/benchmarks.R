@@ -1,38 +1,53 @@
-# The section on nodekit's own measurements, written where results/tables/benchmarks.csv exists.
+# The section on nodekit's own measurements, as `make benchmarks` kept them last in data/reference/benchmarks.
 #
-# tables/benchmarks.csv, one row a goal and device:
+# goals.csv, one row a goal:
 #   id        names the row, e.g. "mnist_step"
 #   work      what is computed, in words
 #   goal      what was aimed at, in words, e.g. "at least 2 times torchdiffeq"
-#   unit      of value, ci_low, ci_high and peer; may be empty
+#   unit      of value, ci_low, ci_high; may be empty
 #   value     what was measured;  ci_low, ci_high: its 95% interval, may be empty
-#   peer      what the peer needed for the same work, may be empty
 #   met       TRUE or FALSE: whether the goal was reached; empty where it could not be measured
 #   reason    why not, or what to know; may be empty
 #   device    on what it was measured
-# Figures: figures/benchmarks_*.png or .svg; their words are the entries of pipeline/figures.yaml of the same names.
 
-BENCHMARK_COLUMNS <- c("id", "work", "goal", "unit", "value", "ci_low", "ci_high", "peer", "met", "reason", "device")
+BENCHMARK_COLUMNS <- c("id", "work", "goal", "unit", "value", "ci_low", "ci_high", "met", "reason", "device")
+BENCHMARK_FIGURES <- list(
+  benchmarks_times = c(
+    "Times beside the peers'",
+    "Each computation in turn, round after round, in one run. Points are medians, lines the middle half of the rounds."
+  ),
+  benchmarks_growth = c(
+    "How costs grow",
+    paste(
+      "A solve with its gradient, on logarithmic axes; the number beside a line is its slope, the exponent of the growth.",
+      "Memory is the peak of the storage of all tensors; samples have steps of their own."
+    )
+  )
+)
 
 write_benchmarks <- function(study) {
-  file <- file.path(study$results, "tables", "benchmarks.csv")
-  if (!file.exists(file)) return(invisible())
+  file <- file.path(study$root, "data", "reference", "benchmarks", "goals.csv")
+  if (!length(file) || !file.exists(file)) return(invisible())
   rows <- read_table(file)
   require_table(rows, BENCHMARK_COLUMNS, file)
-  cat("\n\n# Benchmarks {#benchmarks}\n\nHow fast the library is, measured beside its peers on the same work and device.\n\n")
+  cat(
+    "\n\n# Benchmarks {#benchmarks}\n\nHow fast the library is, measured beside its peers in one run, each in turn;",
+    "`make benchmarks` measures it on this machine. Errors are relative to a float64 solve at a tolerance of",
+    "$10^{-10}$ ($10^{-8}$ for the ODE-Net).\n\n"
+  )
   met <- as.logical(rows$met)
   cells <- list(
     paste0(escape(rows$work), "<small>", escape(rows$goal), "</small>"),
     with_interval(rows$value, rows$ci_low, rows$ci_high, rows$unit),
-    escape(format_value(rows$peer, rows$unit)),
-    paste0(goal_badge(met), "<small>", escape(rows$reason), "</small>"),
-    escape(rows$device)
+    paste0(goal_badge(met), "<small>", escape(rows$reason), "</small>")
   )
-  kept <- c(TRUE, TRUE, any(!is.na(rows$peer)), TRUE, length(unique(rows$device)) > 1)
-  heads <- c("Work and goal", "nodekit", "Peer", "Goal", "Device")
-  if (!kept[5]) raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), "</p>")
-  raw_html(html_table(cells[kept], heads[kept], "claims", c(FALSE, TRUE, TRUE, FALSE, FALSE)[kept]))
-  for (figure in loose_figures(study, "benchmarks_*")) raw_html(do.call(html_figure, figure))
+  raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), "</p>")
+  raw_html(html_table(cells, c("Work and goal", "Measured", "Goal"), "claims", c(FALSE, TRUE, FALSE)))
+  for (name in names(BENCHMARK_FIGURES)) {
+    words <- BENCHMARK_FIGURES[[name]]
+    drawn <- drawn_file(study, name)
+    if (!is.null(drawn) && file.exists(drawn)) raw_html(html_figure(drawn, words[1], NULL, words[2]))
+  }
 }
 
 goal_badge <- function(met) {

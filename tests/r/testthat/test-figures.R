@@ -228,3 +228,11 @@ test_that("sides of an equation that agree to the last bit still have a place on
   expect_equal(plot[[1]]$data$shown, c(.Machine$double.eps, 1e-12))
   expect_equal(plot[[2]]$layers[[3]]$data$step, c(0.2, 0.1))
 })
+
+test_that("benchmarks are ordered by their medians, and growth is told by its exponent", {
+  samples <- data.frame(work = "w", series = rep(c("peer", "nodekit"), each = 3), round = 1:3, seconds = c(2, 9, 2, 1, 1, 1))
+  labels <- labels_of(figure_benchmarks_times(samples))
+  expect_true(all(c("peer \u00b7 2 s", "nodekit \u00b7 1 s") %in% labels))
+  growth <- data.frame(by = "steps", gradient = "reversible", quantity = "peak memory", x = 10^(1:3), value = 5e6, slope = 0)
+  expect_true("0.00" %in% labels_of(figure_benchmarks_growth(growth)))
+})

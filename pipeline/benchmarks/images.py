@@ -1,0 +1,145 @@
+"""The MNIST ODE-Net: where the derivative costs, and only fewer evaluations help."""
+
+from __future__ import annotations
+
+import copy
+
+import pandas as pd
+import torch
+import torchdiffeq
+from torch import Tensor, nn
+
+import nodekit
+from pipeline.benchmarks.small import relative_error, tidy
+from pipeline.benchmarks.table import Measured
+from pipeline.benchmarks.timing import interleaved, ratio
+from pipeline.data import ImageSplits
+from pipeline.memory import peak_memory
+from pipeline.models.example_networks import ExampleNet
+from pipeline.study import Solver
+
+BATCH, TOLERANCE, WARM_UP = 128, 1e-3, 40
+
+
+class Block(nn.Module):
+    """An ODE block solved by any of the libraries."""
+
+    def __init__(self, derivative: nn.Module):
+        super().__init__()
+        self.derivative, self.solve, self.arguments = derivative, nodekit.odeint, {}
+
+    def forward(self, y: Tensor) -> Tensor:
+        """The state at t = 1."""
+        times = torch.tensor([0.0, 1.0], dtype=y.dtype)
+        return self.solve(self.derivative, y, times, rtol=TOLERANCE, atol=TOLERANCE, **self.arguments)[-1]
+
+
+class Training:
+    """A network part-way through its training on real images, whose next step is measured."""
+
+    def __init__(self, splits: ImageSplits, device: torch.device):
+        torch.manual_seed(0)
+        network = ExampleNet(Solver(method="dopri5"))
+        network.feature = self.block = Block(network.feature.func)
+        self.network = network.to(device)
+        images = torch.from_numpy(splits.train_images[: BATCH * (WARM_UP + 1)]).to(device)
+        labels = torch.from_numpy(splits.train_labels[: BATCH * (WARM_UP + 1)]).to(device)
+        self.batches = list(zip(images.split(BATCH), labels.split(BATCH), strict=True))
+        self.optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+        self.choose(nodekit.odeint, "dopri5")
+        for batch in self.batches[:-1]:
+            self.step(*batch)
+
+    def choose(self, solve, method: str, **arguments) -> None:
+        """By what the block is solved from now on."""
+        self.block.solve, self.block.arguments = solve, {"method": method, **arguments}
+
+    def gradient(self, images: Tensor, labels: Tensor) -> list[Tensor]:
+        """The loss's gradient by every parameter."""
+        self.optimizer.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(self.network(images), labels).backward()
+        return [parameter.grad for parameter in self.network.parameters()]
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """One training step."""
+        self.gradient(images, labels)
+        self.optimizer.step()
+
+    def run(self, solve, method: str, **arguments):
+        """A function that takes a training step's gradient and update, at a learning rate of nothing."""
+
+        def run():
+            self.choose(solve, method, **arguments)
+            for group in self.optimizer.param_groups:
+                group["lr"] = 0.0
+            self.step(*self.batches[-1])
+
+        return run
+
+    def reference(self) -> list[Tensor]:
+        """The gradient in float64 at a tolerance of 1e-8: on ReLUs' kinks 1e-10 takes ten times as many minutes."""
+        exact = copy.copy(self)
+        exact.network = copy.deepcopy(self.network).double()
+        exact.block = exact.network.feature
+        exact.optimizer = torch.optim.SGD(exact.network.parameters(), lr=0.0)
+        tight = lambda *given, **more: nodekit.odeint(*given, **{**more, "rtol": 1e-8, "atol": 1e-8})  # noqa: E731
+        exact.choose(tight, "dopri5")
+        images, labels = self.batches[-1]
+        return [x.clone() for x in exact.gradient(images.double(), labels)]
+
+
+def measure(splits: ImageSplits, seconds: float, device: torch.device) -> tuple[dict[str, Measured], pd.DataFrame]:
+    """The goals of the ODE-Net, and the samples of the times.
+
+    Args:
+        splits: MNIST.
+        seconds: to spend on each comparison.
+    """
+    training, found, samples = Training(splits, device), {}, []
+    adjoint, backprop = "torchdiffeq adjoint", "torchdiffeq backprop"
+    for method in ("dopri5", "euler", "rk4"):
+        runs = {
+            "nodekit": training.run(nodekit.odeint, method),
+            adjoint: training.run(torchdiffeq.odeint_adjoint, method),
+        }
+        if method == "dopri5":
+            runs[backprop] = training.run(torchdiffeq.odeint, method)
+            reference, errors = training.reference(), {}
+            for name, run in runs.items():
+                run()
+                errors[name] = relative_error([p.grad for p in training.network.parameters()], reference)
+            peaks = {name: peak_memory(runs[name], device) for name in ("nodekit", backprop)}
+        times = interleaved(runs, seconds)
+        samples.append(tidy(times, f"ODE-Net training step, {method}"))
+        middle = times.median()
+        for peer in list(runs)[1:]:
+            value, low, high = ratio(times, peer, "nodekit")
+            name = f"mnist_step_{peer.split()[-1]}" if method == "dopri5" else f"mnist_step_{method}"
+            accuracy = {"own_error": errors["nodekit"], "peer_error": errors[peer]} if method == "dopri5" else {}
+            found[name] = Measured(
+                value=value, ci_low=low, ci_high=high, own=middle["nodekit"], peer=middle[peer], **accuracy
+            )
+    found["mnist_memory_backprop"] = Measured(
+        value=peaks["nodekit"] / peaks[backprop], own=peaks["nodekit"], peer=peaks[backprop]
+    )
+    found["overhead_odenet"] = overhead(training, seconds)
+    return found, pd.concat(samples)
+
+
+def overhead(training: Training, seconds: float) -> Measured:
+    """The block's solve over its evaluations alone, forward."""
+    images, _ = training.batches[-1]
+    derivative = training.block.derivative
+    with torch.no_grad():
+        y = training.network.downsampling(images)
+        given = {"rtol": TOLERANCE, "atol": TOLERANCE, "method": "dopri5"}
+        times, t = torch.tensor([0.0, 1.0]), y.new_tensor(0.5)
+        count = nodekit.solve(derivative, y, times, **given).stats.nfe_forward
+
+        def alone():
+            for _ in range(count):
+                derivative(t, y)
+
+        runs = {"nodekit": lambda: nodekit.odeint(derivative, y, times, **given), "evaluations alone": alone}
+        value, low, high = ratio(interleaved(runs, seconds), "nodekit", "evaluations alone")
+    return Measured(value=value, ci_low=low, ci_high=high)

@@ -1,0 +1,43 @@
+# Benchmarks: nodekit beside its peers, measured only when asked for; what was measured last is kept with its device.
+BENCHMARKS = "data/reference/benchmarks"
+KEPT = Path(BENCHMARKS, "goals.csv").exists()
+BENCHMARK_FIGURES = {"benchmarks_times": "samples", "benchmarks_growth": "growth"} if KEPT else {}
+
+
+rule benchmarks:
+    input:
+        multiext(f"{DATA}/processed/mnist", ".npz", ".json"),
+    output:
+        touch(f"{RESULTS}/benchmarks.done"),
+    log:
+        f"{RESULTS}/logs/benchmarks.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    params:
+        seconds=config.get("benchmark_seconds", 20),
+        processed=f"{DATA}/processed",
+        kept=BENCHMARKS,
+    script:
+        "../scripts/measure_benchmarks.py"
+
+
+rule draw_benchmarks:
+    input:
+        table=lambda wildcards: f"{BENCHMARKS}/{BENCHMARK_FIGURES[wildcards.name]}.csv",
+        code=r_code("figures"),
+    output:
+        multiext(f"{RESULTS}/figures/{{name}}", ".png", ".svg", ".pdf"),
+    log:
+        f"{RESULTS}/logs/figures/{{name}}.log",
+    wildcard_constraints:
+        name="|".join(BENCHMARK_FIGURES) or "none",
+    conda:
+        "../../environment.yml"
+    params:
+        argument=lambda wildcards: BENCHMARK_FIGURES[wildcards.name],
+    script:
+        "../scripts/draw_benchmarks.py"
+
+
+ruleorder: draw_benchmarks > draw_figure

@@ -1,0 +1,30 @@
+"""Rule benchmarks: nodekit beside its peers, its goals, and how its costs grow."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from pipeline.benchmarks import evaluate, growth, images, load_goals, small
+from pipeline.data import load_dataset
+from pipeline.files import write_csv
+from pipeline.provenance import cpu_name
+from pipeline.study import Dataset
+
+logging.basicConfig(filename=snakemake.log[0], filemode="w", level=logging.INFO, format="%(levelname)s %(message)s")  # noqa: F821
+seconds, threads = snakemake.params.seconds, snakemake.threads  # noqa: F821
+kept = Path(snakemake.params.kept)  # noqa: F821
+torch.set_num_threads(threads)
+device = torch.device("cpu")
+name = f"{cpu_name()}, {threads} threads"
+splits = load_dataset(Dataset(name="mnist"), 1, Path(snakemake.params.processed))  # noqa: F821
+measured, samples = {}, []
+for part in (images.measure(splits, seconds, device), small.measure(seconds)):
+    measured |= part[0]
+    samples.append(part[1])
+grown, table = growth.measure(seconds / 4, device)
+measured |= grown
+write_csv(evaluate(load_goals(), measured, name), kept / "goals.csv")
+write_csv(pd.concat(samples).assign(device=name), kept / "samples.csv")
+write_csv(table.assign(device=name), kept / "growth.csv")

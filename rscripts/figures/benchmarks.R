@@ -1,0 +1,59 @@
+# nodekit's own measurements: times beside its peers', and how its costs grow.
+
+BENCHMARK_COLOURS <- c(nodekit = PALETTE[["vermillion"]], peer = PALETTE[["blue"]], floor = PALE)
+
+#' @param samples columns work, series, round, seconds: a row a timed round.
+figure_benchmarks_times <- function(samples) {
+  require_columns(samples, c("work", "series", "seconds"), "benchmarks_times", "samples")
+  samples$work <- factor(samples$work, unique(samples$work))
+  parts <- split(samples, list(samples$series, samples$work), drop = TRUE)
+  times <- do.call(rbind, lapply(parts, function(part) {
+    ends <- stats::quantile(part$seconds, c(0.25, 0.5, 0.75), names = FALSE)
+    data.frame(work = part$work[1], series = part$series[1], low = ends[1], median = ends[2], high = ends[3])
+  }))
+  times$kind <- ifelse(grepl("^nodekit", times$series), "nodekit", ifelse(grepl("alone", times$series), "floor", "peer"))
+  times$row <- factor(paste(times$series, times$work), rev(paste(times$series, times$work)[order(times$work, times$median)]))
+  times$label <- paste0(times$series, " \u00b7 ", seconds_label(times$median))
+  # Every panel spans a decade at least: a difference of a tenth should look like one.
+  room <- do.call(rbind, lapply(split(times, times$work), function(part) {
+    data.frame(work = part$work[1], row = part$row[1], kind = "peer", x = min(part$median) * c(0.9, 10))
+  }))
+  plot <- ggplot(times, aes(median, row, colour = kind)) +
+    geom_linerange(aes(xmin = low, xmax = high), linewidth = 1.1) +
+    geom_point(size = 2) +
+    geom_blank(aes(x), data = room) +
+    label_beside(times, aes(1.15 * high, row, label = label, colour = kind), hjust = 0, size = 0.8) +
+    facet_wrap(~work, ncol = 1, scales = "free") +
+    scale_x_log10(labels = seconds_label, expand = expansion(c(0.05, 0.6))) +
+    scale_y_discrete(labels = NULL, breaks = NULL) +
+    scale_colour_manual(values = BENCHMARK_COLOURS, guide = "none") +
+    labs(x = "Median time (logarithmic; line: middle half of the rounds)", y = NULL)
+  structure(plot, size = FIGURE_HEIGHT * (0.5 + 0.33 * nlevels(samples$work)))
+}
+
+#' @param growth columns by, gradient, quantity, x, value, slope: a row a measured point.
+figure_benchmarks_growth <- function(growth) {
+  require_columns(growth, c("by", "gradient", "quantity", "x", "value", "slope"), "benchmarks_growth", "growth")
+  growth$value <- ifelse(growth$quantity == "peak memory", growth$value / 1e6, growth$value)
+  quantity <- ifelse(growth$quantity == "peak memory", "MB", "seconds")
+  growth$panel <- factor(paste(quantity, "by", growth$by), unique(paste(quantity, "by", growth$by)))
+  ends <- do.call(rbind, lapply(split(growth, list(growth$panel, growth$gradient), drop = TRUE), function(line) {
+    line[which.max(line$x), ]
+  }))
+  several <- ends$by == "many steps"
+  exponent <- formatC(round(ends$slope, 2) + 0, digits = 2, format = "f")
+  ends$label <- ifelse(several, paste0(ends$gradient, " \u00b7 ", exponent), exponent)
+  plot <- ggplot(growth, aes(x, value, group = gradient)) +
+    geom_line(colour = PALETTE[["vermillion"]], linewidth = 0.7) +
+    geom_point(colour = PALETTE[["vermillion"]], size = 1.4) +
+    label_beside(ends, aes(x, value, label = label), hjust = 1, vjust = -0.7, size = 0.75) +
+    facet_wrap(~panel, ncol = 2, scales = "free") +
+    scale_x_log10(breaks = 10^(0:5), labels = function(x) format(x, big.mark = "\u2009", scientific = FALSE, trim = TRUE)) +
+    scale_y_log10(expand = expansion(c(0.05, 0.3))) +
+    labs(x = NULL, y = NULL)
+  structure(plot, size = FIGURE_HEIGHT * 0.42 * ceiling(nlevels(growth$panel) / 2))
+}
+
+seconds_label <- function(seconds) {
+  ifelse(seconds < 1, paste0(signif(1000 * seconds, 2), " ms"), paste0(signif(seconds, 2), " s"))
+}

@@ -1,0 +1,59 @@
+"""Benchmarks: ratios, slopes, and goals beside what was measured."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.benchmarks import Goal, evaluate, load_goals
+from pipeline.benchmarks.table import Measured
+from pipeline.benchmarks.timing import interleaved, ratio, slope
+
+
+def test_a_ratio_is_that_of_medians_and_its_interval_holds_it():
+    rng = np.random.default_rng(1)
+    own = rng.lognormal(0, 0.1, 200)
+    samples = pd.DataFrame({"own": own, "peer": 3 * rng.permutation(own)})
+    samples.loc[0] = 1000.0  # one interruption moves no median
+    value, low, high = ratio(samples, "peer", "own")
+    assert value == pytest.approx(3, rel=0.05)
+    assert low < 3 < high
+
+
+def test_a_slope_is_the_exponent_of_a_power_law():
+    x = np.array([10, 100, 1000, 10_000])
+    noise = np.array([1.01, 0.99, 1.02, 0.98])
+    value, low, high = slope(x, 5 * x**0.5 * noise)
+    assert value == pytest.approx(0.5, abs=0.02)
+    assert low < 0.5 < high
+
+
+def test_computations_are_timed_in_turn():
+    order = []
+    samples = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, seconds=0, least=3)
+    assert order == ["a", "b"] * 4  # once untimed, then three rounds
+    assert samples.shape == (3, 2)
+
+
+def test_a_goal_is_reached_on_its_side_only_and_a_miss_is_explained():
+    fast = Goal(id="f", work="w", against="p", relation="at least", goal=2, unit="times", attempts="tried")
+    small = Goal(id="s", work="w", against="p", relation="at most", goal=0.5, unit="of", attempts="tried too")
+    goals = {"f": fast, "s": small, "missing": fast}
+    table = evaluate(goals, {"f": Measured(value=3), "s": Measured(value=0.7)}, "a device").set_index("id")
+    assert table.loc["f", "met"]
+    assert not table.loc["s", "met"]
+    assert table.loc["s", "reason"] == "tried too"
+    assert table.loc["f", "reason"] == ""
+    assert table.loc["missing", "met"] is None
+    assert table.loc["missing", "reason"] == "not measured"
+
+
+def test_a_goal_bought_with_a_larger_error_is_not_reached():
+    goal = {"f": Goal(id="f", work="w", against="p", relation="at least", goal=2, unit="times", attempts="tried")}
+    bought = Measured(value=3, own_error=1e-3, peer_error=1e-5)
+    assert not evaluate(goal, {"f": bought}, "a device").loc[0, "met"]
+
+
+def test_every_goal_is_valid():
+    for goal in load_goals().values():
+        assert goal.work
+        assert goal.against
