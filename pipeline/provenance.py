@@ -22,7 +22,7 @@ def provenance(config: dict[str, Any], data: list[Path], timing: list[Path], ben
     runs = pd.concat(map(pd.read_csv, timing)) if timing else pd.DataFrame()
     keys = ["experiment", "variant", "seed", "device", "threads"]
     totals = runs.groupby(keys, as_index=False, sort=False).seconds.sum() if timing else runs
-    seconds = [pd.read_csv(path, sep="\t").s.sum() for path in sorted(benchmarks.rglob("*.tsv"))]
+    stages = seconds_by_stage(benchmarks)
     return {
         "commit": git("rev-parse", "HEAD"),
         "dirty": bool(git("status", "--porcelain")),
@@ -40,9 +40,26 @@ def provenance(config: dict[str, Any], data: list[Path], timing: list[Path], ben
         },
         "data": [json.loads(path.read_text(encoding="utf-8")) for path in data],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": float(sum(seconds)),
+        "wall_seconds": float(sum(stage["seconds"] for stage in stages)),
+        "stages": stages,
         "runs": totals.to_dict("records"),
     }
+
+
+def seconds_by_stage(benchmarks: Path) -> list[dict[str, Any]]:
+    """Jobs, wall seconds and processor seconds of each stage, as Snakemake measured them; the longest first.
+
+    Args:
+        benchmarks: a folder a stage, below it a .tsv a job.
+    """
+    stages = []
+    for folder in sorted(path for path in benchmarks.glob("*") if path.is_dir()):
+        jobs = [pd.read_csv(path, sep="\t", na_values="-") for path in sorted(folder.rglob("*.tsv"))]
+        if jobs:
+            jobs = pd.concat(jobs)
+            seconds = {"seconds": float(jobs.s.sum()), "cpu_seconds": float(jobs.cpu_time.sum())}
+            stages.append({"stage": folder.name, "jobs": len(jobs), **seconds})
+    return sorted(stages, key=lambda stage: -stage["seconds"])
 
 
 def git(*arguments: str) -> str:

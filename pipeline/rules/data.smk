@@ -14,6 +14,8 @@ rule prepare_data:
         json=f"{DATA}/processed/{{dataset}}.json",
     log:
         f"{RESULTS}/logs/data/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/data/{{dataset}}.tsv"
     priority: needed_first
     conda:
         "../../environment.yml"

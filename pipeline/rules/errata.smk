@@ -21,6 +21,8 @@ rule evaluate_errata:
         ),
     log:
         f"{RESULTS}/logs/tables/errata.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/errata/errata.tsv"
     conda:
         "../../environment.yml"
     resources:

@@ -42,6 +42,8 @@ rule draw_figure:
         multiext(f"{RESULTS}/figures/{{name}}", ".svg", ".pdf"),
     log:
         f"{RESULTS}/logs/figures/{{name}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/{{name}}.tsv"
     conda:
         "../../environment.yml"
     resources:
@@ -60,6 +62,8 @@ rule animate_figure:
         shown_figure(f"{RESULTS}/figures/{{name}}.gif", "moving"),
     log:
         f"{RESULTS}/logs/animations/{{name}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/animations/{{name}}.tsv"
     wildcard_constraints:
         name="|".join(ANIMATED) or "none",
     conda:

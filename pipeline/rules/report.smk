@@ -3,6 +3,7 @@ rule write_provenance:
     input:
         data=[f"{DATA}/processed/{name}.json" for name in DATASETS],
         timing=[table for table in TABLES if table.endswith("timing.csv")],
+        drawn=rules.figures.input,
     output:
         f"{RESULTS}/provenance.json",
     log:

@@ -55,6 +55,8 @@ for kind, names in KIND_TABLES.items():
             [shown_table(name) for name in names],
         log:
             f"{RESULTS}/logs/tables/{kind}/{{experiment}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/tables/{kind}/{{experiment}}.tsv"
         wildcard_constraints:
             experiment=ids(kind),
         conda:

@@ -15,6 +15,7 @@ write_provenance <- function(study) {
     Versions = escape(paste(names(about$versions), unlist(about$versions), collapse = ", "))
   )))
   write_data(about$data)
+  write_stages(about$stages)
   write_runs(about$runs)
   raw_html(html_details("Configuration", html_code(strsplit(yaml::as.yaml(about$configuration), "\n")[[1]])))
 }
@@ -33,6 +34,23 @@ write_data <- function(data) {
   )
   raw_html(html_details("Data files and their checksums", html_table(
     cells, c("Data", "File", "Size", "Checksum"), "sums", c(FALSE, FALSE, TRUE, FALSE)
+  )))
+}
+
+STAGES <- c(
+  data = "Data, downloaded and prepared (Python)", runs = "Runs: training, fits and computations (PyTorch)",
+  tables = "Tables (Python)", errata = "Errata (Python)", figures = "Figures (R)", animations = "Animations (R)"
+)
+
+#' Where the time of the study went, stage by stage.
+write_stages <- function(stages) {
+  if (!length(stages)) return(invisible())
+  column <- function(name) vapply(stages, function(stage) as.character(stage[[name]]), character(1))
+  seconds <- function(name) vapply(stages, function(stage) format_seconds(stage[[name]]), character(1))
+  names <- ifelse(column("stage") %in% names(STAGES), STAGES[column("stage")], column("stage"))
+  cells <- list(escape(names), escape(column("jobs")), escape(seconds("seconds")), escape(seconds("cpu_seconds")))
+  raw_html(html_details("Where the time went", html_table(
+    cells, c("Stage", "Jobs", "Time of all jobs", "Of the processor"), "", c(FALSE, TRUE, TRUE, TRUE)
   )))
 }
 
