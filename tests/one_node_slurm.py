@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-COMMANDS = ["munged", "slurmctld", "slurmd", "sbatch", "scontrol", "sinfo"]
+COMMANDS = ["munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "sinfo"]
 
 CONFIGURATION = """\
 ClusterName=tiny
@@ -35,7 +35,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
 ReturnToService=2
-SlurmdTimeout=10
+SlurmdTimeout=120
 MinJobAge=3600
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 State=UNKNOWN
 PartitionName=tiny Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -58,11 +58,19 @@ class OneNodeSlurm:
     def __init__(self, folder: Path):
         self.folder = folder
         self.host = socket.gethostname().split(".")[0]
-        self.environment = {"SLURM_CONF": str(folder / "slurm.conf")}
+        self.environment = {
+            "SLURM_CONF": str(folder / "slurm.conf"),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        }
 
     def start(self):
         (self.folder / "state").mkdir()
         (self.folder / "spool").mkdir()
+        # Inside a job the executor plugin removes every SLURM_* variable; a cluster's configuration is in /etc/slurm.
+        srun = self.folder / "bin" / "srun"
+        srun.parent.mkdir()
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {find("srun")} "$@"\n')
+        srun.chmod(0o755)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
@@ -80,6 +88,8 @@ class OneNodeSlurm:
     def start_node(self):
         """Starts the node and waits until it takes jobs."""
         self.run("slurmd")
+        if self.run("sinfo", "--noheader", "--format=%T").startswith("down"):
+            self.run("scontrol", "update", f"nodename={self.host}", "state=resume")
         self.wait_for_node("idle", "mixed", "allocated")
 
     def wait_for_node(self, *states, seconds=300):
@@ -98,6 +108,8 @@ class OneNodeSlurm:
                     on_node.resolve().name in ("slurmd", "slurmstepd") or b"SLURM_JOB_ID" in environment
                 ):
                     os.kill(process, signal.SIGKILL)
+        # What the controller would find out by itself after SlurmdTimeout.
+        self.run("scontrol", "update", f"nodename={self.host}", "state=down", "reason=lost")
         self.wait_for_node("down")
 
     def owns(self, environment):
