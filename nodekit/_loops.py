@@ -42,12 +42,14 @@ class Stats:
     Attributes:
         nfe_forward, nfe_backward: evaluations of the derivative in the solve and in its last backward pass.
         accepted, rejected: steps of the solve.
+        first_step: the size that the first step might have had, by its error; None where steps are given.
     """
 
     nfe_forward: int = 0
     nfe_backward: int = 0
     accepted: int = 0
     rejected: int = 0
+    first_step: float | None = None
 
 
 class Randomness:
@@ -261,6 +263,8 @@ class Adaptive:
             if thetas or self.dense:
                 stepper.extend(func, interval, y, carry, step)
             stats.accepted += 1
+            if stats.first_step is None:
+                stats.first_step = abs(interval.dt) * factor
             self.size = size
             yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
             t, y, carry = interval.t1, step.y1, step.carry
@@ -287,6 +291,13 @@ class Adaptive:
         remaining = abs(stops[-1] - t)
         cut = remaining <= min(size / self.controller.safety, self.max_step)
         t1 = stops[-1] if cut else t + sign * size
+        if t1 == t:
+            raise StepSizeUnderflow(
+                "a step is smaller than float64 resolves at this time",
+                t=t,
+                dt=size,
+                remedy="Measure time from a nearer origin, or allow larger steps (first_step, max_step)",
+            )
         return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut
 
     def _failure(self, interval: Interval, ratio: float, step: Step) -> StepSizeUnderflow | NonFiniteDerivative:

@@ -19,6 +19,9 @@ class NeuralODE(nn.Module):
         t: times, the initial one first.
         method, rtol, atol, options, gradient: as in `nodekit.solve`.
         return_sequence: return the states at all times t (times first) instead of the last one.
+        carry_first_step: begin every adaptive solve with the first step's size that the last solve found best, which
+            saves evaluations when a layer is solved again and again, as in training; its output then depends, within
+            the tolerance, on what it was called with before.
         more: other arguments of `nodekit.solve`.
 
     Attributes:
@@ -35,6 +38,7 @@ class NeuralODE(nn.Module):
         options: dict[str, Any] | None = None,
         gradient: str = "checkpoint",
         return_sequence: bool = False,
+        carry_first_step: bool = False,
         **more: Any,
     ):
         super().__init__()
@@ -47,7 +51,7 @@ class NeuralODE(nn.Module):
             "gradient": gradient,
             **more,
         }
-        self.return_sequence = return_sequence
+        self.return_sequence, self.carry_first_step = return_sequence, carry_first_step
         self.stats = Stats()
 
     @property
@@ -67,7 +71,11 @@ class NeuralODE(nn.Module):
             y: the initial state, of any shape.
             t: times for this call instead of the module's own.
         """
-        solution = solve(self.func, y, self.t if t is None else t, **self.arguments)
+        arguments = self.arguments
+        if self.carry_first_step and self.stats.first_step is not None:
+            options = {**(arguments["options"] or {}), "first_step": self.stats.first_step}
+            arguments = {**arguments, "options": options}
+        solution = solve(self.func, y, self.t if t is None else t, **arguments)
         self.stats = solution.stats
         return solution.y if self.return_sequence else _last(solution.y)
 

@@ -49,3 +49,24 @@ def test_the_layer_counts_its_evaluations():
     torch.testing.assert_close(y, torch.full((3, 2), 0.95**20))
     y.sum().backward()
     assert layer.nfe_backward == 18  # the first slope and the last step are kept
+
+
+def test_a_layer_that_carries_its_first_step_saves_evaluations_and_keeps_its_tolerance():
+    def slope(t, y):
+        return torch.stack([y[1], -100 * y[0]])
+
+    y0 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    layer = nodekit.NeuralODE(slope, t=(0.0, 0.2), rtol=1e-6, atol=1e-6, carry_first_step=True)
+    first = layer(y0)
+    evaluations = layer.nfe_forward
+    again = layer(y0)
+    assert layer.nfe_forward < evaluations
+    exact = torch.tensor([math.cos(2.0), -10 * math.sin(2.0)], dtype=torch.float64)
+    for y in (first, again):
+        torch.testing.assert_close(y, exact, rtol=2e-5, atol=2e-5)
+
+
+def test_given_steps_suggest_no_first_step():
+    layer = nodekit.NeuralODE(lambda t, y: -y, method="euler", options={"step_size": 0.5}, carry_first_step=True)
+    for _ in range(2):
+        torch.testing.assert_close(layer(torch.ones(2)), torch.full((2,), 0.25))
