@@ -72,17 +72,23 @@ _OF_ADAPTIVE_STEPS = {
     "norm", "first_step", "min_step", "max_step", "step_t", "jump_t", "safety", "ifactor", "dfactor", "controller",
     "pcoeff", "icoeff", "dcoeff", "max_num_steps", "dtype",
 }  # fmt: skip
-_POSITIVE = (lambda x: x > 0, "positive")
+#: options whose None means that the solver decides
+_UNSET = {field.name for field in fields(Options) if field.default is None}
+_POSITIVE = (lambda x: 0 < x < math.inf, "positive")
+_FINITE = (math.isfinite, "a finite number")
 _RANGES = {
     "step_size": _POSITIVE,
     "first_step": _POSITIVE,
-    "max_step": _POSITIVE,
+    "max_step": (lambda x: x > 0, "positive"),
     "min_step": (lambda x: 0 <= x < math.inf, "zero or positive"),
     "safety": (lambda x: 0 < x <= 1, "in (0, 1]"),
     "dfactor": (lambda x: 0 < x < 1, "in (0, 1)"),
     "ifactor": (lambda x: x >= 1, "one or larger"),
-    "max_num_steps": (lambda x: x >= 1, "one or larger"),
-    "checkpoints": (lambda x: x >= 1, "one or larger"),
+    "pcoeff": _FINITE,
+    "icoeff": _FINITE,
+    "dcoeff": _FINITE,
+    "max_num_steps": (lambda x: 1 <= x < math.inf, "one or larger"),
+    "checkpoints": (lambda x: 1 <= x < math.inf, "one or larger"),
 }
 
 
@@ -94,6 +100,8 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
         InvalidOption: a value out of its range.
     """
     general, special = {}, {}
+    if given is not None and not isinstance(given, dict):
+        raise InvalidOption(f"options must be a dictionary of names and values, not {type(given).__name__}")
     for name, value in (given or {}).items():
         if name in method.options and name != "interp":
             special[name] = value
@@ -124,10 +132,20 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
 def _check_ranges(options: Options) -> None:
     for name, (holds, words) in _RANGES.items():
         value = getattr(options, name)
-        if value is not None and not holds(float(value)):
+        if not (value is None and name in _UNSET) and not holds(_number(value)):
             raise InvalidOption(f"the option {name} must be {words}, not {value}")
+    if options.grid_constructor is not None and not callable(options.grid_constructor):
+        raise InvalidOption(f"the option grid_constructor must be a function, not {options.grid_constructor!r}")
     if float(options.min_step) > float(options.max_step):
         raise InvalidOption(f"min_step = {options.min_step} exceeds max_step = {options.max_step}")
+
+
+def _number(value: Any) -> float:
+    """A number of any kind as a Python float; not a number where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return math.nan
 
 
 def is_fixed(method: Method, options: Options) -> bool:
@@ -165,6 +183,12 @@ def make_plan(
     if is_fixed(method, options):
         points = construct(options.grid_constructor) if options.grid_constructor is not None else None
         step_size = None if options.step_size is None else float(options.step_size)
+        if step_size is not None and abs(times[-1] - times[0]) / step_size > Options.max_num_steps:
+            raise InvalidOption(
+                f"step_size = {step_size:g} makes more than {Options.max_num_steps} steps from {times[0]:g} to "
+                f"{times[-1]:g}",
+                remedy="Take larger steps",
+            )
         points = grid_points(times, step_size, points)
         return FixedGrid(points, options.perturb, check_finite=options.check_finite, callbacks=callbacks)
     p, i, d = controller_coefficients(options.controller)
@@ -178,10 +202,17 @@ def make_plan(
         min_step=float(options.min_step),
         max_step=float(options.max_step),
         max_num_steps=limit,
-        step_t=as_floats(options.step_t),
-        jump_t=as_floats(options.jump_t),
+        step_t=_times("step_t", options.step_t),
+        jump_t=_times("jump_t", options.jump_t),
         callbacks=callbacks,
     )
+
+
+def _times(name: str, values) -> list[float]:
+    try:
+        return as_floats(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidOption(f"the option {name} must be times, not {values!r}") from error
 
 
 def as_floats(values) -> list[float]:
@@ -206,7 +237,12 @@ def output_times(t, open_end: bool = False) -> list[float]:
     """
     if getattr(t, "ndim", 1) > 1:
         raise InvalidTimes(f"t must be one-dimensional, it has shape {tuple(t.shape)}")
-    times = as_floats(t)
+    try:
+        times = as_floats(t)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidTimes(f"t must hold numbers, it is {t!r}") from error
+    if any(isinstance(time, complex) for time in times):
+        raise InvalidTimes(f"t is complex: {times}")
     if not times:
         raise InvalidTimes("t is empty", remedy="Give the initial time first, then the times at which to have y")
     if not all(map(math.isfinite, times[: max(1, len(times) - open_end)])) or math.isnan(times[-1]):
@@ -233,6 +269,15 @@ def tolerance_of(rtol, atol, packing: Packing) -> Tolerance:
 def _tolerance(name: str, value, packing: Packing):
     if callable(value):
         return lambda t: _tolerance(name, value(t), packing)
+    try:
+        return _checked_tolerance(name, value, packing)
+    except InvalidTolerance:
+        raise
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InvalidTolerance(f"{name} must be a number, or numbers shaped like the state, not {value!r}") from error
+
+
+def _checked_tolerance(name: str, value, packing: Packing):
     if isinstance(value, list | tuple):
         if packing.single or len(value) != len(packing.sizes):
             raise InvalidTolerance(f"{name} has {len(value)} entries, the state has {len(packing.sizes)} tensors")
@@ -267,6 +312,8 @@ def _tolerance(name: str, value, packing: Packing):
 
 def norm_of(options: Options, packing: Packing) -> Callable[[Tensor], Tensor]:
     """The norm of a scaled error: the user's, or the root mean square (the largest of several tensors')."""
+    if options.norm is not None and not callable(options.norm):
+        raise InvalidOption(f"the option norm must be a function of the state, not {options.norm!r}")
     if callable(options.norm):
         return lambda x: torch.as_tensor(options.norm(packing.unpack(x)))
     if packing.single:

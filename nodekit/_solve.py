@@ -32,7 +32,7 @@ from ._parameters import is_transformed
 from ._problem import Problem
 from ._progress import Progress
 from ._state import Derivative, Packing
-from .errors import GradientUnavailable, SolveFailed, UnknownOption, UnsupportedCombination
+from .errors import GradientUnavailable, InvalidDerivative, SolveFailed, UnknownOption, UnsupportedCombination
 
 
 @dataclass
@@ -126,7 +126,9 @@ def solve(
     Raises:
         NodekitError: see `nodekit.errors`.
     """
-    chosen = _methods.find(method or "dopri5")
+    if not callable(func):
+        raise InvalidDerivative(f"func must be a function of (t, y), not {type(func).__name__}")
+    chosen = _methods.find("dopri5" if method is None else method)
     differentiate = _gradients.find(gradient)
     if gradient == "reversible":
         chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)

@@ -31,7 +31,10 @@ class Packing:
 
     def __init__(self, y0: Any):
         if isinstance(y0, list | tuple) and y0 and all(isinstance(number, int | float) for number in y0):
-            y0 = np.array(y0, dtype=float)  # a list of numbers is a vector, as in SciPy and as R's vectors arrive
+            try:
+                y0 = np.array(y0, dtype=float)  # a list of numbers is a vector, as in SciPy and as R's vectors arrive
+            except OverflowError as error:
+                raise InvalidState(f"the initial state holds a number too large for a float: {error}") from error
         leaves, self.structure = tree_flatten(y0)
         if not leaves:
             raise InvalidState(
@@ -64,8 +67,11 @@ class Packing:
                 array = array.astype(np.float64)
             if array.dtype.kind not in "fc":
                 raise InvalidState(f"the initial state holds {type(leaf).__name__}, which is not a number")
-            # A copy in C order: arrays from R are read-only and column-major.
-            tensor = torch.from_numpy(np.array(array, order="C"))
+            # A copy in C order and the machine's byte order: arrays from R are read-only and column-major.
+            try:
+                tensor = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+            except TypeError as error:
+                raise InvalidState(f"the initial state has dtype {array.dtype}, which torch has not") from error
         if not (tensor.is_floating_point() or tensor.is_complex()):
             raise InvalidState(
                 f"the initial state has dtype {tensor.dtype}", remedy="Convert it to a floating-point type, .float()"

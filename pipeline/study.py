@@ -81,7 +81,7 @@ class Trained(Strict):
 class Settings(Strict):
     """Everything that determines one kind of run; a profile or a variant may override any part of it."""
 
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=1000)
     threads: int = Field(default=1, ge=1)
     dataset: Dataset | None = None
     model: Model | None = None

@@ -1,14 +1,36 @@
-"""What all tests share: they run from the repository's root."""
+"""What all tests share: they run from the repository's root; how many cases hypothesis tries; what is recorded."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.tiny_study import ROOT, copy_checkout, snakemake
+from tests.trust import TABLE, counting
+
+# Any test may be slow on a machine that others use, and none of ours depends on its fixtures' state.
+settings.register_profile(
+    "few", max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("many", settings.get_profile("few"), max_examples=1000, derandomize=False)
+settings.load_profile("few")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--record-trust", action="store_true", help="keep what tests tried and lost in data/reference/trust.csv"
+    )
 
 
 @pytest.fixture(autouse=True)
 def at_root(monkeypatch):
     """Relative paths in tests are relative to the repository's root."""
     monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def trust(request):
+    """Counts what a test tries: with trust(check, command) as count, see `tests.trust.counting`."""
+    table = TABLE if request.config.getoption("--record-trust") else None
+    return lambda check, command: counting(check, command, table)
 
 
 @pytest.fixture(scope="session")

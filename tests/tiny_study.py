@@ -8,9 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def study_command(*arguments):
+def study_command(*arguments, cores=2):
     """The tiny study's command line."""
-    return ["snakemake", "--cores", "2", "--configfile", "pipeline/config/ci.yaml", *arguments]
+    return ["snakemake", "--cores", str(cores), "--configfile", "pipeline/config/ci.yaml", *arguments]
 
 
 def study_environment():
@@ -20,10 +20,10 @@ def study_environment():
     return {**mirror, **os.environ}
 
 
-def snakemake(folder, *arguments):
+def snakemake(folder, *arguments, cores=2):
     """Runs the tiny study of `folder` to its end."""
-    command = study_command(*arguments)
-    return subprocess.run(command, cwd=folder, env=study_environment(), capture_output=True, text=True, timeout=1800)
+    command = study_command(*arguments, cores=cores)
+    return subprocess.run(command, cwd=folder, env=study_environment(), capture_output=True, text=True, timeout=3600)
 
 
 def copy_checkout(folder):

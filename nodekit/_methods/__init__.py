@@ -78,7 +78,7 @@ def find(name: object) -> Method:
     if isinstance(name, Method):
         return name
     try:
-        return SCIPY if name == SCIPY.name else METHODS[name]
+        return SCIPY if isinstance(name, str) and name == SCIPY.name else METHODS[name]
     except (KeyError, TypeError):
         raise UnknownMethod(f"no method is called {name!r}", remedy=nearest(name, METHODS)) from None
 

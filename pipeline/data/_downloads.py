@@ -52,7 +52,15 @@ def fetch_kaggle(place: Kaggle, names: list[str], folder: Path) -> None:
 def fetch_npm(place: Npm, names: list[str], folder: Path) -> None:
     target = folder / place.path
     target.parent.mkdir(parents=True)
-    command = [*npm_command(), "pack", place.package, "--silent", "--fetch-retries=1", "--fetch-timeout=30000"]
+    command = [
+        *npm_command(),
+        "pack",
+        place.package,
+        "--silent",
+        "--ignore-scripts",
+        "--fetch-retries=1",
+        "--fetch-timeout=30000",
+    ]
     try:
         subprocess.run(command, cwd=target.parent, check=True, capture_output=True, text=True, timeout=NPM_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -79,10 +78,15 @@ def read_processed(processed: Path, name: str) -> tuple[dict[str, np.ndarray], d
         try:
             with np.load(npz, allow_pickle=False) as stored:
                 arrays = {key: stored[key] for key in stored.files}
-        except (BadZipFile, ValueError, EOFError) as error:
-            raise DataError(f"{npz} is damaged ({error}): {again}") from error
+        except OSError:
+            raise
+        except Exception as error:  # a changed byte makes zipfile and numpy raise errors of a dozen kinds
+            raise DataError(f"{npz} is damaged ({error or type(error).__name__}): {again}") from error
         try:
             provenance = json.loads(described.read_text(encoding="utf-8"))
-        except ValueError as error:
+            missing = {"name", "data_source", "simulated"} - provenance.keys()
+        except (ValueError, RecursionError, AttributeError) as error:
             raise DataError(f"{described} is damaged ({error}): {again}") from error
+    if missing:
+        raise DataError(f"{described} does not say {', '.join(sorted(missing))}: {again}")
     return arrays, provenance

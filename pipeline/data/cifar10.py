@@ -86,7 +86,10 @@ def class_names(arrangement: str) -> tuple[str, ...]:
 def batch(found: Found) -> tuple[np.ndarray, np.ndarray]:
     """Images, uint8 (n, 3, 32, 32), and labels, uint8 (n,), of a file: a label byte and 3072 pixel bytes a record."""
     content = np.frombuffer(found.content, np.uint8)
-    if len(content) % (1 + 3 * SIZE * SIZE):
-        raise DataError(f"{found.path} is not of 3073 bytes a record: delete it and get CIFAR-10's binary version")
+    again = "delete it and get CIFAR-10's binary version"
+    if not len(content) or len(content) % (1 + 3 * SIZE * SIZE):
+        raise DataError(f"{found.path} is not of 3073 bytes a record: {again}")
     records = content.reshape(-1, 1 + 3 * SIZE * SIZE)
+    if records[:, 0].max() >= len(CLASSES):
+        raise DataError(f"{found.path} has a label of {records[:, 0].max()}, which is no class: {again}")
     return records[:, 1:].reshape(-1, 3, SIZE, SIZE), records[:, 0]

@@ -55,7 +55,7 @@ def parse(found: Found) -> dict[str, np.ndarray]:
     get = "get Kaggle's train.json again"
     try:
         records = json.loads(found.content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{found.path} is not JSON ({error}): it is truncated or damaged; {get}") from error
     if not isinstance(records, list) or not records:
         raise DataError(f"{found.path} is not a list of records; {get}")
@@ -65,18 +65,21 @@ def parse(found: Found) -> dict[str, np.ndarray]:
         where = f"{found.path}, record {i + 1} of {len(records)}"
         try:
             for name, images in bands.items():
-                images[i] = np.asarray(record[name], np.float32).reshape(SIZE, SIZE)
+                with np.errstate(over="ignore"):  # what overflows is refused below
+                    images[i] = np.asarray(record[name], np.float32).reshape(SIZE, SIZE)
             labels[i] = {0: 0, 1: 1}[record["is_iceberg"]]
             angles[i] = np.nan if record["inc_angle"] in ("na", None) else float(record["inc_angle"])
         except KeyError as error:
             wrong = f"has no {error}" if isinstance(error.args[0], str) else f"is_iceberg is {error}, not 0 or 1"
             raise DataError(f"{where}: {wrong}; {get} (test.json, without labels, is not it)") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{where}: not {SIZE}·{SIZE} numbers a band, a label and an angle ({error}); {get}"
             ) from error
         if not all(np.isfinite(images[i]).all() for images in bands.values()):
             raise DataError(f"{where}: a band has values that are no finite numbers; {get}")
+        if np.isinf(angles[i]):
+            raise DataError(f"{where}: inc_angle is {record['inc_angle']}, not an angle or 'na'; {get}")
     return {**bands, "is_iceberg": labels, "inc_angle": angles}
 
 

@@ -1,5 +1,6 @@
 """MNIST: 70 000 handwritten digits, normalised as thind's listing 7.3.1 does."""
 
+import math
 import struct
 from logging import Logger
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.data._splits import first
 from pipeline.study import Dataset
 
 ARRANGEMENTS: tuple[str, ...] = ()
+SIZE = 28
 MEAN, STANDARD_DEVIATION = 0.1307, 0.3081
 FILES = {
     "train_images": "train-images-idx3-ubyte",
@@ -26,7 +28,15 @@ FILES = {
 def prepare(raw: Path, mirror: Path | None, log: Logger) -> Prepared:
     """All images as uint8, (n, 28, 28), and their labels."""
     found = obtain(load_registry()["mnist"], raw, mirror, log)
-    arrays = {name: idx_array(found[file]) for name, file in FILES.items()}
+    arrays = {name: idx_array(found[file], 3 if "images" in name else 1) for name, file in FILES.items()}
+    for part in ("train", "test"):
+        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+        if images.shape[1:] != (SIZE, SIZE) or len(images) != len(labels) or labels.max(initial=0) > 9:
+            paths = " and ".join(str(found[FILES[f"{part}_{what}"]].path) for what in ("images", "labels"))
+            raise DataError(
+                f"{paths} are not {SIZE} × {SIZE} digits with a label from 0 to 9 each, but {images.shape} and "
+                f"{labels.shape} with labels to {labels.max(initial=0)}: delete them to have them fetched again"
+            )
     origins = ", ".join(dict.fromkeys(hit.origin for hit in found.values()))
     return Prepared(
         arrays=arrays,
@@ -57,10 +67,13 @@ def normalised(images: np.ndarray) -> np.ndarray:
     return (images[:, None].astype(np.float32) / 255 - MEAN) / STANDARD_DEVIATION
 
 
-def idx_array(found: Found) -> np.ndarray:
+def idx_array(found: Found, rank: int) -> np.ndarray:
     """The array of an idx file: magic number 0, 0, 8 (unsigned byte), rank; the sizes, big-endian; the bytes."""
-    zero, kind, rank = struct.unpack_from(">HBB", found.content)
-    shape = struct.unpack_from(f">{rank}I", found.content, 4)
-    if (zero, kind) != (0, 8) or 4 + 4 * rank + int(np.prod(shape)) != len(found.content):
-        raise DataError(f"{found.path} is not an idx file of unsigned bytes: delete it to have it fetched again")
-    return np.frombuffer(found.content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    header = struct.Struct(f">HBB{rank}I")
+    if len(found.content) >= header.size:
+        zero, kind, dimensions, *shape = header.unpack_from(found.content)
+        if (zero, kind, dimensions) == (0, 8, rank) and header.size + math.prod(shape) == len(found.content):
+            return np.frombuffer(found.content, np.uint8, offset=header.size).reshape(shape)
+    raise DataError(
+        f"{found.path} is not an idx file of unsigned bytes in {rank} dimensions: delete it to have it fetched again"
+    )

@@ -29,6 +29,7 @@ rule render_report:
         provenance=f"{RESULTS}/provenance.json",
         code=r_code("report"),
         words=["pipeline/figures.yaml", "CITATION.cff", *sorted(map(str, Path("pipeline/experiments").glob("*.yaml")))],
+        trust=sorted(map(str, Path("data/reference").glob("trust.csv"))),
     output:
         report(
             f"{RESULTS}/report.html",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,13 @@ def load(path: Path, wanted: str, log: Logger) -> dict[str, Any] | None:
         if hashlib.sha256(payload).digest() != digest:
             log.warning("%s is damaged (its SHA-256 differs): it is passed over", candidate)
             continue
-        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        if state["fingerprint"] != wanted:
+        try:
+            state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            found = state["fingerprint"]
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+            log.warning("%s is no checkpoint of ours (%s): it is passed over", candidate, type(error).__name__)
+            continue
+        if found != wanted:
             aside = candidate.with_name(f"{candidate.name}.other-settings")
             os.replace(candidate, aside)
             log.warning("%s was made with other settings or data: set aside as %s", candidate, aside)

@@ -79,19 +79,24 @@ def server():
             state.authorizations.append(self.headers.get("Authorization"))
             page = state.pages.get(self.path)
             self.send_response(200 if page is not None else 404)
-            self.send_header("Content-Length", str(len(page or b"")))
+            self.send_header("Content-Length", str(len(page or b"") + state.missing))
             self.end_headers()
             self.wfile.write(page or b"")
+            if state.missing and state.stalls:
+                self.wfile.flush()
+                state.over.wait(20)
 
         def log_message(self, *arguments):
             pass
 
     state = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.pages, state.authorizations = {}, []
+    state.pages, state.authorizations, state.over = {}, [], threading.Event()
+    state.missing, state.stalls = 0, False  # bytes promised and not sent; whether the connection stays open meanwhile
     state.url = f"http://127.0.0.1:{state.server_port}"
     thread = threading.Thread(target=state.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield state
+    state.over.set()
     state.shutdown()
     state.server_close()
 
@@ -182,6 +187,18 @@ def test_a_false_download_is_thrown_away_and_the_next_place_is_tried(tmp_path, s
     with pytest.raises(Missing, match=r"404 Not Found.*what came is not genuine"):
         obtain(source(*places[:2]), tmp_path / "empty", None, LOG)
     assert everything_below(tmp_path / "empty") == []
+
+
+@pytest.mark.parametrize(("stalls", "words"), [(True, "ConnectionError"), (False, "")])
+def test_a_network_that_stalls_or_breaks_off_is_given_up_and_nothing_is_kept(
+    tmp_path, monkeypatch, server, stalls, words
+):
+    monkeypatch.setattr(_downloads, "TIMEOUT", (1, 0.3))
+    server.pages["/a.bin"], server.missing, server.stalls = CONTENT[:500], len(CONTENT) - 500, stalls
+    place = {"kind": "http", "url": server.url + "/{file}", "path": "thing/{file}"}
+    with pytest.raises(Missing, match=f"{server.url}/.*{words}.*NODEKIT_MIRROR"):
+        obtain(source(place), tmp_path, None, LOG)
+    assert everything_below(tmp_path) == []
 
 
 def test_without_a_network_the_message_says_what_was_tried_and_what_to_do(tmp_path):
@@ -296,10 +313,10 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path):
 def test_damaged_processed_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"thing\.npz does not exist: run"):
         read_processed(tmp_path, "thing")
-    write_processed(tmp_path, "thing", {"x": np.arange(1000)}, {"data_source": "here"})
+    write_processed(tmp_path, "thing", {"x": np.arange(1000)}, {"data_source": "here", "simulated": False})
     arrays, provenance = read_processed(tmp_path, "thing")
     np.testing.assert_array_equal(arrays["x"], np.arange(1000))
-    assert provenance == {"name": "thing", "data_source": "here"}
+    assert provenance == {"name": "thing", "data_source": "here", "simulated": False}
     npz = tmp_path / "thing.npz"
     whole = npz.read_bytes()
     for damaged in (whole[:500], whole[:1000] + b"?" + whole[1001:], b""):

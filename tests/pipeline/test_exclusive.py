@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.exclusive import StudyRunning, hold
+from pipeline.exclusive import OtherVersion, StudyRunning, hold
 
 HOLDER = (
     "import sys, time; from pathlib import Path; from pipeline.exclusive import hold; lock = hold(Path(sys.argv[1]));"
@@ -33,3 +33,14 @@ def test_a_killed_study_leaves_the_folder_free(holder, tmp_path):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     hold(tmp_path).close()
+
+
+def test_results_of_another_version_are_refused_and_left_alone(tmp_path):
+    hold(tmp_path).close()
+    hold(tmp_path).close()
+    (tmp_path / ".version").write_text("0.0.1\n")
+    (tmp_path / "kept.csv").write_text("x\n")
+    with pytest.raises(OtherVersion, match=r"results of version 0\.0\.1, this is .*move or remove them"):
+        hold(tmp_path)
+    assert (tmp_path / ".version").read_text() == "0.0.1\n"
+    assert (tmp_path / "kept.csv").read_text() == "x\n"

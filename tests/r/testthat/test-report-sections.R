@@ -1,8 +1,8 @@
 page_of <- function(expression) paste(capture.output(expression), collapse = "\n")
-results_with <- function(name, table) {
-  results <- tempfile("results-")
-  write_csv(table, file.path(results, "tables", paste0(name, ".csv")))
-  list(results = results)
+root_with <- function(name, table) {
+  root <- tempfile("root-")
+  write_csv(table, file.path(root, "data", "reference", paste0(name, ".csv")))
+  list(root = root, results = tempfile())
 }
 claim <- function(id, verdict, ...) {
   row <- data.frame(
@@ -36,18 +36,21 @@ test_that("benchmarks are shown with intervals and whether the goal was reached"
 })
 
 test_that("checks are shown with what they lost", {
-  rows <- data.frame(check = "killed <hard>", tried = c(120, 5), lost = c(0, 2), figure = "largest error 1e-9", command = "make test")
-  page <- page_of(write_trust(results_with("trust", rows)))
-  for (part in c("# Trust", "killed &lt;hard&gt;", "none lost", "2 lost", "largest error 1e-9", "make test")) {
+  rows <- data.frame(
+    check = "killed <hard>", tried = c(120, 5), lost = c(0, 2), figure = "largest error 1e-9", command = "make test",
+    commit = "abc & changes", date = "2000-01-01"
+  )
+  page <- page_of(write_trust(root_with("trust", rows)))
+  for (part in c("# Trust", "killed &lt;hard&gt;", "none lost", "2 lost", "largest error 1e-9", "make test", "abc &amp; changes", "2000-01-01")) {
     expect_match(page, part, fixed = TRUE)
   }
 })
 
 test_that("sections without their tables are left out, and wrong tables are refused by name", {
   for (write_section in list(write_benchmarks, write_trust)) {
-    expect_length(capture.output(write_section(list(results = tempfile()))), 0)
+    expect_length(capture.output(write_section(list(results = tempfile(), root = tempfile()))), 0)
   }
-  expect_error(write_trust(results_with("trust", data.frame(check = "x"))), "trust.csv: missing column tried")
+  expect_error(write_trust(root_with("trust", data.frame(check = "x"))), "trust.csv: missing column tried")
 })
 
 test_that("a kept run stands beside this one, number by number", {
