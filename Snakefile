@@ -32,6 +32,7 @@ wildcard_constraints:
 
 
 include: "pipeline/rules/common.smk"
+include: "pipeline/rules/shown.smk"
 include: "pipeline/rules/data.smk"
 include: "pipeline/rules/runs.smk"
 include: "pipeline/rules/tables.smk"

@@ -13,10 +13,11 @@ rule benchmarks:
         f"{RESULTS}/logs/benchmarks.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: lambda wildcards: workflow.cores
+    resources:
+        **asked("benchmarks"),
     params:
         seconds=config.get("benchmark_seconds", 20),
-        processed=f"{DATA}/processed",
         kept=BENCHMARKS,
     script:
         "../scripts/measure_benchmarks.py"
@@ -34,10 +35,9 @@ rule draw_benchmarks:
         name="|".join(BENCHMARK_FIGURES) or "none",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("draw_benchmarks"),
     params:
         argument=lambda wildcards: BENCHMARK_FIGURES[wildcards.name],
     script:
         "../scripts/draw_benchmarks.py"
-
-
-ruleorder: draw_benchmarks > draw_figure

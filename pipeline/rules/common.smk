@@ -61,7 +61,7 @@ def needed_first(wildcards):
 
 
 def asked(rule, by_experiment=False):
-    """What a job of a rule asks of a cluster: GPUs, megabytes and minutes, of a run also by its experiment."""
+    """What a rule's job asks of a cluster: GPUs, megabytes and minutes, of a run also by its experiment."""
 
     def amount(name):
         def of(wildcards):

@@ -1,30 +1,9 @@
 # Figures: each an R function over tables, drawn through rpy2 in a process of its own; some also move.
-from pipeline.captions import data_source, figure_words
+from pipeline.captions import figure_words
 from pipeline.figures import load_figures
 
 FIGURES = {name: figure for name, figure in load_figures().items() if figure.experiment in study.experiments}
 ANIMATED = [name for name, figure in FIGURES.items() if figure.animated]
-
-
-def shown_figure(path, kind):
-    """The output at `path`, listed by `snakemake --report` with its caption, category and labels."""
-
-    def labels(wildcards):
-        figure = FIGURES[wildcards.name]
-        return {
-            "figure": figure.name.replace("_", " "),
-            "experiment": figure.experiment,
-            "document": figure.document,
-            "kind": kind,
-            "data": data_source(Path(RESULTS, "tables", figure.experiment, "metrics.csv")),
-        }
-
-    return report(
-        path,
-        caption="../captions/figure.rst",
-        category=lambda wildcards: FIGURES[wildcards.name].category,
-        labels=labels,
-    )
 
 
 rule figures:
@@ -44,6 +23,8 @@ rule draw_figure:
         f"{RESULTS}/logs/figures/{{name}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/figures/{{name}}.tsv"
+    wildcard_constraints:
+        name="|".join(FIGURES) or "none",
     conda:
         "../../environment.yml"
     resources:

@@ -1,5 +1,5 @@
 # Tables: the runs of an experiment stacked, and every published number beside ours.
-from pipeline.captions import TABLES as TABLE_WORDS, data_source, table_words
+from pipeline.captions import table_words
 
 KIND_TABLES = {
     "train": ["history", "metrics", "losses", "timing"],
@@ -13,27 +13,6 @@ TABLES = [
     for name, experiment in study.experiments.items()
     for table in KIND_TABLES[experiment.kind]
 ]
-
-
-def shown_table(name):
-    """The tables of one name, listed by `snakemake --report` with their caption, category and labels."""
-
-    def labels(wildcards):
-        experiment = study.experiments[wildcards.experiment]
-        return {
-            "experiment": experiment.id,
-            "table": name,
-            "rows": TABLE_WORDS[name],
-            "document": experiment.document,
-            "data": data_source(Path(RESULTS, "tables", experiment.id, "metrics.csv")),
-        }
-
-    return report(
-        f"{RESULTS}/tables/{{experiment}}/{name}.csv",
-        caption="../captions/table.rst",
-        category="Tables",
-        labels=labels,
-    )
 
 
 rule tables:
