@@ -100,7 +100,7 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
         InvalidOption: a value out of its range.
     """
     general, special = {}, {}
-    if given is not None and not isinstance(given, dict):
+    if given and not isinstance(given, dict):  # an empty list is R's way of naming none
         raise InvalidOption(f"options must be a dictionary of names and values, not {type(given).__name__}")
     for name, value in (given or {}).items():
         if name in method.options and name != "interp":

@@ -82,3 +82,8 @@ def test_any_value_of_any_argument_is_solved_with_or_refused_by_name(trust):
 
         try_one()
         count.figure = f"{refused} refused, the others solved"
+
+
+def test_an_empty_list_of_options_is_none_as_it_arrives_from_r():
+    y = nodekit.odeint(lambda t, y: -y, torch.ones(1), [0.0, 1.0], options=[])
+    torch.testing.assert_close(y[-1], torch.tensor([math.exp(-1)]))
