@@ -94,7 +94,7 @@ class CompiledSteps:
     def interpolate(self, interval, y, step, thetas):
         """The stepper's, in one product with the slopes as they lie."""
         weights = torch.from_numpy(self._weights(thetas)).to(y)
-        values = torch.addmm(y.reshape(1, -1), weights, step.slopes.view(len(step.slopes), -1), alpha=interval.dt)
+        values = torch.addmm(y.reshape(1, -1), weights, step.slopes.reshape(len(step.slopes), -1), alpha=interval.dt)
         return values.view(-1, *y.shape).unbind()
 
     def pullback(self, func, accepted, y, carry, parameters, outputs, adjoint, adjoint_carry):
@@ -122,7 +122,7 @@ class CompiledSteps:
             if inside:
                 values = torch.stack([x for _, x in inside])
                 weights = torch.from_numpy(self._weights([theta for theta, _ in inside]).T * interval.dt).to(y)
-                at_slopes = torch.mm(weights, values.view(len(inside), -1)).view(slopes, *y.shape)
+                at_slopes = torch.mm(weights, values.reshape(len(inside), -1)).view(slopes, *y.shape)
                 at_start = values.sum(0)
             else:
                 at_slopes = y.new_zeros(slopes, *y.shape)
@@ -194,8 +194,13 @@ def _without_constants(guards) -> list[bool]:
     return ["stepper" not in guard.name for guard in guards]
 
 
-def compiled(stepper, func, packing, args, tolerance: Tolerance, norm, options, gradient: str, times) -> CompiledSteps:
+def compiled(
+    stepper, func, packing, args, tolerance: Tolerance, norm, options, gradient: str, times, everywhere: bool
+) -> CompiledSteps:
     """The stepper with its steps compiled.
+
+    Args:
+        everywhere: whether the solution is wanted between the output times, by events or as dense output.
 
     Raises:
         UnsupportedCombination: what cannot be compiled, and what to do.
@@ -209,6 +214,7 @@ def compiled(stepper, func, packing, args, tolerance: Tolerance, norm, options, 
         "tolerances that are numbers": all(isinstance(x, float) for x in (tolerance.rtol, tolerance.atol)),
         "no perturb, jump_t or grid_constructor": not (options.perturb or options.jump_t or options.grid_constructor),
         "gradient='checkpoint'": gradient == "checkpoint",
+        "no events and no dense output": not everywhere,
         "no BatchNorm that is being trained": not (
             isinstance(func, nn.Module) and any(part.training and part._buffers for part in func.modules())
         ),

@@ -138,6 +138,8 @@ def solve(
     events = [event if isinstance(event, Event) else Event(event) for event in events]
     if batch != "shared":
         _check_independent(batch, gradient, dense)
+        if compile:
+            raise UnsupportedCombination("compile=True cannot be had with batch='independent'", remedy="Leave one out")
         y, stats, failure, occurred = solve_independent(
             func, y0, t, chosen, parsed, chosen.stepper(**special), (rtol, atol), differentiate, tuple(args),
             [args, list(params)], events, throw,
@@ -150,7 +152,9 @@ def solve(
     stepper = chosen.stepper(**special)
     clock = clock_of(stepper, packing)
     if compile and not is_transformed():
-        stepper = compiled(stepper, func, packing, args, tolerance, norm, parsed, gradient, times)
+        stepper = compiled(
+            stepper, func, packing, args, tolerance, norm, parsed, gradient, times, bool(events or dense)
+        )
         clock = LazyClock(stepper.nodes, packing.dtype, packing.device)
 
     def construct(constructor):

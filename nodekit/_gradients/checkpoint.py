@@ -10,6 +10,7 @@ from .._compiled import named_parameters
 from .._loops import Accepted
 from .._problem import Problem
 from .._vjp import GradientSum
+from ..errors import UnsupportedCombination
 from ._recorded import Recorded, StepGraph
 from ._replay import differentiable_gradient
 
@@ -151,4 +152,9 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
 
     Between the passes that step is the last one, which is therefore not taken again.
     """
+    if problem.stepper.compiled and problem.plan.random is not None:
+        raise UnsupportedCombination(
+            "the derivative draws random numbers (dropout?), which compiled steps do not draw again alike",
+            remedy="Leave compile out",
+        )
     return list(_Checkpoint.apply(problem, slope, y0, *problem.parameters))

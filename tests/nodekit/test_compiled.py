@@ -49,6 +49,8 @@ def test_compiled_steps_and_gradients_are_the_eager_ones(method, times, options)
         ({"method": "trapezoid"}, "explicit Runge–Kutta"),
         ({"gradient": "adjoint"}, "gradient='checkpoint'"),
         ({"func": lambda t, y: -y}, "torch.nn.Module"),
+        ({"dense": True}, "no events and no dense output"),
+        ({"batch": "independent"}, "batch='independent'"),
         ({"rtol": torch.full((2,), 1e-6)}, "tolerances that are numbers"),
     ],
 )
@@ -65,3 +67,11 @@ def test_tensors_that_are_no_parameters_are_refused_in_the_backward_pass():
     y = nodekit.odeint(layer, Y0, [0.0, 1.0], compile=True, method="euler", options={"step_size": 1.0})
     with pytest.raises(nodekit.errors.UnsupportedCombination, match="own parameters"):
         y.sum().backward()
+
+
+def test_random_derivatives_are_refused_before_they_are_solved():
+    layer = nn.Sequential()
+    layer.weight = nn.Parameter(torch.ones(2, dtype=torch.float64))
+    layer.forward = lambda t, y: nn.functional.dropout(y * layer.weight, 0.5)
+    with pytest.raises(nodekit.errors.UnsupportedCombination, match="random"):
+        nodekit.odeint(layer, Y0, [0.0, 1.0], compile=True, method="euler", options={"step_size": 1.0})
