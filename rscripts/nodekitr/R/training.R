@@ -46,6 +46,8 @@ show_progress <- function(done, batches, per_epoch, epochs, loss, seconds, endin
 #' The file holds everything, weights and data, as plain R values: it can be read on another machine, and printing,
 #' summarising and plotting its history need no Python. It is written beside its place and then moved there, so that
 #' an interrupted save leaves the old file.
+#'
+#' Load only files that you trust: like every `.rds` file it is read by [readRDS()], and an object of R may hold code.
 #' @param object what [nk_fit()] or [nk_classifier()] returned.
 #' @param file path of the file.
 #' @return `nk_save()`: `file`, invisibly; `nk_load()`: the model.
