@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,19 @@ def test_testthat_tests(tmp_path):
 
 
 @pytest.mark.skipif(CHECK not in os.environ, reason=f"two minutes; set {CHECK}=1")
-def test_r_cmd_check_has_no_error_and_no_warning(tmp_path, monkeypatch):
+def test_r_cmd_check_has_no_error_and_no_warning_and_the_vignettes_are_computed(tmp_path, monkeypatch):
     package = PACKAGE.resolve()
     monkeypatch.chdir(tmp_path)
     run("R", "CMD", "build", package)
     (source,) = tmp_path.glob("nodekitr_*.tar.gz")
+    with tarfile.open(source) as archive:
+        pages = {
+            Path(file.name).stem: archive.extractfile(file).read().decode()
+            for file in archive
+            if file.name.endswith(".html")
+        }
+    assert set(pages) == {path.stem for path in package.glob("vignettes/*.Rmd")}
+    assert not [name for name, page in pages.items() if "nodekit was not available" in page]
     # Packages that are only suggested may be missing; R must not look for new versions of them anywhere.
     printed = run("R", "CMD", "check", "--no-manual", source, _R_CHECK_FORCE_SUGGESTS_="false")
     assert "ERROR" not in printed, printed
