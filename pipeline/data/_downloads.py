@@ -78,6 +78,8 @@ def retrieve(url: str, target: Path, auth: tuple[str, str] | None = None) -> Non
         response = error.response
         reason = f"{response.status_code} {response.reason}" if response is not None else type(error).__name__
         raise Unavailable(f"{url}: {reason}") from error
+    except ImportError as error:  # a Python that was built without SSL, or that has lost its library
+        raise Unavailable(f"{url}: {error}") from error
 
 
 def kaggle_credentials() -> tuple[str, str] | None:
