@@ -22,7 +22,9 @@ def test_what_needs_no_training_is_reproduced_even_in_the_tiny_study(study):
 
 def test_reduced_and_simulated_runs_are_said_to_be_so(study):
     claims = pd.read_csv(study / "results/tables/claims.csv").set_index("id")
-    assert "reduced" in claims.loc["M1"].reason
+    shown = claims.loc["M1"].dropna(subset=["reproduced"])
+    assert len(shown)
+    assert shown.reason.str.contains("reduced").all()
     assert "imulated" in pd.read_csv(study / "results/tables/N2/metrics.csv").data_source[0]
 
 
@@ -40,4 +42,5 @@ def test_a_finished_study_has_nothing_left_to_do(study):
 def test_figures_and_report_are_made_again_without_training(study):
     again = snakemake(study, "--dry-run", "--forcerun", "draw_figure", "render_report", "--", "report")
     planned = set(re.findall(r"^(?:local)?rule (\w+):", again.stdout, flags=re.MULTILINE))
-    assert planned == {"draw_figure", "render_report"} | (planned & {"report"})
+    assert {"draw_figure", "render_report"} <= planned
+    assert planned <= {"draw_figure", "write_provenance", "render_report", "print_report", "report"}
