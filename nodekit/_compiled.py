@@ -7,7 +7,6 @@ import types
 import weakref
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -93,7 +92,7 @@ class CompiledSteps:
 
     def interpolate(self, interval, y, step, thetas):
         """The stepper's, in one product with the slopes as they lie."""
-        weights = torch.from_numpy(self._weights(thetas)).to(y)
+        weights = torch.from_numpy(self.stepper.dense_weights(thetas)).to(y)
         values = torch.addmm(y.reshape(1, -1), weights, step.slopes.reshape(len(step.slopes), -1), alpha=interval.dt)
         return values.view(-1, *y.shape).unbind()
 
@@ -121,7 +120,9 @@ class CompiledSteps:
             slopes = stepper.stages + len(stepper.extra_rows)
             if inside:
                 values = torch.stack([x for _, x in inside])
-                weights = torch.from_numpy(self._weights([theta for theta, _ in inside]).T * interval.dt).to(y)
+                weights = torch.from_numpy(
+                    self.stepper.dense_weights([theta for theta, _ in inside]).T * interval.dt
+                ).to(y)
                 at_slopes = torch.mm(weights, values.reshape(len(inside), -1)).view(slopes, *y.shape)
                 at_start = values.sum(0)
             else:
@@ -129,11 +130,6 @@ class CompiledSteps:
         incoming = (at_result, at_carry, at_slopes)
         found_y, found_carry, found = self.pull(self.module, y, carry, self._numbers(interval, y), incoming, parameters)
         return found_y if at_start is None else found_y + at_start, found_carry, list(found.values())
-
-    def _weights(self, thetas: Sequence[float]) -> np.ndarray:
-        """bᵢ(θ) of the dense output, thetas by slopes."""
-        degrees = np.arange(1, self.stepper.interpolation.shape[1] + 1)
-        return np.asarray(thetas)[:, None] ** degrees @ self.stepper.interpolation.T
 
     def _numbers(self, interval, y: Tensor) -> Tensor:
         exact = torch.float32 if y.device.type == "mps" else torch.float64
@@ -180,10 +176,9 @@ def _pullback(stepper, dense: bool, module, y, carry, numbers, incoming, paramet
 
 def _compiled(function, stepper, dense: bool):
     """A function of its own, compiled: every module's has its own cache and its own count of recompilations."""
-    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
 
     def bound(*arguments):
-        return own(stepper, dense, *arguments)
+        return function(stepper, dense, *arguments)
 
     bound = types.FunctionType(bound.__code__.replace(), bound.__globals__, function.__name__, None, bound.__closure__)
     return torch.compile(bound, fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_constants})

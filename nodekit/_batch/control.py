@@ -44,8 +44,7 @@ class StepFactors:
             self.one = torch.where(accepted, now, self.one)
         onward = onward.clamp(c.dfactor, c.ifactor)
         factor = torch.where(accepted, onward, again)
-        factor = torch.where(torch.isfinite(ratio), factor, c.dfactor)
-        return factor
+        return torch.where(torch.isfinite(ratio), factor, c.dfactor)
 
 
 def first_steps(func, clock, t: Tensor, end: Tensor, y: Tensor, slope: Tensor, order: int, tolerance, norm) -> Tensor:

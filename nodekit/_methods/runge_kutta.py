@@ -76,10 +76,13 @@ class ExplicitRungeKutta(Stepper):
             if at_end:
                 step.carry = (step.slopes[-1],)
 
+    def dense_weights(self, thetas) -> np.ndarray:
+        """bᵢ(θ) of the dense output, shape (thetas, slopes)."""
+        return np.vander(thetas, self.interpolation.shape[1] + 1, increasing=True)[:, 1:] @ self.interpolation.T
+
     def interpolate(self, interval, y, step, thetas):
         """The polynomial y + dt Σ bᵢ(θ) kᵢ at all θ in one product."""
-        degree = self.interpolation.shape[1]
-        weights = np.vander(thetas, degree + 1, increasing=True)[:, 1:] @ self.interpolation.T
+        weights = self.dense_weights(thetas)
         if len(thetas) == 1:
             terms = nonzero(weights[0])
             return [combine(y, interval.dt, terms, step.slopes) if terms else y]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 import nodekit
 from pipeline.benchmarks.table import Measured
-from pipeline.benchmarks.timing import interleaved, slope
+from pipeline.benchmarks.timing import interleaved
+from pipeline.compute.orders import slope_with_interval
 from pipeline.memory import peak_memory
 
 
@@ -67,7 +69,7 @@ def measure(seconds: float, device: torch.device) -> tuple[dict[str, Measured], 
             rows.append(("many steps", gradient, "peak memory", steps, many_steps(gradient, steps, device)))
     table = pd.DataFrame(rows, columns=["by", "gradient", "quantity", "x", "value"])
     slopes = table.groupby(["by", "gradient", "quantity"], sort=False)[["x", "value"]].apply(
-        lambda part: pd.Series(slope(part["x"], part["value"]), index=["slope", "ci_low", "ci_high"])
+        lambda part: pd.Series(slope_with_interval(*np.log(part).to_numpy().T), index=["slope", "ci_low", "ci_high"])
     )
     table = table.merge(slopes.reset_index(), on=["by", "gradient", "quantity"])
     measured = {}

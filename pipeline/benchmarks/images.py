@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import nodekit
 from pipeline.benchmarks.small import relative_error, tidy
-from pipeline.benchmarks.table import Measured
+from pipeline.benchmarks.table import Measured, speedup
 from pipeline.benchmarks.timing import interleaved, ratio
 from pipeline.data import ImageSplits
 from pipeline.memory import peak_memory
@@ -124,20 +124,12 @@ def measure(splits: ImageSplits, seconds: float, device: torch.device) -> tuple[
             peaks = {name: peak_memory(runs[name], device) for name in ("nodekit", backprop)}
         times = interleaved(runs, seconds)
         samples.append(tidy(times, f"ODE-Net training step, {method}"))
-        middle = times.median()
         if method == "dopri5":
-            value, low, high = ratio(times, adjoint, "nodekit, carried")
-            accuracy = {"own_error": errors["nodekit, carried"], "peer_error": errors[adjoint]}
-            found["mnist_step_carried"] = Measured(
-                value=value, ci_low=low, ci_high=high, own=middle["nodekit, carried"], peer=middle[adjoint], **accuracy
-            )
-        for peer in (name for name in runs if name.startswith("torchdiffeq")):
-            value, low, high = ratio(times, peer, "nodekit")
-            name = f"mnist_step_{peer.split()[-1]}" if method == "dopri5" else f"mnist_step_{method}"
-            accuracy = {"own_error": errors["nodekit"], "peer_error": errors[peer]} if method == "dopri5" else {}
-            found[name] = Measured(
-                value=value, ci_low=low, ci_high=high, own=middle["nodekit"], peer=middle[peer], **accuracy
-            )
+            found["mnist_step_adjoint"] = speedup(times, "nodekit", adjoint, errors)
+            found["mnist_step_backprop"] = speedup(times, "nodekit", backprop, errors)
+            found["mnist_step_carried"] = speedup(times, "nodekit, carried", adjoint, errors)
+        else:
+            found[f"mnist_step_{method}"] = speedup(times, "nodekit", adjoint)
     found["mnist_memory_backprop"] = Measured(
         value=peaks["nodekit"] / peaks[backprop], own=peaks["nodekit"], peer=peaks[backprop]
     )

@@ -10,7 +10,7 @@ import torchdiffeq
 
 import nodekit
 from pipeline.benchmarks.peers import Mlp, diffrax_solves, torchode_forward
-from pipeline.benchmarks.table import Measured
+from pipeline.benchmarks.table import Measured, speedup
 from pipeline.benchmarks.timing import interleaved, ratio
 
 TOLERANCE, END, BATCH, OUTPUTS = 1e-6, 100.0, 64, 100
@@ -53,7 +53,6 @@ def measure(seconds: float) -> tuple[dict[str, Measured], pd.DataFrame]:
 
         return run
 
-    own = {"rtol": TOLERANCE, "atol": TOLERANCE}
     forwards = {
         "nodekit, compiled": forward(nodekit.odeint, compile=True),
         "nodekit": forward(nodekit.odeint),
@@ -61,7 +60,7 @@ def measure(seconds: float) -> tuple[dict[str, Measured], pd.DataFrame]:
         "torchdiffeq": forward(torchdiffeq.odeint),
         "diffrax": forward_diffrax,
         "torchode": torchode_forward(module, y, ends, TOLERANCE),
-        "evaluations alone": evaluations(module, y, nodekit.solve(module, y, ends, **own).stats.nfe_forward),
+        "evaluations alone": evaluations(module, y, nodekit.solve(module, y, ends, **given).stats.nfe_forward),
     }
     gradients = {
         "nodekit, compiled": lambda: gradient_of(nodekit.odeint, module, y, times, **given, compile=True),
@@ -78,21 +77,14 @@ def measure(seconds: float) -> tuple[dict[str, Measured], pd.DataFrame]:
     gradient_errors = {name: relative_error(run(), reference) for name, run in gradients.items()}
     samples, gradient_samples = interleaved(forwards, seconds), interleaved(gradients, seconds)
 
-    def faster(samples, errors, peer, mine="nodekit, compiled"):
-        value, low, high = ratio(samples, peer, mine)
-        seconds = samples.median()
-        return Measured(
-            value=value, ci_low=low, ci_high=high, own=seconds[mine], peer=seconds[peer],
-            own_error=errors[mine], peer_error=errors[peer],
-        )  # fmt: skip
-
     value, low, high = ratio(samples, "nodekit", "evaluations alone")
+    own = "nodekit, compiled"
     found = {
-        "mlp_forward": faster(samples, errors, "torchdiffeq"),
-        "mlp_forward_diffrax": faster(samples, errors, "diffrax"),
-        "mlp_forward_torchode": faster(samples, errors, "torchode", "nodekit, independent"),
-        "mlp_gradient": faster(gradient_samples, gradient_errors, "torchdiffeq adjoint"),
-        "mlp_gradient_diffrax": faster(gradient_samples, gradient_errors, "diffrax"),
+        "mlp_forward": speedup(samples, own, "torchdiffeq", errors),
+        "mlp_forward_diffrax": speedup(samples, own, "diffrax", errors),
+        "mlp_forward_torchode": speedup(samples, "nodekit, independent", "torchode", errors),
+        "mlp_gradient": speedup(gradient_samples, own, "torchdiffeq adjoint", gradient_errors),
+        "mlp_gradient_diffrax": speedup(gradient_samples, own, "diffrax", gradient_errors),
         "overhead_mlp": Measured(value=value, ci_low=low, ci_high=high),
         **backward_evaluations(),
     }

@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 import yaml
 
+from pipeline.benchmarks.timing import ratio
 from pipeline.study import Strict, validated
 
 GOALS = Path(__file__).with_name("goals.yaml")
@@ -41,6 +42,14 @@ class Measured(Strict):
     peer: float | None = None
     own_error: float | None = None
     peer_error: float | None = None
+
+
+def speedup(samples: pd.DataFrame, own: str, peer: str, errors: dict[str, float] | None = None) -> Measured:
+    """How many times as fast the one is as the other, with both sides' seconds and, where they are known, errors."""
+    value, low, high = ratio(samples, peer, own)
+    accuracy = {"own_error": errors[own], "peer_error": errors[peer]} if errors else {}
+    seconds = samples.median()
+    return Measured(value=value, ci_low=low, ci_high=high, own=seconds[own], peer=seconds[peer], **accuracy)
 
 
 def load_goals(path: Path = GOALS) -> dict[str, Goal]:

@@ -60,7 +60,7 @@ def gradient_costs(run: Run, device: torch.device) -> Tables:
                 forward, backward = solve.block.nfe_forward, solve.block.nfe_backward
                 counts = {"steps": steps, "nfe_forward": forward, "nfe_backward": backward}
                 rows.append({"series": series, **counts, "peak_memory": peak})
-                times.append({"series": series, **counts, "seconds": fastest(solve, given["repeats"], device)})
+                times.append({"series": series, **counts, "seconds": fastest(solve, given["repeats"])})
     history = pd.DataFrame(rows)
     for series, part in history.groupby("series", sort=False):
         by = np.log(part.nfe_forward)

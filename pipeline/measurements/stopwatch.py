@@ -8,13 +8,21 @@ from collections.abc import Callable
 import torch
 
 
-def fastest(computation: Callable[[], object], repeats: int, device: torch.device) -> float:
+def seconds_of(computation: Callable[[], object]) -> float:
+    """The seconds of one call, to its end on the GPU where there is one."""
+    wait()
+    begin = time.perf_counter()
+    computation()
+    wait()
+    return time.perf_counter() - begin
+
+
+def wait() -> None:
+    """Wait for whatever the GPU has still to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def fastest(computation: Callable[[], object], repeats: int) -> float:
     """The seconds of the fastest of `repeats` calls: whatever else a machine does only adds to them."""
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        computation()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
+    return min(seconds_of(computation) for _ in range(repeats))

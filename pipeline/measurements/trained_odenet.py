@@ -71,7 +71,7 @@ def solve_once(feature: nodekit.NeuralODE, y0: torch.Tensor, exact: torch.Tensor
     error = ((end.detach().double() - exact).norm() / exact.norm()).item()
     counts = {"nfe_forward": block.nfe_forward, "nfe_backward": block.nfe_backward}
     with torch.no_grad():
-        forward = fastest(lambda: block(y0), repeats, y0.device)
+        forward = fastest(lambda: block(y0), repeats)
     return {**counts, "error": error}, {**counts, "seconds": forward}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchdiffeq
-from torch import nn
+from fields import Field
 
 import nodekit
 from nodekit import Event, errors
@@ -32,12 +32,7 @@ def bounces(h, e, count):
     return [first * (1 + 2 * sum(e**j for j in range(1, k + 1))) for k in range(count)]
 
 
-class Field(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 2)).double()
-
+class Falling(Field):
     def forward(self, t, y):
         return self.net(y) + torch.stack([torch.ones_like(t), -y[0]])
 
@@ -122,7 +117,7 @@ def test_events_are_as_accurate_as_the_steps(method):
 def test_a_program_for_torchdiffeq_gets_the_same_event_and_gradients(interface, reverse):
     found = []
     for library in (nodekit, torchdiffeq):
-        field, y0, t0 = Field(), number([0.3, -0.2]), number(0.1)
+        field, y0, t0 = Falling(size=2, hidden=6), number([0.3, -0.2]), number(0.1)
         event_t, y = library.odeint_event(
             field, y0, t0, event_fn=lambda t, y: torch.stack([y[0] - 1.5, y[0] + 1.2 + 0.1 * t]), reverse_time=reverse,
             odeint_interface=getattr(library, interface), rtol=1e-10, atol=1e-12,
@@ -161,7 +156,7 @@ def test_checkpoint_equals_backprop_with_events(method):
     options = {} if nodekit.METHODS[method].adaptive else {"step_size": 0.05}
     found = []
     for gradient in ("checkpoint", "backprop"):
-        field, y0 = Field(), number([0.3, -0.2])
+        field, y0 = Falling(size=2, hidden=6), number([0.3, -0.2])
         solution = nodekit.solve(
             field, y0, torch.linspace(0, 2, 5, dtype=torch.float64), method=method, options=options, gradient=gradient,
             events=[Event(lambda t, y: y[0] - 0.7, change=lambda t, y: y - 0.4), Event(lambda t, y: y[1], False)],

@@ -3,21 +3,11 @@
 import pytest
 import torch
 import torchdiffeq
-from torch import nn
+from fields import Field
 
 import nodekit
 
 TIMES = torch.linspace(0.0, 1.5, 5, dtype=torch.float64)
-
-
-class Field(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-
-    def forward(self, t, y):
-        return self.net(y) * torch.cos(t)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from fields import Field
 
 import nodekit
 from nodekit import errors
@@ -26,16 +26,6 @@ def pendulum_states():
 
 def independently(func, y0, t=TIMES, **arguments):
     return nodekit.solve(func, y0, t, batch="independent", **{"rtol": 1e-6, "atol": 1e-8, **arguments})
-
-
-class Field(nn.Module):
-    def __init__(self, dropout=0.0):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 3)).double()
-
-    def forward(self, t, y):
-        return self.net(y) * torch.cos(t)
 
 
 def gradients(solution, field, y0):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchdiffeq
-from torch import nn
+from fields import Field
 
 import nodekit
 
@@ -17,12 +17,7 @@ def spiral(t, y):
     return torch.sin(y) @ A * torch.cos(t)
 
 
-class Field(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2)).double()
-
+class Growing(Field):
     def forward(self, t, y):
         return self.net(y) * (1 + t)
 
@@ -76,7 +71,7 @@ def test_the_adaptive_solve_needs_no_more_evaluations_and_is_no_less_accurate():
     ],
 )
 def test_odeint_adjoint_takes_the_same_arguments(adjoint):
-    field, y0 = Field(), Y0.clone().requires_grad_()
+    field, y0 = Growing(size=2), Y0.clone().requires_grad_()
     gradients = []
     for library in (nodekit, torchdiffeq):
         y = library.odeint_adjoint(field, y0, T, **adjoint)
@@ -97,9 +92,9 @@ def test_adjoint_parameters_must_be_named_unless_func_is_a_module(library):
 
 @BOTH
 def test_callbacks_see_every_step(library):
-    class Watched(Field):
+    class Watched(Growing):
         def __init__(self):
-            super().__init__()
+            super().__init__(size=2)
             self.seen = []
 
         def callback_step(self, t0, y0, dt):

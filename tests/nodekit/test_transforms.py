@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fields import Field
 from torch import nn
 
 import nodekit
@@ -9,16 +10,6 @@ from nodekit import errors
 
 TIMES = torch.linspace(0.0, 1.0, 3, dtype=torch.float64)
 FIXED = [("heun", 0.4), ("dopri5", 0.5), ("trapezoid", 0.25), ("alf", 0.25)]
-
-
-class Field(nn.Module):
-    def __init__(self, dtype=torch.float64):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype)
-
-    def forward(self, t, y):
-        return self.net(y) * torch.cos(t)
 
 
 @pytest.fixture
@@ -127,7 +118,7 @@ def test_a_computed_parameter_and_what_it_was_computed_from_count_once_each(grad
 @pytest.mark.parametrize(("method", "options"), [("euler", {"step_size": 0.25}), ("dopri5", {"step_size": 0.5})])
 def test_a_model_with_fixed_steps_compiles_into_one_graph(method, options):
     torch._dynamo.reset()
-    field = Field(torch.float32)
+    field = Field().float()
     model = nn.Sequential(nn.Linear(3, 3), nodekit.NeuralODE(field, method=method, options=options), nn.Linear(3, 1))
     x = torch.randn(4, 3)
     found = []
