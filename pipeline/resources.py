@@ -28,8 +28,8 @@ def load_resources(path: Path = RESOURCES) -> dict[str, dict[str, int]]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def resources(study: Study, rule: str, experiment: str | None = None) -> Resources:
-    """What one job of `rule` asks for; of a run, also by its `experiment`.
+def resources(study: Study, rule: str, experiment: str | None = None, devices: int = 1) -> Resources:
+    """What one job of `rule` asks for; of a run, also by its `experiment`, and as many GPUs for each of its `devices`.
 
     Raises ConfigurationError where the profile names neither a rule nor an experiment, or asks for something unknown.
     """
@@ -44,4 +44,4 @@ def resources(study: Study, rule: str, experiment: str | None = None) -> Resourc
         for name in filter(None, (rule, experiment)):
             asked |= entries.get(name, {})
     chosen = validated(Resources, asked, f"resources of {rule}")
-    return chosen.model_copy(update={"gpu": 0}) if study.profile.device == "cpu" else chosen
+    return chosen.model_copy(update={"gpu": 0 if study.profile.device == "cpu" else chosen.gpu * devices})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -83,6 +83,8 @@ class Settings(Strict):
 
     seeds: int = Field(default=1, ge=1, le=1000)
     threads: int = Field(default=1, ge=1)
+    # Of one training, each with a process of so many threads; "auto": all GPUs that it sees.
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     dataset: Dataset | None = None
     model: Model | None = None
     solver: Solver | None = None
@@ -96,6 +98,11 @@ class Settings(Strict):
     peak_memory: bool = False
     trained: Trained | None = None
     arguments: dict[str, Any] = {}
+
+    @property
+    def processes(self) -> int:
+        """How many processes a training is known to take."""
+        return 1 if self.devices == "auto" else self.devices
 
 
 class Experiment(Strict):
@@ -201,8 +208,9 @@ SIZES = {
     "dataset.train_images": "training images",
     "dataset.test_images": "test images",
 }
-# What is not a size: seeds are told by their number everywhere, threads and the frequency of logging change no result.
-NOT_SIZES = {"seeds", "threads", "arguments.log_every"}
+# What is not a size: seeds are told by their number everywhere; threads, devices and the frequency of logging change no
+# result.
+NOT_SIZES = {"seeds", "threads", "devices", "arguments.log_every"}
 
 
 def reductions(document: Settings, resolved: Settings) -> str:

@@ -65,7 +65,10 @@ def asked(rule, by_experiment=False):
 
     def amount(name):
         def of(wildcards):
-            return getattr(resources(study, rule, wildcards.experiment if by_experiment else None), name)
+            if not by_experiment:
+                return getattr(resources(study, rule), name)
+            devices = run_of(wildcards).settings.processes if rule == "train" else 1
+            return getattr(resources(study, rule, wildcards.experiment, devices), name)
 
         return of
 

@@ -19,7 +19,7 @@ rule train:
     priority: long_first
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: run_of(wildcards).settings.threads
+    threads: lambda wildcards: run_of(wildcards).settings.threads * run_of(wildcards).settings.processes
     resources:
         **asked("train", by_experiment=True),
     params:

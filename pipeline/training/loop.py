@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor
 
 from nodekit.errors import SolveFailed
@@ -18,13 +17,14 @@ from pipeline.data import ImageSplits
 from pipeline.files import replacing, write_csv
 from pipeline.memory import peak_memory
 from pipeline.models import build
-from pipeline.study import ConfigurationError, Run
+from pipeline.study import Run
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training.augmentation import Augmentation
+from pipeline.training.devices import launch, make_fabric, prepare, share
 from pipeline.training.errors import TrainingError
 from pipeline.training.objectives import OBJECTIVES
 from pipeline.training.progress import LINE_SECONDS, Progress
-from pipeline.training.reproducible import permutation, reproducible
+from pipeline.training.reproducible import permutation, reproducible, stream_seed
 from pipeline.training.tables import Record, history_table, losses_table, metrics_table, timing_table
 
 log = logging.getLogger(__name__)
@@ -47,15 +47,33 @@ def train(
     checkpoint: the file to go on from, when there is one, and to keep at least every `checkpoint_seconds` and at the
         end of every epoch. On a CPU a run that was killed and went on writes the same bytes as an undisturbed one
         (timing.csv excepted). It is removed at the end.
-    device: "cpu", "cuda", or "auto": a GPU where there is one. precision: Lightning Fabric's name.
+    device: "cpu", "cuda", or "auto": GPUs where there are; the settings say how many share every batch. precision:
+        Lightning Fabric's name.
     progress: whether to show a bar where standard error is a terminal.
     Raises `TrainingError` when the loss is no longer a number, a solve fails or a file cannot be written, and
     `ConfigurationError` for settings that do not fit.
     """
+    fabric = make_fabric(device, run.settings.devices, precision)
+    launch(fabric, train_on, run, splits, output, checkpoint, precision, checkpoint_seconds, progress)
+
+
+def train_on(
+    fabric: Fabric,
+    run: Run,
+    splits: ImageSplits,
+    output: Path,
+    checkpoint: Path,
+    precision: str,
+    checkpoint_seconds: float,
+    progress: bool,
+) -> None:
+    """What `train` does in the process of one of the devices; the first one tells and writes."""
+    if not fabric.is_global_zero:
+        logging.disable()
     with reproducible(run.seed, run.settings.threads):
-        training = Training(run, splits, checkpoint, device, precision, checkpoint_seconds)
+        training = Training(fabric, run, splits, checkpoint, precision, checkpoint_seconds)
         try:
-            training.complete(output, progress)
+            training.complete(output, progress and fabric.is_global_zero)
         except OSError as error:
             raise TrainingError(
                 f"{training.title}: cannot write to {error.filename or output} or {checkpoint} ({error.strerror}). "
@@ -64,23 +82,27 @@ def train(
 
 
 class Training:
-    """One run's model, optimizer, images and record."""
+    """One run's model, optimizer, images and record: the same on each of its devices."""
 
     def __init__(
-        self, run: Run, splits: ImageSplits, checkpoint: Path, device: str, precision: str, checkpoint_seconds: float
+        self,
+        fabric: Fabric,
+        run: Run,
+        splits: ImageSplits,
+        checkpoint: Path,
+        precision: str,
+        checkpoint_seconds: float,
     ):
+        self.fabric, self.several = fabric, fabric.world_size > 1
         self.run, self.settings = run, run.settings
         self.title = f"{run.experiment} {run.variant} seed {run.seed}"
         self.data_source = splits.data_source
         self.checkpoint, self.checkpoint_seconds = checkpoint, checkpoint_seconds
         self.fingerprint = checkpoints.fingerprint(run, splits.data_source, precision)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        elif device == "cuda" and not torch.cuda.is_available():
-            raise ConfigurationError("device: 'cuda', but PyTorch sees no GPU here; set it to 'auto' or 'cpu'")
-        # One device, one process: a scheduler's variables around it are not Fabric's concern.
-        self.fabric = Fabric(accelerator=device, devices=1, precision=precision, plugins=[LightningEnvironment()])
-        self.network = build(self.settings.model, self.settings.solver)
+        images, size = len(splits.train_images), self.settings.batch_size
+        self.batches = math.ceil(images / size)
+        network = build(self.settings.model, self.settings.solver)
+        self.network = prepare(network, self.settings.solver, fabric, images - (self.batches - 1) * size)
         chosen = self.settings.optimizer
         self.optimizer = getattr(torch.optim, chosen.name)(self.network.parameters(), **chosen.arguments)
         schedule = self.settings.schedule
@@ -93,7 +115,6 @@ class Training:
         self.objective = OBJECTIVES[self.settings.loss]
         self.train_images, self.test_images = map(self.on_device, (splits.train_images, splits.test_images))
         self.train_labels, self.test_labels = map(self.on_device, (splits.train_labels, splits.test_labels))
-        self.batches = math.ceil(len(self.train_images) / self.settings.batch_size)
         self.record = Record()
         self.pending: list[Tensor] = []
         self.saved = time.monotonic()
@@ -114,7 +135,7 @@ class Training:
                 self.test_epoch()
                 self.save()
         self.write(output)
-        checkpoints.remove(self.checkpoint)
+        self.fabric.barrier()  # none ends before the first has written
 
     def describe(self) -> None:
         """Say in the log what is about to be trained, on what."""
@@ -140,6 +161,10 @@ class Training:
             begin = time.monotonic()
             chosen = order[record.batch * size : (record.batch + 1) * size]
             images = self.augmentation(self.train_images[chosen], record.epoch, record.batch)
+            if self.several:  # each draws its own, and anew for every batch: no checkpoint has to hold their states
+                torch.manual_seed(
+                    stream_seed(self.run.seed, "device", record.epoch, record.batch, self.fabric.global_rank)
+                )
             self.train_batch(images, self.train_labels[chosen])
             record.batch += 1
             self.progress.advance(len(chosen))
@@ -152,20 +177,25 @@ class Training:
                 self.save()
 
     def train_batch(self, images: Tensor, labels: Tensor) -> None:
-        """One step of the optimizer."""
+        """One step of the optimizer, each device taking its share of the batch."""
+        count = len(labels)
+        images, labels = share(images, self.fabric), share(labels, self.fabric)
+        part = len(labels) / count
         self.fabric_optimizer.zero_grad()
         try:
             logits = self.model(images)
             loss = self.objective.loss(logits, labels)
-            self.fabric.backward(loss)
+            # The strategy takes the mean of the devices' gradients, whose shares may differ by an image.
+            self.fabric.backward(loss * (part * self.fabric.world_size))
         except SolveFailed as error:
             self.collect()
             self.fail(str(error))
         self.fabric_optimizer.step()
         # Read later, many at once: reading a number waits for the GPU.
-        self.pending.append(torch.stack((loss.detach().double(), self.count_correct(logits, labels).double())))
-        self.record.nfe_forward += sum(block.nfe_forward for block in self.ode_blocks)
-        self.record.nfe_backward += sum(block.nfe_backward for block in self.ode_blocks)
+        evaluations = [[block.nfe_forward, block.nfe_backward] for block in self.ode_blocks] or [[0, 0]]
+        nfe = part * labels.new_tensor(evaluations, dtype=torch.float64).sum(dim=0)
+        seen = torch.stack((loss.detach().double() * part, self.count_correct(logits, labels).double(), *nfe))
+        self.pending.append(self.fabric.all_reduce(seen, reduce_op="sum"))
 
     def count_correct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How many of a batch the logits classify rightly."""
@@ -175,11 +205,13 @@ class Training:
         """Take the pending losses into the record; the first that is not finite ends the run."""
         if not self.pending:
             return
-        for loss, correct in torch.stack(self.pending).tolist():
+        for loss, correct, nfe_forward, nfe_backward in torch.stack(self.pending).tolist():
             if not math.isfinite(loss):
                 self.fail(f"the loss is {loss}")
             self.record.losses.append(loss)
             self.record.correct += int(correct)
+            self.record.nfe_forward += nfe_forward
+            self.record.nfe_backward += nfe_backward
         self.pending.clear()
 
     def fail(self, reason: str) -> None:
@@ -232,12 +264,14 @@ class Training:
         """Mean loss and accuracy in percent over the test images, in batches of `test_batch_size`."""
         self.model.eval()
         size = self.settings.test_batch_size
-        results = []
-        for images, labels in zip(self.test_images.split(size), self.test_labels.split(size), strict=True):
+        batches = list(zip(self.test_images.split(size), self.test_labels.split(size), strict=True))
+        results = torch.zeros(len(batches), 2, dtype=torch.float64, device=self.fabric.device)
+        for batch in range(self.fabric.global_rank, len(batches), self.fabric.world_size):
+            images, labels = batches[batch]
             logits = self.model(images)
-            loss = self.objective.loss(logits, labels).double() * len(labels)
-            results.append(torch.stack((loss, self.count_correct(logits, labels).double())))
-        loss, correct = torch.stack(results).sum(dim=0).tolist()
+            results[batch, 0] = self.objective.loss(logits, labels).double() * len(labels)
+            results[batch, 1] = self.count_correct(logits, labels)
+        loss, correct = self.fabric.all_reduce(results, reduce_op="sum").sum(dim=0).tolist()
         return loss / len(self.test_images), 100 * correct / len(self.test_images)
 
     @property
@@ -247,8 +281,9 @@ class Training:
 
     @property
     def device_name(self) -> str:
-        """The device's name, as a table shows it."""
-        return torch.cuda.get_device_name(self.fabric.device) if self.on_gpu else self.fabric.device.type
+        """The name of the device or the devices, as a table shows it."""
+        name = torch.cuda.get_device_name(self.fabric.device) if self.on_gpu else self.fabric.device.type
+        return f"{self.fabric.world_size} × {name}" if self.several else name
 
     @property
     def on_gpu(self) -> bool:
@@ -256,8 +291,10 @@ class Training:
         return self.fabric.device.type == "cuda"
 
     def save(self) -> None:
-        """Write a checkpoint of everything that decides how the run goes on."""
+        """Write a checkpoint of everything that decides how the run goes on; the first device's clock says when."""
         self.collect()
+        if not self.fabric.is_global_zero:
+            return
         state = {
             "fingerprint": self.fingerprint,
             "model": self.network.state_dict(),
@@ -273,7 +310,8 @@ class Training:
 
     def restore(self) -> None:
         """Go on from the last checkpoint, when there is one of this very run."""
-        state = checkpoints.load(self.checkpoint, self.fingerprint, log)
+        state = checkpoints.load(self.checkpoint, self.fingerprint, log) if self.fabric.is_global_zero else None
+        state = self.fabric.broadcast(state)
         if state is None:
             return
         self.network.load_state_dict(state["model"])
@@ -290,17 +328,21 @@ class Training:
     def differentiate_first_batch(self) -> None:
         """The passes of a training step forward and backward, which leave the weights as they are."""
         size = self.settings.batch_size
+        images, labels = (share(part[:size], self.fabric) for part in (self.train_images, self.train_labels))
         self.fabric_optimizer.zero_grad()
-        self.fabric.backward(self.objective.loss(self.model(self.train_images[:size]), self.train_labels[:size]))
+        self.fabric.backward(self.objective.loss(self.model(images), labels))
 
     def write(self, output: Path) -> None:
-        """The run's tables and its trained model."""
+        """The run's tables and its trained model; its checkpoints are needed no more."""
         run, record = self.run, self.record
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         peak = peak_memory(self.differentiate_first_batch, self.fabric.device) if self.settings.peak_memory else None
+        if not self.fabric.is_global_zero:
+            return
         with replacing(output / "model.pt") as temporary:
             torch.save(self.network.state_dict(), temporary)
         write_csv(losses_table(run, self.batches, record), output / "losses.csv")
         write_csv(timing_table(run, record, self.device_name, self.settings.threads), output / "timing.csv")
         write_csv(history_table(run, self.data_source, record), output / "history.csv")
         write_csv(metrics_table(run, self.data_source, record, parameters, peak), output / "metrics.csv")
+        checkpoints.remove(self.checkpoint)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 # One stream of random numbers for each purpose, so that none shifts another.
-STREAMS = {"global": 0, "shuffle": 1, "augmentation": 2}
+STREAMS = {"global": 0, "shuffle": 1, "augmentation": 2, "device": 3}
 
 
 def stream_seed(seed: int, stream: str, *index: int) -> int:

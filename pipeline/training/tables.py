@@ -22,8 +22,8 @@ class Record:
     epoch: int = 1
     batch: int = 0
     correct: int = 0
-    nfe_forward: int = 0
-    nfe_backward: int = 0
+    nfe_forward: float = 0
+    nfe_backward: float = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     history: list[dict[str, float | None]] = field(default_factory=list)

@@ -28,6 +28,11 @@ def test_an_experiment_and_then_the_profile_change_what_its_rule_asks_for():
     assert resources(changed, "train", "M3").model_dump() == {"gpu": 1, "mem_mb": 123, "runtime": 7}
 
 
+def test_a_training_on_several_devices_asks_for_as_many_gpus():
+    assert resources(study(), "train", "S1", devices=4).gpu == 4
+    assert resources(study(device="cpu"), "train", "S1", devices=4).gpu == 0
+
+
 def test_on_the_cpu_no_gpu_is_asked_for():
     assert resources(study(device="cpu"), "train", "S1").gpu == 0
 
