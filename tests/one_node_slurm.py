@@ -104,8 +104,9 @@ class OneNodeSlurm:
         for process, environment in processes():
             on_node = Path(f"/proc/{process}/exe")
             with suppress(OSError):
+                # Debian's programs are called slurmd-wlm and slurmstepd-wlm.
                 if self.owns(environment) and (
-                    on_node.resolve().name in ("slurmd", "slurmstepd") or b"SLURM_JOB_ID" in environment
+                    on_node.resolve().name.startswith(("slurmd", "slurmstepd")) or b"SLURM_JOB_ID" in environment
                 ):
                     os.kill(process, signal.SIGKILL)
         # What the controller would find out by itself after SlurmdTimeout.

@@ -105,7 +105,8 @@ def test_a_failing_job_is_named_and_the_others_end(checkout, slurm, undisturbed)
     configure(checkout, {"S4": {"optimizer": {"arguments": {"lr": 1e30}}}})
     study = start(checkout, slurm)
     assert study.wait(timeout=3600) != 0
-    failed = [log for log in (checkout / "results/logs/runs/S4").rglob("*.log") if "the loss is" in log.read_text()]
+    logs = (checkout / "results/logs/runs/S4").rglob("*.log")
+    failed = [log for log in logs if "Try a smaller learning rate (now 1e+30)" in log.read_text()]
     assert failed
     assert all(str(log.relative_to(checkout)) in said(checkout) for log in failed)
     unharmed = {name: content for name, content in undisturbed.items() if "/N1/" in name or "/P1/" in name}

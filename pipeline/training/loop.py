@@ -229,7 +229,10 @@ class Training:
         record, images, size = self.record, len(self.train_images), self.settings.batch_size
         losses = record.losses[-self.batches :]
         weights = [min(size, images - batch * size) for batch in range(self.batches)]
-        test_loss, test_accuracy = self.test()
+        try:
+            test_loss, test_accuracy = self.test()
+        except SolveFailed as error:
+            self.fail(str(error))
         record.history.append(
             {
                 "train_loss": sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / images,

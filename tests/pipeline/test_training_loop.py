@@ -131,10 +131,16 @@ def test_gpu_asked_for_in_vain_is_a_configuration_error(tmp_path):
         train(tiny_run(), tiny_splits(), tmp_path, tmp_path / "run.pt", device="cuda")
 
 
-def test_failed_solve_names_the_run_and_the_remedy(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("training", "iteration"), [(True, 0), (False, 6)], ids=["training", "test"])
+def test_failed_solve_names_the_run_and_the_remedy(tmp_path, monkeypatch, training, iteration):
+    original = torch.nn.Flatten.forward
+
     def fail(self, images):
-        raise NonFiniteDerivative("the derivative is not finite", remedy="Take smaller steps", t=0.5)
+        if self.training == training:
+            raise NonFiniteDerivative("the derivative is not finite", remedy="Take smaller steps", t=0.5)
+        return original(self, images)
 
     monkeypatch.setattr(torch.nn.Flatten, "forward", fail)
-    with pytest.raises(TrainingError, match=r"epoch 1, iteration 0: the derivative .*t = 0.5.*Take smaller steps"):
+    place = f"T1 tiny seed 1, epoch 1, iteration {iteration}"
+    with pytest.raises(TrainingError, match=rf"{place}: the derivative .*t = 0.5.*Take smaller steps.*learning rate"):
         tiny_train(tmp_path / "run")
