@@ -84,5 +84,5 @@ def test_npm_is_told_to_run_no_scripts(tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(_downloads.subprocess, "run", lambda command, **how: commands.append(command))
     place = _downloads.Npm(kind="npm", package="thing@1.0.0", path="thing/thing.tgz")
-    _downloads.fetch_npm(place, ["a.bin"], tmp_path)
+    _downloads.fetch_npm(place, ["a.bin"], tmp_path, limit=1000)
     assert "--ignore-scripts" in commands[0]

@@ -1,10 +1,12 @@
 """Files fetched from their official places or a package registry; verifying them is the caller's part."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from logging import Logger
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from pipeline.data._registry import Http, Kaggle, Npm
 
 # An offline machine has to fall through to the next place quickly: seconds to connect, and between two packets.
 TIMEOUT = (5, 30)
+# Nothing may send for ever: bytes a second to be slower than which, on the average, a download has so many seconds.
+SLOWEST, PATIENCE = 1000, 120
 NPM_SECONDS = 180
 KAGGLE_API = "https://www.kaggle.com/api/v1/competitions/data/download"
 
@@ -23,33 +27,35 @@ class Unavailable(Exception):
     """A place did not give what was asked for; the message names the place and the reason."""
 
 
-def fetch(place: Http | Kaggle | Npm, names: list[str], folder: Path, log: Logger) -> None:
+def fetch(place: Http | Kaggle | Npm, names: list[str], folder: Path, limit: int, log: Logger) -> None:
     """Puts the files `names` of `place` below `folder`, at the place's own `path`.
 
-    Raises Unavailable where the place cannot be reached or refuses, OSError where the disk does.
+    limit: the most bytes of one address; npm has `NPM_SECONDS` instead.
+    Raises Unavailable where the place cannot be reached, refuses, or sends too much or too slowly, OSError where the
+    disk refuses.
     """
     log.info("trying %s", place.words)
-    FETCHERS[place.kind](place, names, folder)
+    FETCHERS[place.kind](place, names, folder, limit)
 
 
-def fetch_http(place: Http, names: list[str], folder: Path) -> None:
+def fetch_http(place: Http, names: list[str], folder: Path, limit: int) -> None:
     for name in names:
         target = folder / place.path.format(file=name)
         if not target.exists():  # one archive may hold several of the files
-            retrieve(place.url.format(file=name), target)
+            retrieve(place.url.format(file=name), target, limit)
 
 
-def fetch_kaggle(place: Kaggle, names: list[str], folder: Path) -> None:
+def fetch_kaggle(place: Kaggle, names: list[str], folder: Path, limit: int) -> None:
     credentials = kaggle_credentials()
     if credentials is None:
         raise Unavailable(
             f"{place.words}: no credentials (set KAGGLE_USERNAME and KAGGLE_KEY, or save the token of your Kaggle "
             "account as ~/.kaggle/kaggle.json, and accept the competition's rules)"
         )
-    retrieve(f"{KAGGLE_API}/{place.competition}/{place.file}", folder / place.path, auth=credentials)
+    retrieve(f"{KAGGLE_API}/{place.competition}/{place.file}", folder / place.path, limit, auth=credentials)
 
 
-def fetch_npm(place: Npm, names: list[str], folder: Path) -> None:
+def fetch_npm(place: Npm, names: list[str], folder: Path, limit: int) -> None:
     target = folder / place.path
     target.parent.mkdir(parents=True)
     command = [
@@ -68,10 +74,15 @@ def fetch_npm(place: Npm, names: list[str], folder: Path) -> None:
         raise Unavailable(f"{place.words}: {said[0] if said else 'npm failed'}") from error
 
 
-def retrieve(url: str, target: Path, auth: tuple[str, str] | None = None) -> None:
-    """Downloads one address to `target` with pooch."""
+def retrieve(url: str, target: Path, limit: int, auth: tuple[str, str] | None = None) -> None:
+    """Downloads one address to `target` with pooch, `limit` bytes at most."""
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT, auth=auth)
+    http = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT, auth=auth)
+
+    def downloader(url: str, path: str, pooch: None) -> None:
+        with Bounded(path, url, limit) as file:
+            http(url, file, pooch)
+
     try:
         pooch.retrieve(url, known_hash=None, fname=target.name, path=target.parent, downloader=downloader)
     except requests.RequestException as error:
@@ -80,6 +91,23 @@ def retrieve(url: str, target: Path, auth: tuple[str, str] | None = None) -> Non
         raise Unavailable(f"{url}: {reason}") from error
     except ImportError as error:  # a Python that was built without SSL, or that has lost its library
         raise Unavailable(f"{url}: {error}") from error
+
+
+class Bounded(io.FileIO):
+    """A file at `path` that takes what `url` sends, as long as it is not more than `limit` bytes nor too slow."""
+
+    def __init__(self, path: str, url: str, limit: int):
+        super().__init__(path, "w")
+        self.url, self.limit, self.begun = url, limit, time.monotonic()
+
+    def write(self, data: bytes) -> int:
+        """Write `data`; raises Unavailable where that is too much, or came too late."""
+        size, seconds = self.tell() + len(data), time.monotonic() - self.begun
+        if size > self.limit:
+            raise Unavailable(f"{self.url}: sends more than the {self.limit} bytes that may be expected")
+        if seconds > PATIENCE + size / SLOWEST:
+            raise Unavailable(f"{self.url}: sent {size} bytes in {seconds:.0f} seconds, which is too slow")
+        return super().write(data)
 
 
 def kaggle_credentials() -> tuple[str, str] | None:

@@ -15,6 +15,8 @@ from pipeline.data._storage import on_disk
 
 # A user's own file may be larger than the official one, but not without bound.
 OWN_FILE_FACTOR = 4
+# An address gives files or an archive of them: at most twice what all are unpacked, and room for an archive's own data.
+DOWNLOAD_FACTOR, ARCHIVE_BYTES = 2, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ def download(source: Source, place: Http | Kaggle | Npm, names: list[str], raw: 
         shutil.rmtree(staging, ignore_errors=True)
         try:
             staging.mkdir(parents=True)
-            fetch(place, names, staging, log)
+            limit = DOWNLOAD_FACTOR * sum(file.bytes for file in source.files.values()) + ARCHIVE_BYTES
+            fetch(place, names, staging, limit, log)
             found = {}
             for name in names:
                 try:

@@ -11,6 +11,7 @@ import os
 import tarfile
 import threading
 import zipfile
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,9 +80,13 @@ def server():
             state.authorizations.append(self.headers.get("Authorization"))
             page = state.pages.get(self.path)
             self.send_response(200 if page is not None else 404)
-            self.send_header("Content-Length", str(len(page or b"") + state.missing))
+            if not state.endless:
+                self.send_header("Content-Length", str(len(page or b"") + state.missing))
             self.end_headers()
-            self.wfile.write(page or b"")
+            with suppress(ConnectionError):
+                self.wfile.write(page or b"")
+                while state.endless and not state.over.wait(state.pause):
+                    self.wfile.write(bytes(1024 if state.pause else 65536))
             if state.missing and state.stalls:
                 self.wfile.flush()
                 state.over.wait(20)
@@ -92,6 +97,7 @@ def server():
     state = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.pages, state.authorizations, state.over = {}, [], threading.Event()
     state.missing, state.stalls = 0, False  # bytes promised and not sent; whether the connection stays open meanwhile
+    state.endless, state.pause = False, 0  # whether zeros follow for ever, and the seconds between them
     state.url = f"http://127.0.0.1:{state.server_port}"
     thread = threading.Thread(target=state.serve_forever, args=(0.01,), daemon=True)
     thread.start()
@@ -201,6 +207,22 @@ def test_a_network_that_stalls_or_breaks_off_is_given_up_and_nothing_is_kept(
     assert everything_below(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("pause", "words"),
+    [(0, rf"sends more than the {2 * len(CONTENT) + 1_000_000} bytes that may be expected"), (0.05, "too slow")],
+    ids=["fast", "slow"],
+)
+def test_a_server_that_sends_for_ever_is_cut_off_and_nothing_is_kept(tmp_path, monkeypatch, server, pause, words):
+    if pause:
+        monkeypatch.setattr(_downloads, "PATIENCE", 0.3)
+        monkeypatch.setattr(_downloads, "SLOWEST", 1e6)
+    server.pages["/a.bin"], server.endless, server.pause = b"", True, pause
+    place = {"kind": "http", "url": server.url + "/{file}", "path": "thing/{file}"}
+    with pytest.raises(Missing, match=words):
+        obtain(source(place), tmp_path, None, LOG)
+    assert everything_below(tmp_path) == []
+
+
 def test_without_a_network_the_message_says_what_was_tried_and_what_to_do(tmp_path):
     place = {"kind": "http", "url": "http://127.0.0.1:9/{file}", "path": "thing/{file}"}
     with pytest.raises(Missing) as error:
@@ -282,7 +304,7 @@ def test_an_unwritable_folder_is_named(tmp_path, monkeypatch, number, words):
 def test_a_full_disk_during_a_download_leaves_nothing_behind(tmp_path, monkeypatch, server):
     server.pages["/a.bin"] = CONTENT
 
-    def retrieve_to_full_disk(url, target, auth=None):
+    def retrieve_to_full_disk(url, target, limit, auth=None):
         target.parent.mkdir(parents=True)
         (target.parent / "half").write_bytes(b"half")
         with open(FULL_DISK, "wb", buffering=0) as stream:
