@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,18 +11,46 @@ from pathlib import Path
 
 import pandas as pd
 
+# What a disk says that takes no more: it is full, so is the user's share of it, or the file, or it is read-only.
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
+class DiskRefuses(OSError):
+    """A disk takes no more; the message names the file and the remedy."""
+
+    def __str__(self) -> str:
+        return (
+            f"cannot write {self.filename}: {self.strerror}. The file is as it was before. "
+            "Make room there, or choose another folder for the results, and run it again"
+        )
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not."""
+    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not.
+
+    Raises DiskRefuses where there is no room for it.
+    """
+    try:
+        with beside(path) as temporary:
+            yield temporary
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise DiskRefuses(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A temporary file in the folder of `path`, which is made where it is missing; it is removed in the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,11 +1,21 @@
-"""Rule compute: the tables of an experiment that needs no training."""
+"""Rule compute: the tables of an experiment that needs no training, or one clear message."""
 
+import logging
+import sys
 from pathlib import Path
 
+from nodekit.errors import NodekitError
 from pipeline.compute import FUNCTIONS
 from pipeline.files import write_csv
-from pipeline.study import Run
+from pipeline.logs import log_to
+from pipeline.study import ConfigurationError, Run
 
-run = Run.model_validate(snakemake.params.run)  # noqa: F821
-for name, table in FUNCTIONS[run.experiment](run).items():
-    write_csv(table, Path(snakemake.output[name]))  # noqa: F821
+job = snakemake  # noqa: F821
+log_to(job.log[0])
+try:
+    run = Run.model_validate(job.params.run)
+    for name, table in FUNCTIONS[run.experiment](run).items():
+        write_csv(table, Path(job.output[name]))
+except (ConfigurationError, NodekitError, OSError) as error:
+    logging.error("%s", error)
+    sys.exit(1)

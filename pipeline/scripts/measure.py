@@ -35,6 +35,6 @@ try:
     given = [trained_network()] if run.settings.trained else []
     for name, table in FUNCTIONS[run.experiment](run, torch.device("cuda" if gpu else "cpu"), *given).items():
         write_csv(table, Path(job.output[name]))
-except (ConfigurationError, DataError, NodekitError) as error:
+except (ConfigurationError, DataError, NodekitError, OSError) as error:
     logging.error("%s", error)
     sys.exit(1)

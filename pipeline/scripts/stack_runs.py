@@ -1,11 +1,20 @@
-"""Rules stack_<kind>_runs: each table of all runs of an experiment, one run below the other."""
+"""Rules stack_<kind>_runs: each table of all runs of an experiment, one run below the other, or one clear message."""
 
+import logging
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.files import write_csv
+from pipeline.logs import log_to
 
-for output in map(Path, snakemake.output):  # noqa: F821
-    runs = [path for path in snakemake.input if Path(path).name == output.name]  # noqa: F821
-    write_csv(pd.concat(map(pd.read_csv, runs), ignore_index=True), output)
+job = snakemake  # noqa: F821
+log_to(job.log[0])
+try:
+    for output in map(Path, job.output):
+        runs = [path for path in job.input if Path(path).name == output.name]
+        write_csv(pd.concat(map(pd.read_csv, runs), ignore_index=True), output)
+except OSError as error:
+    logging.error("%s", error)
+    sys.exit(1)

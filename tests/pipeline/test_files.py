@@ -1,14 +1,19 @@
 """A disk that fills while a file is written: the file keeps what it held, and nothing else is left."""
 
+import logging
 import resource
+import runpy
 import signal
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import compute, dynamics, measurements
 from pipeline.files import write_csv
+from pipeline.study import load_study
 
 COMMAND = 'make test OPTIONS="-n0 --hypothesis-profile many --record-trust tests/pipeline/test_files.py"'
 
@@ -44,3 +49,38 @@ def test_a_table_is_written_whole_or_not_at_all(trust, tmp_path, room):
         try_one()
     write_csv(table, path)
     assert len(path.read_text()) == size
+
+
+class Files(list):
+    """Files of a rule, in their order and by name, as Snakemake has them."""
+
+    def __getattr__(self, name):
+        return next(path for path in self if name in path)
+
+    def __getitem__(self, key):
+        return getattr(self, key) if isinstance(key, str) else super().__getitem__(key)
+
+
+@pytest.mark.parametrize(
+    ("rule", "room_of", "experiment"),
+    [("compute", compute, "P1"), ("measure", measurements, "A4"), ("fit", dynamics, "D1"), ("stack_runs", None, None)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_full_disk_is_one_clear_message_of_each_rule(tmp_path, room, monkeypatch, caplog, rule, room_of, experiment):
+    large = pd.DataFrame({"x": range(10_000)})
+    large.to_csv(tmp_path / "history.csv", index=False)
+    params = SimpleNamespace(trained=None, processed=tmp_path, device="cpu", checkpoint_seconds=30)
+    params.checkpoint = tmp_path / "run.pt"
+    if experiment:
+        params.run = load_study({"profile": "t", "experiments": [experiment]}).runs()[0].model_dump()
+        monkeypatch.setitem(room_of.FUNCTIONS, experiment, lambda *given: {"history": large})
+    written = tmp_path / "results" / "history.csv"
+    job = SimpleNamespace(params=params, output=Files([str(written)]), input=Files([str(tmp_path / "history.csv")]))
+    job.log = [tmp_path / "rule.log"]
+    monkeypatch.setattr(logging, "basicConfig", lambda **how: None)
+    room(5000)
+    with pytest.raises(SystemExit, match="1"):
+        runpy.run_path(f"pipeline/scripts/{rule}.py", init_globals={"snakemake": job})
+    assert f"cannot write {written}: File too large. " in caplog.text
+    assert "Make room there" in caplog.text
+    assert list(written.parent.iterdir()) == []
