@@ -21,8 +21,8 @@ import pytest
 from tests.tiny_study import copy_checkout, snakemake, study_command, study_environment
 
 pytestmark = pytest.mark.faults
-# Of the kinds compute, r, train, and measure of what was trained; "fit" keeps the same checkpoints as "train".
-EXPERIMENTS = "experiments=[P3,N1,N4,M3,M4]"
+# Of the kinds compute, r, train, measure of what was trained, and fit.
+EXPERIMENTS = "experiments=[P3,N1,N4,M3,M4,D1]"
 COMMAND = 'make test OPTIONS="-m faults -n0"'
 
 
