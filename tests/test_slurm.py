@@ -49,6 +49,7 @@ def configure(folder, overrides=None):
 
 
 TABLES = ["results/tables/claims.csv", "tables"]
+COMMAND = 'make test OPTIONS="-n0 -m slurm --record-trust"'
 
 
 def command(profile, *arguments):
@@ -88,27 +89,33 @@ def undisturbed(tmp_path_factory):
     return numbers(folder)
 
 
-def test_a_lost_node_costs_time_and_nothing_else(checkout, slurm, undisturbed):
+def test_a_lost_node_costs_time_and_nothing_else(checkout, slurm, undisturbed, trust):
     configure(checkout)
-    study = start(checkout, slurm)
-    deadline = time.monotonic() + 1800
-    while not slurm.run("squeue", "--noheader", "--states=RUNNING") and time.monotonic() < deadline:
-        time.sleep(0.5)
-    slurm.lose_node()
-    slurm.start_node()
-    assert study.wait(timeout=3600) == 0, said(checkout)
-    assert "SLURM jobid" in said(checkout)
-    assert numbers(checkout) == undisturbed
+    with trust("a study on Slurm whose node is lost while jobs run: tables as on one machine", COMMAND) as count:
+        count.tried = 1
+        study = start(checkout, slurm)
+        deadline = time.monotonic() + 1800
+        while not slurm.run("squeue", "--noheader", "--states=RUNNING") and time.monotonic() < deadline:
+            time.sleep(0.5)
+        slurm.lose_node()
+        slurm.start_node()
+        assert study.wait(timeout=3600) == 0, said(checkout)
+        jobs = said(checkout).count("SLURM jobid")
+        assert jobs > 0
+        assert numbers(checkout) == undisturbed
+        count.figure = f"{len(undisturbed)} tables equal to the bit, {jobs} jobs"
 
 
-def test_a_failing_job_is_named_and_the_others_end(checkout, slurm, undisturbed):
+def test_a_failing_job_is_named_and_the_others_end(checkout, slurm, undisturbed, trust):
     configure(checkout, {"S4": {"optimizer": {"arguments": {"lr": 1e30}}}})
-    study = start(checkout, slurm)
-    assert study.wait(timeout=3600) != 0
-    logs = (checkout / "results/logs/runs/S4").rglob("*.log")
-    failed = [log for log in logs if "Try a smaller learning rate (now 1e+30)" in log.read_text()]
-    assert failed
-    assert all(str(log.relative_to(checkout)) in said(checkout) for log in failed)
-    unharmed = {name: content for name, content in undisturbed.items() if "/N1/" in name or "/P1/" in name}
-    assert unharmed.items() <= numbers(checkout).items()
-    assert "results/tables/S4/metrics.csv" not in numbers(checkout)
+    with trust("a study on Slurm with jobs that fail: their logs are named, the other runs end", COMMAND) as count:
+        study = start(checkout, slurm)
+        assert study.wait(timeout=3600) != 0
+        logs = (checkout / "results/logs/runs/S4").rglob("*.log")
+        failed = [log for log in logs if "Try a smaller learning rate (now 1e+30)" in log.read_text()]
+        assert failed
+        count.tried = len(failed)
+        assert all(str(log.relative_to(checkout)) in said(checkout) for log in failed)
+        unharmed = {name: content for name, content in undisturbed.items() if "/N1/" in name or "/P1/" in name}
+        assert unharmed.items() <= numbers(checkout).items()
+        assert "results/tables/S4/metrics.csv" not in numbers(checkout)
