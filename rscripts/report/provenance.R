@@ -10,6 +10,7 @@ write_provenance <- function(study) {
     Made = escape(gsub("T", " ", about$created)),
     `Time of all runs` = escape(format_seconds(about$wall_seconds)),
     Device = escape(about$device),
+    Repeats = escape(repeats(about$runs)),
     Processor = escape(paste0(about$cpu, ", ", about$cores, " cores")),
     System = escape(about$platform),
     Versions = escape(paste(names(about$versions), unlist(about$versions), collapse = ", "))
@@ -18,6 +19,19 @@ write_provenance <- function(study) {
   write_stages(about$stages)
   write_runs(about$runs)
   raw_html(html_details("Configuration", html_code(strsplit(yaml::as.yaml(about$configuration), "\n")[[1]])))
+}
+
+#' What the same seed repeats, by the devices of the runs.
+repeats <- function(runs) {
+  devices <- unique(vapply(runs, function(run) as.character(run$device), character(1)))
+  gpus <- devices[!grepl("cpu$", devices)]
+  if (!length(gpus)) {
+    return("the same seed gives the same tables, to the bit, on a processor like this one with any number of cores")
+  }
+  paste0(
+    "the same seed need not give the same digits on ", paste(gpus, collapse = ", "),
+    ", where some operations add in any order; what is computed on a processor repeats to the bit"
+  )
 }
 
 write_data <- function(data) {

@@ -53,6 +53,13 @@ test_that("sections without their tables are left out, and wrong tables are refu
   expect_error(write_trust(root_with("trust", data.frame(check = "x"))), "trust.csv: missing column tried")
 })
 
+test_that("of what a GPU computed no report says that it repeats to the bit", {
+  on <- function(...) lapply(c(...), function(device) list(experiment = "M1", device = device))
+  expect_match(repeats(on("cpu", "2 × cpu")), "the same tables, to the bit")
+  expect_match(repeats(list()), "the same tables, to the bit")
+  expect_match(repeats(on("cpu", "Some GPU", "Some GPU")), "need not give the same digits on Some GPU,", fixed = TRUE)
+})
+
 test_that("a kept run stands beside this one, number by number", {
   root <- tempfile("root-")
   folder <- file.path(root, "data", "reference", "full")
