@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from test_training_checkpoint import tables
-from tiny_training import tiny_run, tiny_train
+from tiny_training import enlarged, tiny_run, tiny_splits, tiny_train
 from torch import nn
 
 from nodekit import NeuralODE
@@ -129,3 +129,24 @@ def test_evaluations_that_differ_would_wait_for_each_other_and_are_refused(metho
     solver = Solver(method=method, step_size=None if method == "dopri5" else 0.25)
     with pytest.raises(ConfigurationError, match=f"'{method}' would choose evaluations of its own"):
         prepare(build(ODE_NET, solver), solver, GPUS, smallest_batch=2)
+
+
+COMMAND = 'make test OPTIONS="-n0 --record-trust tests/pipeline/test_training_devices.py"'
+
+
+@pytest.mark.parametrize(
+    ("device", "allowed"),
+    [("cpu", 0), pytest.param("cuda", 1e-2, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))],
+)
+def test_the_same_seed_repeats_on_a_cpu_and_its_spread_on_a_gpu_is_measured(tmp_path, trust, device, allowed):
+    solver = {"method": "euler", "step_size": 0.25}
+    run = tiny_run(model=ODE_NET.model_dump(), solver=solver, optimizer={"name": "SGD", "arguments": {"lr": 0.01}})
+    with trust(f"the same seed trained again ({device})", COMMAND) as count:
+        folders = [tmp_path / str(count) for count in range(5)]
+        for folder in folders:
+            tiny_train(folder, run=run, splits=enlarged(tiny_splits(), 12), device=device, checkpoint_seconds=1000)
+        losses = [pd.read_csv(folder / "losses.csv").loss for folder in folders]
+        count.tried = len(losses)
+        spread = max((again - losses[0]).abs().div(losses[0]).max() for again in losses)
+        count.figure = f"largest relative difference of a loss {spread:.1g}"
+        assert spread <= allowed

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import torch
-from tiny_training import tiny_run, tiny_splits, tiny_train
+from tiny_training import enlarged, tiny_run, tiny_splits, tiny_train
 
 from nodekit.errors import NonFiniteDerivative
 from pipeline.models import build
@@ -79,11 +79,7 @@ def test_evaluations_of_an_ode_are_counted_per_batch(tmp_path):
         epochs=1,
         batch_size=11,
     )
-    splits = tiny_splits()
-    images = torch.nn.functional.interpolate(torch.from_numpy(splits.train_images), size=12).numpy()
-    tests = torch.nn.functional.interpolate(torch.from_numpy(splits.test_images), size=12).numpy()
-    large = type(splits)(images, splits.train_labels, tests, splits.test_labels, "random", True, splits.classes)
-    metrics = quantities(tiny_train(tmp_path / "run", run=run, splits=large))
+    metrics = quantities(tiny_train(tmp_path / "run", run=run, splits=enlarged(tiny_splits(), 12)))
     assert metrics["nfe_forward"] == 4  # one evaluation a step of Euler's method
     assert metrics["nfe_backward"] >= 4
 

@@ -8,9 +8,11 @@ import itertools
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from pipeline.data import ImageSplits
@@ -61,12 +63,21 @@ def tiny_splits(data_source: str = "random numbers") -> ImageSplits:
     return ImageSplits(images[:22], labels[:22], images[22:], labels[22:], data_source, True, ("dark", "bright"))
 
 
+def enlarged(splits: ImageSplits, size: int) -> ImageSplits:
+    """The same images in so many pixels a side."""
+    images = [
+        nn.functional.interpolate(torch.from_numpy(each), size=size).numpy()
+        for each in (splits.train_images, splits.test_images)
+    ]
+    return replace(splits, train_images=images[0], test_images=images[1])
+
+
 def tiny_train(folder: Path, run: Run | None = None, checkpoint_seconds: float = 0, **arguments) -> Path:
     """Train in `folder`: the tables come into it, the checkpoint beside it. Returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    splits = arguments.pop("splits", None) or tiny_splits()
+    splits, device = arguments.pop("splits", None) or tiny_splits(), arguments.pop("device", "cpu")
     checkpoint = folder.with_suffix(".pt")
-    train(run or tiny_run(), splits, folder, checkpoint, "cpu", "32-true", checkpoint_seconds, progress=False)
+    train(run or tiny_run(), splits, folder, checkpoint, device, "32-true", checkpoint_seconds, progress=False)
     return folder
 
 
