@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -41,12 +42,12 @@ def make_fabric(device: str, devices: int | Literal["auto"], precision: str) -> 
 
 
 def launch(fabric: Fabric, function: Callable[..., None], *arguments: Any) -> None:
-    """`function(fabric, *arguments)` on every device.
+    """`function(fabric, *arguments)` on every device; the processes end with this one.
 
     Raises what it raises; `TrainingError` also for a process that was killed, and then the others are ended.
     """
     try:
-        fabric.launch(function, *arguments)
+        fabric.launch(mortal(function) if fabric.world_size > 1 else function, *arguments)
     except ProcessException as error:  # of a process it brings the traceback only, as text
         for kind in (ConfigurationError, TrainingError):
             words = error.msg.rpartition(f"{kind.__name__}: ")[2]
@@ -56,6 +57,19 @@ def launch(fabric: Fabric, function: Callable[..., None], *arguments: Any) -> No
             f"one of {fabric.world_size} processes of a training failed: {error.msg.strip()}. "
             "Started again, the run goes on from its last checkpoint"
         ) from None
+
+
+def mortal(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` in a process that ends when its parent is killed, in the middle of whatever it does.
+
+    The kernel then sends it SIGINT, as PyTorch asks for, which a shell's background processes ignore.
+    """
+
+    def ended_by_sigint(*arguments: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        function(*arguments)
+
+    return ended_by_sigint
 
 
 def prepare(network: nn.Module, solver: Solver | None, fabric: Fabric, smallest_batch: int) -> nn.Module:

@@ -2,6 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -82,6 +87,38 @@ def test_a_device_that_is_lost_costs_time_and_nothing_else(tmp_path, monkeypatch
     undisturbed = tiny_train(tmp_path / "undisturbed", run=run_of("dropout", 2))
     assert tables(tiny_train(tmp_path / "run", run=run_of("dropout", 2))) == tables(undisturbed)
     assert list(tmp_path.glob("*run.pt*")) == []
+
+
+FOR_EVER = """
+import signal
+from pathlib import Path
+from tiny_training import MODELS, nn, tiny_run, tiny_train
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+MODELS["plain"] = lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+tiny_train(Path("run"), run=tiny_run(model={"name": "plain"}, devices=2, epochs=10**6))
+"""
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    path = os.pathsep.join([os.getcwd(), str(Path(__file__).parent)])
+    started = subprocess.Popen([sys.executable, "-c", FOR_EVER], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    assert len(children) == 2
+    started.kill()
+    started.wait()
+    while any(map(runs, children)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(runs, children))
+
+
+def runs(process):
+    """Whether a process is there, and not only waits for being reaped."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def test_a_solve_that_fails_on_one_device_ends_all_with_its_word(tmp_path, monkeypatch):
