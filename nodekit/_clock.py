@@ -29,14 +29,17 @@ class Clock:
         nodes: the method's nodes c, within [0, 1].
         dtype: of the times the derivative sees: the state's own real dtype (float32 for half precision).
         device: the state's device.
+
+    Attributes:
+        exact: the dtype that times are kept in on the device.
     """
 
     def __init__(self, nodes: Sequence[float], dtype: torch.dtype, device: torch.device):
         self.nodes = (0.0, *nodes, 1.0)
         self.dtype, self.device = dtype, device
         # float64 is not to be had on every accelerator.
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        self._from_end = torch.tensor(self.nodes, dtype=exact, device=device)
+        self.exact = torch.float32 if device.type == "mps" else torch.float64
+        self._from_end = torch.tensor(self.nodes, dtype=self.exact, device=device)
         self._from_start = 1 - self._from_end
 
     def instant(self, t: float) -> torch.Tensor:
@@ -56,7 +59,7 @@ class Clock:
         starts, ends = points[:-1], points[1:]
         if open_ends:
             return [self.interval(a, b, open_start=True, open_end=True) for a, b in zip(starts, ends, strict=True)]
-        exact = {"dtype": self._from_end.dtype, "device": self.device}
+        exact = {"dtype": self.exact, "device": self.device}
         times = torch.outer(torch.tensor(ends, **exact), self._from_end)
         times = times.addr_(torch.tensor(starts, **exact), self._from_start).to(self.dtype)
         rows = [row.unbind() for row in times.unbind()]

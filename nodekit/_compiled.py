@@ -1,213 +1,220 @@
-"""compile=True: every step, and every step's vector–Jacobian product, is one compiled function."""
+"""compile=True: a solve in compiled loops, with the exact gradient."""
 
 from __future__ import annotations
 
-import itertools
-import types
+import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import astuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 
-from ._clock import Clock, Interval
-from ._control import Tolerance, error_norm, rms_norm
+from ._compiled_loops import Chunk, Loops
+from ._control import error_ratio, first_step
+from ._gradients._replay import differentiable_gradient
+from ._loops import Accepted, Adaptive
 from ._methods.runge_kutta import ExplicitRungeKutta
-from ._stepper import Step
-from .errors import UnsupportedCombination
+from ._problem import Problem
+from ._vjp import vector_jacobian
+from .errors import SolveFailed, UnsupportedCombination
 
-#: the compiled functions of every module that was ever solved with, for as long as it lives
-_CACHE: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
+#: the loops of every module that was ever solved with, for as long as it lives
+_LOOPS: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
 
 
-class LazyInterval(Interval):
-    """An interval whose time tensors are made only when asked for: a compiled step makes its own.
+class CompiledProblem(Problem):
+    """A solve in compiled loops, which are compiled once for each module, method and shape of state."""
 
-    Args:
-        t0, t1: its ends.
-        clock: makes the times.
-    """
-
-    __slots__ = ("clock",)
-
-    def __init__(self, t0: float, t1: float, clock: Clock):
-        self.t0, self.t1, self.dt, self.clock = t0, t1, t1 - t0, clock
+    def integrate(self, y0: Tensor, slope: Tensor, keep=None) -> list[Tensor]:
+        """As `Problem.integrate`; keep is called with every `Chunk` and where the outputs lie in it."""
+        outputs: list[Tensor] = []
+        try:
+            for chunk in self._chunks(y0, slope):
+                if self.progress is not None:
+                    self.progress.update(chunk.times[-1])
+                within = chunk.within(self.times[1 + len(outputs) :])
+                if keep is not None:
+                    keep(chunk, within)
+                if within.states:
+                    outputs += within.outputs(self.stepper, chunk).unbind()
+        except SolveFailed as failure:
+            if self.throw:
+                raise
+            self.failure = failure
+        finally:
+            if self.progress is not None:
+                self.progress.close()
+        outputs += [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]
+        return outputs
 
     @property
-    def times(self):
-        """As in `Interval`."""
-        return Clock.interval(self.clock, self.t0, self.t1).times
+    def loops(self) -> Loops:
+        """The compiled loops of this module and method."""
+        stepper, plan = self.stepper, self.plan
+        adaptive = isinstance(plan, Adaptive)
+        dense = len(self.times) > 2 if adaptive else not set(self.times) <= set(plan.points)
+        controller = plan.controller if adaptive else None
+        known = _LOOPS.setdefault(self.func.func, {})
+        key = (id(stepper.tableau), stepper.interpolation.shape, dense, adaptive and astuple(controller))
+        if key not in known:
+            known[key] = Loops(stepper, controller, dense)
+        return known[key]
 
+    def _chunks(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
+        return (self._chosen if isinstance(self.plan, Adaptive) else self._given)(y, slope)
 
-class LazyClock(Clock):
-    """A clock whose intervals are lazy."""
+    def _chosen(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
+        """Steps chosen by their errors."""
+        plan, stats, loops, exact = self.plan, self.stats, self.loops, self.clock.exact
+        t, end = self.times[0], self.times[-1]
+        size = plan.first_step
+        if size is None:
+            order = self.stepper.error_exponent - 1
+            size = first_step(self.func, self.clock, t, end, y, slope, order, plan.tolerance, plan.norm)
+        size, history = y.new_tensor(size, dtype=exact), y.new_ones(2, dtype=exact)
+        while t != end:
+            most = plan.max_num_steps - stats.accepted - stats.rejected
+            if most <= 0:
+                raise plan.too_many(t, size.item(), end)
+            limits = [end, plan.tolerance.rtol, plan.tolerance.atol, plan.min_step, plan.max_step, most]
+            limits = y.new_tensor(limits, dtype=exact)
+            records = loops.records(t, y, slope, exact)
+            size, history, *counts = loops.advance(self.func.func, size, history, limits, records)
+            accepted, rejected, failed = torch.stack([x.reshape(()).long() for x in counts]).tolist()
+            chunk = Chunk(records, accepted)
+            stats.accepted, stats.rejected = stats.accepted + accepted, stats.rejected + rejected
+            self.func.evaluations += (accepted + rejected) * loops.evaluations
+            if stats.first_step is None and accepted:
+                stats.first_step = chunk.first_size
+            if accepted:
+                yield chunk
+                t, y, slope = chunk.last()
+            if failed:
+                raise self._failure(t, y, size.item())
 
-    def interval(self, t0, t1, *, open_start=False, open_end=False):
-        return LazyInterval(t0, t1, self)
+    def _given(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
+        """Steps between given points."""
+        plan, loops, exact, first = self.plan, self.loops, self.clock.exact, 0
+        points = y.new_tensor(plan.points, dtype=exact)
+        while first < len(points) - 1:
+            records = loops.records(plan.points[first], y, slope, exact)
+            count = min(len(records[0]), len(points) - first) - 1
+            records[0][: count + 1, 0] = points[first : first + count + 1]
+            loops.advance(self.func.func, torch.tensor([count], device=y.device), records)
+            chunk = Chunk(records, count)
+            self.stats.accepted += count
+            self.func.evaluations += count * loops.evaluations
+            yield chunk
+            first, (_, y, slope) = first + count, chunk.last()
+        plan.check(y)
 
-    def grid(self, points, *, open_ends=False):
-        return [LazyInterval(a, b, self) for a, b in itertools.pairwise(points)]
+    def _failure(self, t: float, y: Tensor, size: float) -> SolveFailed:
+        """Why no step is small enough: what an uncompiled one of this size meets."""
+        end, plan = self.times[-1], self.plan
+        interval, _ = plan.next(self.clock, t, size, math.copysign(1.0, end - t), [end])
+        step = self.stepper.step(self.func, interval, y, self.stepper.begin(y, self.func(interval.times[0], y)))
+        return plan.failure(interval, error_ratio(step, interval.t1, y, plan.tolerance, plan.norm), step)
 
-
-class CompiledSteps:
-    """An explicit Runge–Kutta stepper whose steps are compiled once for each module and shape of state.
-
-    The steps that it compiles are the stepper's own; the numbers that change from step to step are tensors in it.
-
-    Args:
-        stepper: the method.
-        module: the derivative.
-        tolerance: numbers, not tensors.
-        dense: whether slopes are wanted, for output times inside steps.
-    """
-
-    compiled = True
-
-    def __init__(self, stepper: ExplicitRungeKutta, module: nn.Module, tolerance: Tolerance, dense: bool):
-        self.stepper, self.module, self.dense = stepper, module, dense
-        self.tolerance = [tolerance.rtol, tolerance.atol]
-        functions = _CACHE.setdefault(module, {})
-        key = (id(stepper.tableau), stepper.interpolation.shape, dense)
-        if key not in functions:
-            functions[key] = _compiled(_attempt, stepper, dense), _compiled(_pullback, stepper, dense)
-        self.attempt, self.pull = functions[key]
-
-    def __getattr__(self, name):
-        return getattr(self.stepper, name)
-
-    def step(self, func, interval, y, carry, estimate=True, final=False) -> Step:
-        """One step, a call of one compiled function."""
-        func.evaluations += self.stepper.stages - bool(carry)
-        y1, carry, slopes, ratio = self.attempt(self.module, y, carry, self._numbers(interval, y), estimate)
-        step = Step(y1, carry, slopes=slopes)
-        step.ratio = ratio
-        return step
-
-    def extend(self, func, interval, y, carry, step) -> None:
-        """The stepper's; without extra stages there is nothing to do."""
-        if self.stepper.extra_rows:
-            step.slopes = list(step.slopes.unbind())
-            self.stepper.extend(func, interval, y, carry, step)
-            step.slopes = torch.stack(step.slopes)
-
-    def interpolate(self, interval, y, step, thetas):
-        """The stepper's, in one product with the slopes as they lie."""
-        weights = torch.from_numpy(self.stepper.dense_weights(thetas)).to(y)
-        values = torch.addmm(y.reshape(1, -1), weights, step.slopes.reshape(len(step.slopes), -1), alpha=interval.dt)
-        return values.view(-1, *y.shape).unbind()
-
-    def pullback(self, func, accepted, y, carry, parameters, outputs, adjoint, adjoint_carry):
-        """The vector–Jacobian product of an accepted step, a call of one compiled function.
+    def accepted(self, kept) -> Iterator[Accepted]:
+        """The steps of the solve one by one, to be taken again without the loops.
 
         Args:
-            accepted: the step; y, carry: what it was taken from.
-            parameters: the module's, by name.
-            outputs: gradients of the outputs within the step, and of its result if it lands on an output time.
-            adjoint, adjoint_carry: gradients of the step's result and of what it carried on.
-
-        Returns:
-            The gradients of y, of the carry, and of the parameters.
+            kept: the chunks and where the outputs lie in them.
         """
-        stepper, interval, count = self.stepper, accepted.interval, len(accepted.thetas)
-        func.evaluations += stepper.stages - bool(carry)
-        ends = [x for x in (adjoint, *outputs[count:]) if x is not None]
-        at_result = sum(ends[1:], ends[0]) if ends else torch.zeros_like(y)
-        at_carry = at_slopes = at_start = None
-        if stepper.fsal:
-            at_carry = adjoint_carry[0] if adjoint_carry else torch.zeros_like(y)
-        if self.dense:
-            inside = [(theta, x) for theta, x in zip(accepted.thetas, outputs, strict=False) if x is not None]
-            slopes = stepper.stages + len(stepper.extra_rows)
-            if inside:
-                values = torch.stack([x for _, x in inside])
-                weights = torch.from_numpy(
-                    self.stepper.dense_weights([theta for theta, _ in inside]).T * interval.dt
-                ).to(y)
-                at_slopes = torch.mm(weights, values.reshape(len(inside), -1)).view(slopes, *y.shape)
-                at_start = values.sum(0)
+        for chunk, within in kept:
+            thetas, lands = {}, set()
+            for output, state in enumerate(within.states):
+                if output in within.inside:
+                    thetas.setdefault(state, []).append(within.thetas[within.inside.index(output)])
+                else:
+                    lands.add(state - 1)
+            for i, (t0, t1) in enumerate(zip(chunk.times[:-1], chunk.times[1:], strict=True)):
+                yield Accepted(self.clock.interval(t0, t1), None, None, None, thetas.get(i, []), i in lands)
+
+
+class _CompiledCheckpoint(Function):
+    @staticmethod
+    def forward(ctx, problem: CompiledProblem, slope: Tensor, y0: Tensor, *parameters: Tensor):
+        kept = []
+        with problem.surroundings.forward():
+            outputs = problem.integrate(y0, slope, lambda *chunk: kept.append(chunk))
+        ctx.problem, ctx.kept, ctx.start, problem.start = problem, kept, problem.start, None
+        ctx.save_for_backward(y0)
+        return torch.stack(outputs)
+
+    @staticmethod
+    def backward(ctx, gradients: Tensor):
+        problem, kept = ctx.problem, ctx.kept
+        with problem.differentiation():
+            if torch.is_grad_enabled():
+                steps = list(problem.accepted(kept))
+                found = differentiable_gradient(problem, steps, {0}, ctx.saved_tensors[0], gradients.unbind())
             else:
-                at_slopes = y.new_zeros(slopes, *y.shape)
-        incoming = (at_result, at_carry, at_slopes)
-        found_y, found_carry, found = self.pull(self.module, y, carry, self._numbers(interval, y), incoming, parameters)
-        return found_y if at_start is None else found_y + at_start, found_carry, list(found.values())
-
-    def _numbers(self, interval, y: Tensor) -> Tensor:
-        exact = torch.float32 if y.device.type == "mps" else torch.float64
-        return torch.tensor([interval.t0, interval.t1, *self.tolerance], dtype=exact, device=y.device)
+                found = _pulled_back(problem, kept, ctx.start, gradients)
+        return None, None, *found
 
 
-def _interval(stepper, numbers: Tensor, dtype: torch.dtype) -> Interval:
-    """An interval of tensors: dt in the state's type, times from exact ends."""
-    t0, t1, _, _ = numbers.unbind()
-    times = [((1 - c) * t0 + c * t1).to(dtype) for c in (0.0, *stepper.nodes, 1.0)]
-    interval = Interval(t0, t1, times)
-    interval.dt = interval.dt.to(dtype)
-    return interval
+def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
+    """The gradients of the initial state and of the parameters."""
+    loops, stepper = problem.loops, problem.stepper
+    named = named_parameters(problem.func.func, problem.parameters)
+    adjoint = adjoint_slope = torch.zeros_like(gradients[0])
+    totals, last = [torch.zeros_like(x) for x in problem.parameters], sum(len(within.states) for _, within in kept)
+    for chunk, within in reversed(kept):
+        first = last - len(within.states)
+        at_states, at_slopes = within.scatter(stepper, chunk, gradients[first:last])
+        steps, last = len(chunk.times) - 1, first
+        problem.func.evaluations += steps * loops.evaluations
+        adjoint, adjoint_slope, found = loops.pull(
+            problem.func.func, torch.tensor([steps], device=adjoint.device), chunk.records, at_states, at_slopes,
+            adjoint, adjoint_slope, named,
+        )  # fmt: skip
+        totals = [a + b for a, b in zip(totals, found, strict=True)]
+    if loops.carries:
+        state, slope = start
+        found = vector_jacobian([slope], [state, *problem.parameters], [adjoint_slope])
+        adjoint, *more = (a if b is None else a + b for a, b in zip([adjoint, *totals], found, strict=True))
+        totals = more
+    return adjoint, *totals
 
 
-def _attempt(stepper, dense: bool, module, y, carry, numbers, estimate: bool):
-    """One step and its error in units of the tolerance."""
-    step = stepper.step(module, _interval(stepper, numbers, y.dtype), y, carry, estimate)
-    ratio = None
-    if estimate:
-        _, _, rtol, atol = numbers.to(y.dtype).unbind()
-        ratio = error_norm(step, None, y, Tolerance(rtol, atol), rms_norm)
-    return step.y1, step.carry, torch.stack(step.slopes) if dense else None, ratio
+def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> list[Tensor]:
+    """The exact gradient of a compiled solve: its steps taken again one at a time, in a compiled loop, too.
+
+    Raises:
+        UnsupportedCombination: for a derivative that draws random numbers.
+    """
+    if problem.plan.random is not None:
+        raise UnsupportedCombination(
+            "the derivative draws random numbers (dropout?), which compiled steps do not draw again alike",
+            remedy="Leave compile out",
+        )
+    return list(_CompiledCheckpoint.apply(problem, slope, y0, *problem.parameters).unbind())
 
 
-def _pullback(stepper, dense: bool, module, y, carry, numbers, incoming, parameters):
-    """The step taken again, and its vector–Jacobian product."""
-    at_result, at_carry, at_slopes = incoming
-    interval = _interval(stepper, numbers, y.dtype)
-
-    def again(y, carry, parameters):
-        def func(t, z):
-            return torch.func.functional_call(module, parameters, (t, z))
-
-        step = stepper.step(func, interval, y, carry, estimate=at_carry is not None)
-        if dense:
-            stepper.extend(func, interval, y, carry, step)
-        carried = step.carry[0] if at_carry is not None else None
-        return [x for x in (step.y1, carried, torch.stack(step.slopes) if dense else None) if x is not None]
-
-    _, vjp = torch.func.vjp(again, y, carry, parameters)
-    return vjp([x for x in (at_result, at_carry, at_slopes) if x is not None])
-
-
-def _compiled(function, stepper, dense: bool):
-    """A function of its own, compiled: every module's has its own cache and its own count of recompilations."""
-
-    def bound(*arguments):
-        return function(stepper, dense, *arguments)
-
-    bound = types.FunctionType(bound.__code__.replace(), bound.__globals__, function.__name__, None, bound.__closure__)
-    return torch.compile(bound, fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_constants})
-
-
-def _without_constants(guards) -> list[bool]:
-    """Guards but those on the stepper, which never changes and of which there would be one for every coefficient."""
-    return ["stepper" not in guard.name for guard in guards]
-
-
-def compiled(
-    stepper, func, packing, args, tolerance: Tolerance, norm, options, gradient: str, times, everywhere: bool
-) -> CompiledSteps:
-    """The stepper with its steps compiled.
+def check_compilable(stepper, func, packing, args, plan, options, gradient: str, everywhere: bool) -> None:
+    """Refuse what cannot be compiled.
 
     Args:
         everywhere: whether the solution is wanted between the output times, by events or as dense output.
 
     Raises:
-        UnsupportedCombination: what cannot be compiled, and what to do.
+        UnsupportedCombination: what stands in the way.
     """
+    tolerance = getattr(plan, "tolerance", None)
     needs = {
         "an explicit Runge–Kutta method": type(stepper) is ExplicitRungeKutta,
         "a derivative that is a torch.nn.Module": isinstance(func, nn.Module),
         "a state that is one real tensor": packing.trivial,
         "no args (let the module hold them)": not args,
-        "the default norm": norm is rms_norm,
-        "tolerances that are numbers": all(isinstance(x, float) for x in (tolerance.rtol, tolerance.atol)),
-        "no perturb, jump_t or grid_constructor": not (options.perturb or options.jump_t or options.grid_constructor),
+        "the default norm": options.norm is None,
+        "tolerances that are numbers": tolerance is None
+        or all(isinstance(x, float) for x in (tolerance.rtol, tolerance.atol)),
+        "no perturb, step_t or jump_t": not (options.perturb or options.step_t or options.jump_t),
+        "no callbacks": not any(vars(plan.callbacks).values()),
+        "no checkpoints (the states of all steps are kept)": options.checkpoints is None,
         "gradient='checkpoint'": gradient == "checkpoint",
         "no events and no dense output": not everywhere,
         "no BatchNorm that is being trained": not (
@@ -217,10 +224,9 @@ def compiled(
     missing = [words for words, holds in needs.items() if not holds]
     if missing:
         raise UnsupportedCombination(f"compile=True needs {'; '.join(missing)}", remedy="Leave compile out")
-    return CompiledSteps(stepper, func, tolerance, dense=len(times) > 2)
 
 
-def named_parameters(module: nn.Module, parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+def named_parameters(module: nn.Module, parameters) -> dict[str, Tensor]:
     """The module's names of the tensors to differentiate by.
 
     Raises:
@@ -232,4 +238,4 @@ def named_parameters(module: nn.Module, parameters: Sequence[Tensor]) -> dict[st
             "compile=True differentiates by the module's own parameters only",
             remedy="Make the other tensors parameters of the module, or leave compile out",
         )
-    return {names[id(parameter)]: parameter for parameter in parameters}
+    return {names[id(parameter)]: parameter.detach() for parameter in parameters}

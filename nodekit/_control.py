@@ -130,7 +130,7 @@ def controller_coefficients(name: str) -> tuple[float, float, float]:
 
 def error_ratio(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> float:
     """The norm of a step's error in units of the tolerance, on the host; to be called where nothing is recorded."""
-    return host(error_norm(step, t, y, tolerance, norm) if step.ratio is None else step.ratio)
+    return host(error_norm(step, t, y, tolerance, norm))
 
 
 def error_norm(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> Tensor:

@@ -142,6 +142,10 @@ class FixedGrid:
             yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
             y, carry = step.y1, step.carry
             recorded = carry
+        self.check(y)
+
+    def check(self, y: Tensor) -> None:
+        """Look whether the state at the end is finite, unless told not to."""
         if self.check_finite and not is_finite(y):
             raise NonFiniteDerivative(
                 "the state is infinite or not a number at the end",
@@ -223,15 +227,9 @@ class Adaptive:
         attempts, after_jump = 0, t in jumps
         while t != end:
             size = min(max(size, self.min_step), self.max_step)
-            interval, cut = self._next(clock, t, size, sign, stops, jumps, after_jump)
+            interval, cut = self.next(clock, t, size, sign, stops, jumps, after_jump)
             if attempts >= self.max_num_steps:
-                raise MaxStepsReached(
-                    f"{attempts} steps did not reach the end, {end:g}",
-                    t=t,
-                    dt=interval.dt,
-                    remedy="Loosen rtol and atol, raise max_num_steps, or use an implicit method if the problem is "
-                    "stiff",
-                )
+                raise self.too_many(t, interval.dt, end)
             attempts += 1
             self.callbacks.call(self.callbacks.step, interval, y)
             random.before_step()
@@ -254,7 +252,7 @@ class Adaptive:
                 self.callbacks.call(self.callbacks.reject, interval, y)
                 size = abs(interval.dt) * factor
                 if size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step:
-                    raise self._failure(interval, ratio, step)
+                    raise self.failure(interval, ratio, step)
                 continue
             self.callbacks.call(self.callbacks.accept, interval, y)
             # A step cut short by a stop says little about the sizes to come: the size before the cut stays.
@@ -281,7 +279,7 @@ class Adaptive:
         inside = {stop for stop in (*self.step_t, *self.jump_t) if low < stop < high} | {end}
         return sorted(inside, reverse=end > t)
 
-    def _next(self, clock, t, size, sign, stops, jumps, after_jump) -> tuple[Interval, bool]:
+    def next(self, clock, t, size, sign, stops, jumps=frozenset(), after_jump=False) -> tuple[Interval, bool]:
         """The next interval, which never steps over a stop nor leaves a crumb before it.
 
         The controller's margin is given up where that saves a step: at size / safety the error is just tolerable.
@@ -300,7 +298,16 @@ class Adaptive:
             )
         return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut
 
-    def _failure(self, interval: Interval, ratio: float, step: Step) -> StepSizeUnderflow | NonFiniteDerivative:
+    def too_many(self, t: float, dt: float, end: float) -> MaxStepsReached:
+        """That the steps allowed were not enough."""
+        return MaxStepsReached(
+            f"{self.max_num_steps} steps did not reach the end, {end:g}",
+            t=t,
+            dt=dt,
+            remedy="Loosen rtol and atol, raise max_num_steps, or use an implicit method if the problem is stiff",
+        )
+
+    def failure(self, interval: Interval, ratio: float, step: Step) -> StepSizeUnderflow | NonFiniteDerivative:
         """Why no step is small enough."""
         if math.isfinite(ratio):
             return StepSizeUnderflow(

@@ -13,7 +13,7 @@ from . import _gradients, _methods
 from ._adjoint_solve import AdjointChoices, backward_solve
 from ._batch import GRADIENTS as INDEPENDENT_GRADIENTS
 from ._batch import solve_independent
-from ._compiled import LazyClock, compiled
+from ._compiled import CompiledProblem, check_compilable, compiled_checkpoint
 from ._context import Surroundings
 from ._dense import DenseSolution
 from ._differentiate import differentiably
@@ -114,9 +114,9 @@ def solve(
             (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they are; the
             statistics count for each.
         dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
-        compile: whether to compile whole steps with torch.compile, once for each module and shape of state (seconds):
-            for small systems, solved often, whose derivative is a module. Explicit Runge–Kutta methods and
-            gradient="checkpoint".
+        compile: whether to solve in loops compiled by torch.compile, once for each module and shape of state (half a
+            minute): for small systems, solved often, whose derivative is a module. Explicit Runge–Kutta methods and
+            gradient="checkpoint"; the states of all steps are kept.
         progress: whether to show on the standard error how far the solve has come.
         throw: whether a failure on the way is raised or returned as the status.
 
@@ -151,11 +151,6 @@ def solve(
     tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
     stepper = chosen.stepper(**special)
     clock = clock_of(stepper, packing)
-    if compile and not is_transformed():
-        stepper = compiled(
-            stepper, func, packing, args, tolerance, norm, parsed, gradient, times, bool(events or dense)
-        )
-        clock = LazyClock(stepper.nodes, packing.dtype, packing.device)
 
     def construct(constructor):
         grid = constructor(func, y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
@@ -166,7 +161,11 @@ def solve(
     else:
         callbacks = callbacks_of(func, derivative)
         plan = make_plan(chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks, construct)
-    problem = Problem(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
+    kind = Problem
+    if compile and not is_transformed():
+        check_compilable(stepper, func, packing, args, plan, parsed, gradient, bool(events or dense))
+        kind, differentiate = CompiledProblem, compiled_checkpoint
+    problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
     problem.throw, problem.states = throw, parsed.checkpoints
     problem.progress = Progress(times[0], times[-1]) if progress else None
     if gradient in ("adjoint", "interpolated"):

@@ -22,14 +22,13 @@ class Step:
         slopes: values of the derivative such that y1 = y0 + dt Σ weights·slopes; continuous adjoints integrate the
             parameters' gradient with them. None where a method has no such form.
         weights: these weights.
-        ratio: the error in units of the tolerance, where the step has computed it already.
     """
 
-    __slots__ = ("carry", "error", "error_third", "ratio", "slopes", "weights", "y1")
+    __slots__ = ("carry", "error", "error_third", "slopes", "weights", "y1")
 
     def __init__(self, y1, carry=(), error=None, error_third=None, slopes=None, weights=None):
         self.y1, self.carry, self.error, self.error_third = y1, carry, error, error_third
-        self.slopes, self.weights, self.ratio = slopes, weights, None
+        self.slopes, self.weights = slopes, weights
 
 
 class Stepper:
@@ -39,14 +38,12 @@ class Stepper:
         nodes: the times within a step (fractions of it) at which `interval.times[1:-1]` are wanted.
         order: of the solution; error_exponent: the error estimate scales as dt to this power, None without one.
         reversible: whether `reverse` undoes `step`.
-        compiled: whether `pullback` takes a step's vector–Jacobian product.
     """
 
     nodes: tuple[float, ...] = ()
     order: int
     error_exponent: int | None = None
     reversible = False
-    compiled = False
 
     def begin(self, y: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
         """The carry of a first step, or of one after a jump, from the state and the slope at its start."""

@@ -99,7 +99,7 @@ class Recorded:
     def recording(self) -> Iterator[None]:
         """Around the forward pass."""
         problem, stepper = self.problem, self.problem.stepper
-        if self.start is not None and not stepper.compiled:
+        if self.start is not None:
             problem.stepper = LastStep(stepper, problem.times[-1])
         try:
             yield

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .._compiled import named_parameters
 from .._loops import Accepted
 from .._problem import Problem
 from .._vjp import GradientSum
-from ..errors import UnsupportedCombination
 from ._recorded import Recorded, StepGraph
 from ._replay import differentiable_gradient
 
@@ -106,11 +104,10 @@ class _Checkpoint(Function):
 def _stepwise(ctx, gradients):
     """The vector–Jacobian product of one step after the other, last step first."""
     problem, trajectory, recorded = ctx.problem, ctx.trajectory, ctx.recorded
-    parameters, compiled = problem.parameters, problem.stepper.compiled
+    parameters = problem.parameters
     last = None if recorded is None else recorded.last
     if last is not None and not torch._C._autograd._get_current_graph_task_keep_graph():
         ctx.recorded = recorded.last = None
-    named = named_parameters(problem.func.func, parameters) if compiled else None
     _, *saved = ctx.saved_tensors
     states, position = {}, 0
     for index, length in ctx.layout:
@@ -132,14 +129,9 @@ def _stepwise(ctx, gradients):
             count = len(accepted.thetas) + accepted.lands
             incoming, output = gradients[output - count : output], output - count
             beginning = beginnings.pop()
-            if compiled:
-                adjoint, adjoint_carry, found = problem.stepper.pullback(
-                    problem.func, accepted, *beginning, named, incoming, adjoint, adjoint_carry
-                )
-            else:
-                graph = last or trajectory.graph(index, *beginning)
-                adjoint, adjoint_carry, found = graph.pullback(parameters, incoming, adjoint, adjoint_carry)
-                last = graph = None  # lets go of one graph before the next is made
+            graph = last or trajectory.graph(index, *beginning)
+            adjoint, adjoint_carry, found = graph.pullback(parameters, incoming, adjoint, adjoint_carry)
+            last = graph = None  # lets go of one graph before the next is made
             totals.add(found)
     if recorded is not None:
         adjoint, found = recorded.through_start(adjoint, adjoint_carry)
@@ -152,9 +144,4 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
 
     Between the passes that step is the last one, which is therefore not taken again.
     """
-    if problem.stepper.compiled and problem.plan.random is not None:
-        raise UnsupportedCombination(
-            "the derivative draws random numbers (dropout?), which compiled steps do not draw again alike",
-            remedy="Leave compile out",
-        )
     return list(_Checkpoint.apply(problem, slope, y0, *problem.parameters))

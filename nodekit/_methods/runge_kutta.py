@@ -37,6 +37,11 @@ class ExplicitRungeKutta(Stepper):
             hermite = ButcherTableau(tableau.c, tableau.A, tableau.b, tableau.order)
             self.interpolation, self.extra_rows = hermite.interpolation, [nonzero(row) for row in hermite.extra_A]
             self.nodes = tuple(map(float, (*hermite.c, *hermite.extra_c)))
+        # Whether an extra stage is the slope at the end, with which the next step starts.
+        self.at_end = [
+            row == self.weights and node == 1.0
+            for row, node in zip(self.extra_rows, self.nodes[self.stages :], strict=False)
+        ]
         self.error_weights = self.error_weights_third = None
         if tableau.b_embedded is not None:
             self.error_weights = nonzero(tableau.b - tableau.b_embedded)
@@ -69,8 +74,7 @@ class ExplicitRungeKutta(Stepper):
         if len(step.slopes) < first:
             step.slopes.append(func(interval.times[-1], step.y1))
             step.carry = (step.slopes[-1],)
-        for i, row in enumerate(self.extra_rows, start=first):
-            at_end = row == self.weights and self.nodes[i] == 1.0
+        for i, (row, at_end) in enumerate(zip(self.extra_rows, self.at_end, strict=True), start=first):
             stage = step.y1 if at_end else combine(y, interval.dt, row, step.slopes)
             step.slopes.append(func(interval.times[i + 1], stage))
             if at_end:

@@ -1,10 +1,13 @@
-"""compile=True gives the numbers of the steps that it compiles, and says what it cannot compile."""
+"""compile=True gives the numbers of the uncompiled solve, fails as it does, and says what it cannot compile."""
+
+import re
 
 import pytest
 import torch
 from torch import nn
 
 import nodekit
+from nodekit import _compiled_loops
 
 
 class Oscillator(nn.Module):
@@ -23,24 +26,68 @@ Y0 = torch.tensor([[1.0, 0.0], [0.5, -2.0]], dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
-    ("method", "times", "options"),
+    ("method", "times", "options", "again"),
     [
-        ("dopri5", torch.linspace(0, 3, 11, dtype=torch.float64), None),
-        ("rk4", torch.tensor([0.0, 1.0], dtype=torch.float64), {"step_size": 0.25}),
+        ("dopri5", torch.linspace(0, 3, 11, dtype=torch.float64), None, 0),
+        ("dopri5", torch.tensor([2.0, -1.0], dtype=torch.float64), {"controller": "PI"}, 0),
+        # The last step evaluates the slope at its end, as steps with outputs inside need it.
+        ("rk4", torch.linspace(0, 1, 4, dtype=torch.float64), {"step_size": 0.25}, 1),
+        # Without a slope to carry on, the first step evaluates anew what the solve began with.
+        ("rk4", torch.linspace(0, 1, 3, dtype=torch.float64), {"step_size": 0.25}, 1),
     ],
 )
-def test_compiled_steps_and_gradients_are_the_eager_ones(method, times, options):
-    results = []
+def test_compiled_solves_and_gradients_are_the_eager_ones(method, times, options, again, monkeypatch):
+    monkeypatch.setattr(_compiled_loops, "_STEPS", 8)  # more than one chunk
+    results, solutions = [], []
     for compile in (False, True):
         layer, y0 = Oscillator(), Y0.clone().requires_grad_()
         given = {"method": method, "rtol": 1e-6, "atol": 1e-6, "options": options, "compile": compile}
         solution = nodekit.solve(layer, y0, times, **given)
         loss = (solution.y * torch.arange(1.0, len(times) + 1, dtype=torch.float64).view(-1, 1, 1)).square().mean()
-        results.append([solution.y.detach(), *torch.autograd.grad(loss, [y0, layer.linear.weight])])
-        counts = solution.stats.accepted, solution.stats.nfe_forward
-        results[-1].append(torch.tensor(counts))
+        first = torch.autograd.grad(loss, [y0, layer.linear.weight], create_graph=True)
+        results.append([solution.y.detach(), *torch.autograd.grad(loss, [y0, layer.linear.weight], retain_graph=True)])
+        results[-1] += [*first, *torch.autograd.grad(first[0].square().sum(), [y0, layer.linear.weight])]
+        with torch.no_grad():
+            layer.linear.weight *= 0.5  # as an optimizer does
+            results[-1].append(nodekit.odeint(layer, y0, times, **given))
+        solutions.append(solution)
     for eager, compiled in zip(*results, strict=True):
-        torch.testing.assert_close(eager, compiled, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(eager, compiled, rtol=1e-9, atol=1e-10)
+    eager, compiled = (solution.stats for solution in solutions)
+    assert (eager.accepted, eager.rejected) == (compiled.accepted, compiled.rejected)
+    assert compiled.nfe_forward == eager.nfe_forward + again
+    assert compiled.first_step == (eager.first_step and pytest.approx(eager.first_step, rel=1e-6))
+
+
+class Exploding(nn.Module):
+    """y' = y², infinite at t = 1."""
+
+    def forward(self, t, y):
+        return y * y
+
+
+@pytest.mark.parametrize(
+    ("end", "options", "status"),
+    [
+        (2.0, {}, "StepSizeUnderflow|NonFiniteDerivative"),
+        (0.9, {"max_num_steps": 3}, "MaxStepsReached"),
+        (0.9, {"min_step": 0.5, "first_step": 0.5}, "NoneType"),  # such steps are accepted whatever their error
+    ],
+)
+def test_a_compiled_solve_ends_as_the_eager_one_does(end, options, status):
+    layer, y0, times = Exploding(), torch.ones(1, 1, dtype=torch.float64), [0.0, 0.1, end]
+    found = []
+    for compile in (False, True):
+        solution = nodekit.solve(layer, y0, times, compile=compile, throw=False, options=options)
+        found.append((type(solution.status).__name__, solution.y.isnan().sum().item()))
+    assert found[0] == found[1]
+    assert re.fullmatch(status, found[1][0])
+
+
+def test_a_compiled_solve_shows_where_it_fails():
+    with pytest.raises(nodekit.errors.SolveFailed) as caught:
+        nodekit.odeint(Exploding(), torch.ones(1, 1, dtype=torch.float64), [0.0, 2.0], compile=True)
+    assert caught.value.t == pytest.approx(1, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +99,8 @@ def test_compiled_steps_and_gradients_are_the_eager_ones(method, times, options)
         ({"dense": True}, "no events and no dense output"),
         ({"batch": "independent"}, "batch='independent'"),
         ({"rtol": torch.full((2,), 1e-6)}, "tolerances that are numbers"),
+        ({"options": {"jump_t": [0.5]}}, "jump_t"),
+        ({"options": {"checkpoints": 3}}, "no checkpoints"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused(change, words):

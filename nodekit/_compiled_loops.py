@@ -1,0 +1,304 @@
+"""The compiled loops of compile=True: over the steps of a solve, and over their vector–Jacobian products."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ._batch.control import StepFactors
+from ._clock import Interval
+from ._control import Controller, Tolerance, error_norm, rms_norm
+from ._methods.runge_kutta import ExplicitRungeKutta
+from ._stepper import Step
+
+#: The loops stop whenever they have recorded steps of about so many bytes …
+_BYTES = 2**20
+#: … or so many steps.
+_STEPS = 256
+
+
+@dataclass
+class Chunk:
+    """Steps that a compiled loop took in one go.
+
+    Attributes:
+        times: of the states, one more than steps; first_size: proposed after the first step, if sizes are chosen.
+        records: as `Loops.records` makes them.
+    """
+
+    times: list[float]
+    first_size: float
+    records: tuple[Tensor | None, ...]
+
+    def __init__(self, records, steps: int):
+        self.records = records
+        self.times, sizes = records[0][: steps + 1].T.tolist()
+        self.first_size = sizes[min(steps, 1)]
+
+    def last(self) -> tuple[float, Tensor, Tensor | None]:
+        """The time, the state and the carried slope that it ends with."""
+        _, states, carried, _ = self.records
+        steps = len(self.times) - 1
+        return self.times[-1], states[steps], None if carried is None else carried[steps]
+
+    def within(self, outputs: Sequence[float]) -> Within:
+        """Where the first of these times lie, as far as the chunk goes."""
+        sign, steps, found = 1 if self.times[-1] > self.times[0] else -1, len(self.times) - 1, Within()
+        step = 0
+        for t in outputs:
+            while step < steps and sign * self.times[step + 1] < sign * t:
+                step += 1
+            if step == steps:
+                break
+            if t == self.times[step + 1]:
+                found.states.append(step + 1)
+            else:
+                t0, t1 = self.times[step : step + 2]
+                found.inside.append(len(found.states))
+                found.thetas.append((t - t0) / (t1 - t0))
+                found.lengths.append(t1 - t0)
+                found.states.append(step)
+        return found
+
+
+@dataclass
+class Within:
+    """Where output times lie in a chunk.
+
+    Attributes:
+        states: for every output, the state that it is or that its step begins with.
+        inside: which outputs lie within steps; thetas, lengths: where, and how long these steps are.
+    """
+
+    states: list[int] = field(default_factory=list)
+    inside: list[int] = field(default_factory=list)
+    thetas: list[float] = field(default_factory=list)
+    lengths: list[float] = field(default_factory=list)
+
+    def weights(self, stepper: ExplicitRungeKutta, like: Tensor) -> Tensor:
+        """dt bᵢ(θ) of the dense output, shape (inside, slopes)."""
+        weights = torch.from_numpy(stepper.dense_weights(self.thetas))
+        return (weights * torch.tensor(self.lengths, dtype=weights.dtype)[:, None]).to(like)
+
+    def outputs(self, stepper: ExplicitRungeKutta, chunk: Chunk) -> Tensor:
+        """The solution there."""
+        _, states, _, slopes = chunk.records
+        y = states[self.states]
+        if self.inside:
+            slopes = slopes[[self.states[i] for i in self.inside]].flatten(2)
+            added = torch.bmm(self.weights(stepper, y).unsqueeze(1), slopes)
+            y[self.inside] += added.view(-1, *y.shape[1:])
+        return y
+
+    def scatter(self, stepper: ExplicitRungeKutta, chunk: Chunk, gradients: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The gradients of the chunk's states and slopes from those of the outputs."""
+        _, states, _, slopes = chunk.records
+        at_states, at_slopes = torch.zeros_like(states), None if slopes is None else torch.zeros_like(slopes)
+        at_states.index_add_(0, gradients.new_tensor(self.states, dtype=torch.long), gradients)
+        if self.inside:
+            steps = gradients.new_tensor([self.states[i] for i in self.inside], dtype=torch.long)
+            weights = self.weights(stepper, gradients)
+            weights = weights.view(*weights.shape, *[1] * (gradients.ndim - 1))
+            at_slopes.index_add_(0, steps, weights * gradients[self.inside].unsqueeze(1))
+        return at_states, at_slopes
+
+
+class Loops:
+    """The two loops of a method over one module's slopes.
+
+    Args:
+        stepper: the method.
+        controller: of the step sizes; None: steps over given points.
+        dense: whether slopes are wanted, for output times inside steps.
+    """
+
+    def __init__(self, stepper: ExplicitRungeKutta, controller: Controller | None, dense: bool):
+        self.stepper, self.controller, self.dense = stepper, controller, dense
+        self.carries = stepper.fsal or (dense and any(stepper.at_end))
+        self.evaluations = stepper.stages - self.carries + (len(stepper.extra_rows) if dense else 0)
+        self.slopes = stepper.stages + len(stepper.extra_rows)
+        self.advance = _compiled(_follow if controller is None else _advance, self)
+        self.pull = _compiled(_pull, self)
+
+    def step(self, func: Callable, t0: Tensor, t1: Tensor, y: Tensor, slope: Tensor | None, estimate: bool) -> Step:
+        """One step between times that are tensors, exact ones: the derivative's own are rounded from them."""
+        times = [((1 - c) * t0 + c * t1).to(y.dtype) for c in (0.0, *self.stepper.nodes, 1.0)]
+        interval = Interval(t0, t1, times)
+        interval.dt = interval.dt.to(y.dtype)
+        carry = () if slope is None else (slope,)
+        step = self.stepper.step(func, interval, y, carry, estimate)
+        if self.dense:
+            self.stepper.extend(func, interval, y, carry, step)
+        return step
+
+    def records(self, t: float, y: Tensor, slope: Tensor, exact: torch.dtype) -> tuple[Tensor | None, ...]:
+        """Room for steps from a state on.
+
+        Returns:
+            The states' times, each with the size proposed there, shape (room + 1, 2); the states, (room + 1, …); the
+            slopes that are carried on with them, if the method does; and the slopes of every step, (room, slopes, …),
+            if they are wanted. The first of all but the last are filled in.
+        """
+        rows = 1 + self.carries + self.slopes * self.dense
+        room = max(1, min(_STEPS, _BYTES // (rows * max(y.numel(), 1) * y.element_size())))
+        times, states = y.new_empty(room + 1, 2, dtype=exact), y.new_empty(room + 1, *y.shape)
+        times[0], states[0] = t, y
+        carried = slopes = None
+        if self.carries:
+            carried = torch.empty_like(states)
+            carried[0] = slope
+        if self.dense:
+            slopes = y.new_empty(room, self.slopes, *y.shape)
+        return times, states, carried, slopes
+
+
+def _compiled(function: Callable, loops: Loops) -> Callable:
+    """A function about these loops, compiled with a cache and a count of recompilations of its own."""
+
+    def bound(*arguments):
+        return function(loops, *arguments)
+
+    bound = types.FunctionType(bound.__code__.replace(), bound.__globals__, function.__name__, None, bound.__closure__)
+    return torch.compile(bound, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
+
+
+def _apart(numbers: Tensor) -> tuple[Tensor, ...]:
+    """Numbers as tensors of their own, as `torch.while_loop` wants them."""
+    return tuple(number.clone() for number in numbers.unbind())
+
+
+def _record(records, count: Tensor, t: Tensor, size: Tensor, y: Tensor, carry, slopes) -> None:
+    """Write what a step led to behind what was recorded before."""
+    times, states, carried, kept = records
+    times.index_copy_(0, count + 1, torch.stack([t, size])[None])
+    states.index_copy_(0, count + 1, y[None])
+    if carried is not None:
+        carried.index_copy_(0, count + 1, carry[None])
+    if kept is not None:
+        kept.index_copy_(0, count, torch.stack(slopes)[None])
+
+
+def _advance(loops: Loops, module, size, history, limits, records):
+    """Steps chosen by their errors, as `Adaptive.steps` chooses them, until the end or until the records are full.
+
+    Args:
+        size, history: the size to try first, and the controller's.
+        limits: the end, rtol, atol, min_step, max_step, and how many steps may be attempted.
+        records: of `Loops.records`.
+
+    Returns:
+        The size to go on with, the controller's history, how many steps were accepted and rejected, and whether no
+        step was small enough.
+    """
+    controller, (times, states, carried, _) = loops.controller, records
+    end, rtol, atol, min_step, max_step, most = _apart(limits)
+    room, sign = len(times) - 1, torch.sign(end - times[0, 0])
+    dtype = states.dtype
+
+    def going(t, size, y, slope, one, two, count, rejected, failed):
+        return ((t != end) & ~failed & (count < room) & (count + rejected < most)).reshape(())
+
+    def attempt(t, size, y, slope, one, two, count, rejected, failed):
+        size = torch.minimum(torch.maximum(size, min_step), max_step)
+        cut = (end - t).abs() <= torch.minimum(size / controller.safety, max_step)
+        t1 = torch.where(cut, end, t + sign * size)
+        length = (t1 - t).abs()
+        step = loops.step(module, t, t1, y, slope if carried is not None else None, estimate=True)
+        ratio = error_norm(step, None, y, Tolerance(rtol.to(dtype), atol.to(dtype)), rms_norm).to(t.dtype)
+        accepted = (ratio <= 1) | ((length <= min_step) & torch.isfinite(ratio))
+        factors = StepFactors(controller, ratio)
+        factors.one, factors.two = one, two
+        proposed = length * factors(ratio, accepted)
+        smallest = 16 * torch.finfo(t.dtype).eps * t.abs()
+        failed = (t1 == t) | (~accepted & ((proposed <= smallest) | (length <= min_step)))
+        # A step cut short by the end says little about the sizes to come.
+        size = torch.where(accepted & cut, torch.maximum(size, proposed), proposed)
+        t, y = torch.where(accepted, t1, t), torch.where(accepted, step.y1, y)
+        if carried is not None:
+            slope = torch.where(accepted, step.carry[0], slope)
+        _record(records, count, t, proposed, y, slope, step.slopes)
+        done = accepted.long().reshape(1)
+        history = factors.one.clone(), factors.two.clone()
+        return t, size, y, slope.clone(), *history, count + done, rejected + 1 - done, failed
+
+    none = torch.zeros(1, dtype=torch.long, device=states.device)
+    start = times[0, 0].clone(), size, states[0].clone(), states[0].clone() if carried is None else carried[0].clone()
+    began = (*start, *_apart(history), none, none.clone(), torch.zeros_like(none[0], dtype=torch.bool))
+    _, size, _, _, one, two, count, rejected, failed = torch.while_loop(going, attempt, began)
+    return size, torch.stack([one, two]), count, rejected, failed
+
+
+def _follow(loops: Loops, module, steps, records):
+    """So many steps between the times that the records hold already."""
+    times, states, carried, _ = records
+
+    def going(y, slope, count):
+        return (count < steps).reshape(())
+
+    def take(y, slope, count):
+        (t0, size), (t1, _) = times.index_select(0, count)[0], times.index_select(0, count + 1)[0]
+        step = loops.step(module, t0, t1, y, slope if carried is not None else None, estimate=False)
+        slope = step.carry[0] if carried is not None else slope
+        _record(records, count, t1, size, step.y1, slope, step.slopes)
+        return step.y1, slope.clone(), count + 1
+
+    none = torch.zeros(1, dtype=torch.long, device=states.device)
+    start = states[0].clone(), states[0].clone() if carried is None else carried[0].clone()
+    return torch.while_loop(going, take, (*start, none))[2]
+
+
+def _pull(loops: Loops, module, steps, records, at_states, at_slopes, adjoint, adjoint_slope, parameters):
+    """The vector–Jacobian products of so many recorded steps, the last first, each taken again.
+
+    Args:
+        at_states, at_slopes: gradients of what is recorded, by the outputs.
+        adjoint, adjoint_slope: of the last state, and of the slope carried on with it, by the steps behind.
+        parameters: the module's, by name.
+
+    Returns:
+        The gradients of the first state, of the slope carried to it, and of the parameters.
+    """
+    times, states, carried, _ = records
+    names = list(parameters)
+
+    def going(count, adjoint, adjoint_slope, *totals):
+        return (count > 0).reshape(())
+
+    def pull_back(count, adjoint, adjoint_slope, *totals):
+        count = count - 1
+        t0, t1 = (times.index_select(0, i)[0, 0] for i in (count, count + 1))
+        start = [x.index_select(0, count)[0] for x in (states, carried) if x is not None]
+
+        def again(start, values):
+            def func(t, z):
+                return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (t, z))
+
+            step = loops.step(func, t0, t1, start[0], start[1] if carried is not None else None, estimate=False)
+            results = [step.y1]
+            if carried is not None:
+                results.append(step.carry[0])
+            if at_slopes is not None:
+                results.append(torch.stack(step.slopes))
+            return results
+
+        incoming = [adjoint]
+        if carried is not None:
+            incoming.append(adjoint_slope)
+        if at_slopes is not None:
+            incoming.append(at_slopes.index_select(0, count)[0])
+        _, vjp = torch.func.vjp(again, start, list(parameters.values()))
+        found, gradients = vjp(incoming)
+        adjoint = found[0] + at_states.index_select(0, count)[0]
+        adjoint_slope = found[1] if carried is not None else adjoint_slope.clone()
+        return count, adjoint, adjoint_slope, *(a + b for a, b in zip(totals, gradients, strict=True))
+
+    adjoint = adjoint + at_states.index_select(0, steps)[0]
+    totals = [torch.zeros_like(x) for x in parameters.values()]
+    _, adjoint, adjoint_slope, *totals = torch.while_loop(
+        going, pull_back, (steps.clone(), adjoint, adjoint_slope.clone(), *totals)
+    )
+    return adjoint, adjoint_slope, totals
