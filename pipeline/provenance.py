@@ -19,9 +19,7 @@ PACKAGES = ["torch", "torchvision", "numpy", "pandas", "snakemake", "rpy2", "lig
 
 def provenance(config: dict[str, Any], data: list[Path], timing: list[Path], benchmarks: Path) -> dict[str, Any]:
     """Everything a reader needs to judge or repeat the results, as JSON-ready values."""
-    runs = pd.concat(map(pd.read_csv, timing)) if timing else pd.DataFrame()
-    keys = ["experiment", "variant", "seed", "device", "threads"]
-    totals = runs.groupby(keys, as_index=False, sort=False).seconds.sum() if timing else runs
+    runs = seconds_by_run(timing)
     stages = seconds_by_stage(benchmarks)
     return {
         "commit": git("rev-parse", "HEAD"),
@@ -42,8 +40,21 @@ def provenance(config: dict[str, Any], data: list[Path], timing: list[Path], ben
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": float(sum(stage["seconds"] for stage in stages)),
         "stages": stages,
-        "runs": totals.to_dict("records"),
+        "derivative_seconds": float(sum(run["derivative_seconds"] for run in runs)),
+        "runs": runs,
     }
+
+
+def seconds_by_run(timing: list[Path]) -> list[dict[str, Any]]:
+    """Seconds of every run, and how many of a training's its ODEs' derivatives took, with their gradients."""
+    if not timing:
+        return []
+    runs = pd.concat(map(pd.read_csv, timing))
+    if "derivative_share" not in runs:
+        runs["derivative_share"] = 0.0
+    runs["derivative_seconds"] = runs.seconds * runs.derivative_share.fillna(0.0)
+    keys = ["experiment", "variant", "seed", "device", "threads"]
+    return runs.groupby(keys, as_index=False, sort=False)[["seconds", "derivative_seconds"]].sum().to_dict("records")
 
 
 def seconds_by_stage(benchmarks: Path) -> list[dict[str, Any]]:

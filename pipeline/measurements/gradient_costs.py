@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import nodekit
 from pipeline.compute.orders import slope_with_interval
 from pipeline.compute.tables import Tables, tables, with_label
-from pipeline.measurements.stopwatch import fastest
 from pipeline.memory import peak_memory
+from pipeline.stopwatch import fastest
 from pipeline.study import Run
 from pipeline.training.reproducible import reproducible
 

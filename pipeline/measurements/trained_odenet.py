@@ -14,7 +14,7 @@ import nodekit
 from pipeline.compute.orders import slope_with_interval
 from pipeline.compute.tables import Tables, tables, with_label
 from pipeline.data import ImageSplits
-from pipeline.measurements.stopwatch import fastest
+from pipeline.stopwatch import fastest
 from pipeline.study import Run
 from pipeline.training.reproducible import reproducible
 

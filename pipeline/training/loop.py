@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -17,6 +18,7 @@ from pipeline.data import ImageSplits
 from pipeline.files import replacing, write_csv
 from pipeline.memory import peak_memory
 from pipeline.models import build
+from pipeline.stopwatch import share_of
 from pipeline.study import Run
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training.augmentation import Augmentation
@@ -339,13 +341,16 @@ class Training:
         """The run's tables and its trained model; its checkpoints are needed no more."""
         run, record = self.run, self.record
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        weights = copy.deepcopy(self.network.state_dict())  # what is measured now may move the running statistics
         peak = peak_memory(self.differentiate_first_batch, self.fabric.device) if self.settings.peak_memory else None
+        share = share_of([block.func for block in self.ode_blocks], self.differentiate_first_batch)
         if not self.fabric.is_global_zero:
             return
         with replacing(output / "model.pt") as temporary:
-            torch.save(self.network.state_dict(), temporary)
+            torch.save(weights, temporary)
         write_csv(losses_table(run, self.batches, record), output / "losses.csv")
-        write_csv(timing_table(run, record, self.device_name, self.settings.threads), output / "timing.csv")
+        timing = timing_table(run, record, share, self.device_name, self.settings.threads)
+        write_csv(timing, output / "timing.csv")
         write_csv(history_table(run, self.data_source, record), output / "history.csv")
         write_csv(metrics_table(run, self.data_source, record, parameters, peak), output / "metrics.csv")
         checkpoints.remove(self.checkpoint)

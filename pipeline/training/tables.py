@@ -79,10 +79,15 @@ def losses_table(run: Run, batches: int, record: Record) -> pd.DataFrame:
     return labelled(run, table)
 
 
-def timing_table(run: Run, record: Record, device: str, threads: int) -> pd.DataFrame:
-    """A row an epoch: seconds of training, without the test; the only table that is not the same every time."""
+def timing_table(run: Run, record: Record, share: float, device: str, threads: int) -> pd.DataFrame:
+    """A row an epoch: seconds of training, without the test; the only table that is not the same every time.
+
+    Args:
+        share: of a step's seconds that the evaluations of an ODE's derivative take, with their gradients.
+    """
     epochs = range(1, len(record.timing) + 1)
-    table = pd.DataFrame({"epoch": epochs, "seconds": record.timing, "device": device, "threads": threads})
+    machine = {"device": device, "threads": threads}
+    table = pd.DataFrame({"epoch": epochs, "seconds": record.timing, "derivative_share": share, **machine})
     return labelled(run, table)
 
 

@@ -16,7 +16,7 @@ write_provenance <- function(study) {
     Versions = escape(paste(names(about$versions), unlist(about$versions), collapse = ", "))
   )))
   write_data(about$data)
-  write_stages(about$stages)
+  write_stages(about$stages, about$derivative_seconds)
   write_runs(about$runs)
   raw_html(html_details("Configuration", html_code(strsplit(yaml::as.yaml(about$configuration), "\n")[[1]])))
 }
@@ -57,12 +57,17 @@ STAGES <- c(
 )
 
 #' Where the time of the study went, stage by stage.
-write_stages <- function(stages) {
+write_stages <- function(stages, derivative_seconds = NULL) {
   if (!length(stages)) return(invisible())
   column <- function(name) vapply(stages, function(stage) as.character(stage[[name]]), character(1))
   seconds <- function(name) vapply(stages, function(stage) format_seconds(stage[[name]]), character(1))
   names <- ifelse(column("stage") %in% names(STAGES), STAGES[column("stage")], column("stage"))
   cells <- list(escape(names), escape(column("jobs")), escape(seconds("seconds")), escape(seconds("cpu_seconds")))
+  if (length(derivative_seconds) && derivative_seconds > 0) {
+    last <- c("of which in training: the ODEs' derivatives and their gradients", "", format_seconds(derivative_seconds), "")
+    # Behind the runs, whose part it is.
+    cells <- Map(function(cell, added) append(cell, added, after = match("runs", column("stage"))), cells, escape(last))
+  }
   raw_html(html_details("Where the time went", html_table(
     cells, c("Stage", "Jobs", "Time of all jobs", "Of the processor"), "", c(FALSE, TRUE, TRUE, TRUE)
   )))
