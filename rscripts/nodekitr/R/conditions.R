@@ -26,7 +26,7 @@ NULL
 
 abort <- function(class, ..., remedy = NULL, fields = list(), call = user_call()) {
   stop(structure(
-    class = c(paste0("nodekit_", class), "nodekit_error", "error", "condition"),
+    class = unique(c(paste0("nodekit_", class), "nodekit_error", "error", "condition")),
     c(list(message = paste(c(paste0(...), remedy), collapse = "\n"), call = call), fields, list(remedy = remedy))
   ))
 }
@@ -51,18 +51,31 @@ user_call <- function() {
   }
 }
 
-# Call a Python function; its warnings and failures become conditions, an error of an R function it called itself.
-from_python <- function(run, ...) {
-  session$r_error <- NULL
+# Call a Python function; its warnings and failures become conditions. The error and the warnings of R functions that
+# it called itself are given as they were, the warnings once each.
+from_python <- function(run, ..., explain = identity) {
+  outer <- session$heard
+  on.exit(session$heard <- outer)
+  session$heard <- list(error = NULL, warnings = list(), first = NULL, last = NULL)
   outcome <- bridge()$attempt(run, ...)
+  for (warning in session$heard$warnings) base::warning(warning)
   for (message in outcome$warnings) warn(message)
   failure <- outcome$failure
   if (is.null(failure)) return(outcome$value)
-  if (!is.null(session$r_error)) stop(session$r_error)
-  abort(failure$classes[[1]], failure$message, fields = c(failure$fields, python_classes = list(failure$classes)))
+  if (!is.null(session$heard$error)) stop(session$heard$error)
+  failure <- explain(failure)
+  abort(failure$classes, failure$message, remedy = failure$remedy, fields = failure$fields)
 }
 
-# Keep the error of an R function that Python calls, which would otherwise arrive as text.
-keeping_error <- function(expression) {
-  withCallingHandlers(expression, error = function(e) session$r_error <- e)
+# Run an R function that Python called. Its error would arrive as text, and a jump to a handler of its warning would
+# not pass through Python: both are kept, for from_python() to give.
+called_back <- function(expression) {
+  withCallingHandlers(expression,
+    error = function(e) session$heard$error <- e,
+    warning = function(w) {
+      known <- vapply(session$heard$warnings, conditionMessage, "")
+      if (!conditionMessage(w) %in% known) session$heard$warnings <- c(session$heard$warnings, list(w))
+      invokeRestart("muffleWarning")
+    }
+  )
 }

@@ -23,12 +23,12 @@ as_events <- function(events, rootfunc, state, times, parms, ...) {
     }
   }
   if (!is.null(rootfunc)) {
-    root <- function(t, y) keeping_error(array(as.double(rootfunc(t, shaped(as.double(y), shape), parms, ...))))
+    root <- function(t, y) called_back(array(as.double(rootfunc(t, shaped(as.double(y), shape), parms, ...))))
     count <- length(root(times[1], state$values))
     terminal <- if (isTRUE(events$root)) events$terminalroot else seq_len(count)
     plan$roots <- list(
       root = root, count = count, terminal = as.list(as.integer(terminal) - 1L),
-      change = if (isTRUE(events$root) && !is.null(plan$change)) function(t, y) keeping_error(array(plan$change(t, y)))
+      change = if (isTRUE(events$root) && !is.null(plan$change)) function(t, y) called_back(array(plan$change(t, y)))
     )
   }
   plan$times <- plan$times[plan$times >= min(times) & plan$times <= max(times)]
@@ -113,7 +113,7 @@ solve_with_events <- function(slope, state, plan, stepping) {
     end <- c(which(rows %in% plan$times & seq_along(rows) > last), length(rows))[1]
     piece <- from_python(bridge()$solve, slope, array(current), array(rows[last:end]),
       method = stepping$method, rtol = stepping$rtol, atol = stepping$atol, options = stepping$options,
-      roots = plan$roots
+      roots = plan$roots, explain = explain_failure(state, rows, stepping$method)
     )
     statistics <- add_statistics(statistics, piece$statistics)
     roots <- add_roots(roots, piece$roots)

@@ -26,20 +26,52 @@ install_nodekit <- function(source = NULL, envname = "r-nodekit", method = c("vi
   plan <- list(packages = c(nodekit_requirement(source), numpy_requirement()), envname = envname, method = method)
   if (dry_run) return(plan)
   if (method == "virtualenv") {
-    without_poetry_warning({
-      if (!reticulate::virtualenv_exists(envname)) {
-        reticulate::virtualenv_create(envname, python = python, packages = NULL, ...)
-      }
-      reticulate::virtualenv_install(envname, packages = plan$packages)
-    })
+    make_virtualenv(envname, python, ...)
+    install <- function() without_poetry_warning(reticulate::virtualenv_install(envname, packages = plan$packages))
   } else {
     if (!envname %in% reticulate::conda_list()$name) {
-      reticulate::conda_create(envname, packages = "python>=3.11", ...)
+      reticulate::conda_create(envname, packages = paste0("python", OLDEST_PYTHON), ...)
     }
-    reticulate::conda_install(envname, packages = plan$packages, pip = TRUE)
+    install <- function() reticulate::conda_install(envname, packages = plan$packages, pip = TRUE)
   }
+  tryCatch(install(), error = function(e) abort_not_installable(plan$packages[1], conditionMessage(e)))
   message("nodekit is installed in the environment '", envname, "'. Start R again to use it.")
   invisible(plan)
+}
+
+OLDEST_PYTHON <- ">=3.11"
+
+make_virtualenv <- function(envname, python, ...) {
+  made <- !reticulate::virtualenv_exists(envname)
+  if (made) {
+    starter <- if ("virtualenv_starter" %in% getNamespaceExports("reticulate")) {
+      getExportedValue("reticulate", "virtualenv_starter")(OLDEST_PYTHON)
+    }
+    without_poetry_warning(
+      reticulate::virtualenv_create(envname, python = python %||% starter, packages = NULL, ...)
+    )
+  }
+  print_version <- shQuote("import sys; print('%d.%d' % sys.version_info[:2])")
+  version <- system2(reticulate::virtualenv_python(envname), c("-c", print_version), stdout = TRUE)
+  if (made && numeric_version(version) < "3.11") reticulate::virtualenv_remove(envname, confirm = FALSE)
+  check_python_version(version, envname)
+}
+
+check_python_version <- function(version, envname) {
+  if (numeric_version(version) >= "3.11") return(invisible())
+  abort("not_installed", "The Python for the environment '", envname, "' is ", version, "; nodekit needs 3.11 or newer.",
+    remedy = paste0(
+      "Name a newer one, e.g. install_nodekit(python = \"/usr/bin/python3.12\"); reticulate::install_python() gets ",
+      "one. An environment that exists is removed by reticulate::virtualenv_remove(\"", envname, "\")."
+    )
+  )
+}
+
+abort_not_installable <- function(package, found) {
+  abort("not_installed", "'", package, "' could not be installed.\n", found, remedy = paste0(
+    "What pip said is above. Without a release on the package index, give a clone of nodekit: ",
+    "install_nodekit(\"path/to/the/clone\")."
+  ))
 }
 
 # What to hand to pip: a path in full, or a name; never the unrelated project.

@@ -98,10 +98,11 @@ as_derivative <- function(func, state, t0, parms, tensors, ...) {
   first <- func(t0, shaped(state$values, shape), parms, ...)
   check_derivative(first, size)
   slope <- function(t, y) {
-    keeping_error({
+    called_back({
       attributes(y) <- shape
       slopes <- func(t, y, parms, ...)[[1L]]
-      if (length(slopes) != size) check_derivative(list(slopes), size)
+      if (length(slopes) != size || !is.numeric(slopes)) check_derivative(list(slopes), size)
+      if (!is.finite(sum(slopes))) note_not_finite(t, slopes)
     })
     array(as.double(slopes))
   }
@@ -131,6 +132,56 @@ check_derivative <- function(result, size) {
     )
   }
 }
+
+# The first and the last time that the user's function returned something that is not finite. Steps that meet such
+# values are tried again, shorter; only where the solve fails are they what went wrong.
+note_not_finite <- function(t, slopes) {
+  bad <- which(!is.finite(slopes))
+  if (!length(bad)) return() # only their sum overflows
+  seen <- list(t = t, state = bad[1], value = slopes[[bad[1]]])
+  session$heard$last <- seen
+  if (is.null(session$heard$first)) session$heard$first <- seen
+}
+
+# The library's failures in the words of nk_ode()'s arguments.
+explain_failure <- function(state, times, method) {
+  at <- function(t) paste("at t =", format(zapsmall(c(t, times), 12)[1]))
+  function(failure) {
+    kind <- failure$classes[[1]]
+    if (!kind %in% names(SOLVE_REMEDIES)) return(failure)
+    failure$remedy <- SOLVE_REMEDIES[[kind]]
+    if (kind == "max_steps_reached") return(failure)
+    if (kind == "step_size_underflow") {
+      failure$message <- paste0("No step ", at(failure$fields$t), " is small enough for rtol and atol.")
+    }
+    seen <- session$heard$first
+    if (nodekit()$METHODS[[method]]$adaptive) { # the last one is where it ended, or has nothing to do with it
+      seen <- session$heard$last
+      if (!isTRUE(all.equal(seen$t, failure$fields$t))) seen <- NULL
+    }
+    if (is.null(seen)) return(failure)
+    name <- state$names[seen$state] %||% seen$state
+    failure$message <- paste0("'func' returned ", seen$value, " for state '", name, "' ", at(seen$t), ".")
+    failure$fields[c("t", "state")] <- list(seen$t, name)
+    failure$remedy <- SOLVE_REMEDIES[["non_finite_derivative"]]
+    failure
+  }
+}
+SOLVE_REMEDIES <- list(
+  non_finite_derivative = paste0(
+    "It may not be defined there, or the solution may grow without bound: ask for times before that. With a method of ",
+    "fixed steps, take smaller ones (hini)."
+  ),
+  step_size_underflow = paste0(
+    "The solution may grow without bound there: ask for times before that. Otherwise loosen rtol and atol, or name the ",
+    "times where the derivative jumps: options = list(jump_t = )."
+  ),
+  max_steps_reached = paste0(
+    "Loosen rtol and atol, raise maxsteps, or, where the problem is stiff, use an implicit method such as ",
+    "\"radauIIA5\"."
+  ),
+  newton_did_not_converge = "Loosen rtol and atol; with a method of fixed steps, take smaller ones (hini)."
+)
 
 # What to use here where a user of deSolve thinks of one of its methods: the first that there is.
 DESOLVE_METHODS <- list(

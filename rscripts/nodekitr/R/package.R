@@ -15,7 +15,8 @@ session <- new.env(parent = emptyenv())
 .onLoad <- function(libname, pkgname) {
   # Where reticulate makes environments by need (>= 1.41) and the source is known, say what is needed: starts nothing.
   if (has_py_require() && !is.null(known_source())) {
-    try(getExportedValue("reticulate", "py_require")(c(nodekit_requirement(), numpy_requirement())), silent = TRUE)
+    py_require <- getExportedValue("reticulate", "py_require")
+    try(py_require(c(nodekit_requirement(), numpy_requirement()), OLDEST_PYTHON), silent = TRUE)
   }
 }
 

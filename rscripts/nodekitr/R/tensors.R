@@ -14,7 +14,8 @@
 #'
 #' `+ - * / ^ %% %/%`, comparisons, `exp log log2 log10 log1p expm1 sqrt abs sin cos tan asin acos atan sinh cosh
 #' tanh floor ceiling round sign`, `sum mean min max prod` work on tensors; numbers and arrays of R mix with them.
-#' `as.numeric()` gives a tensor's values, without gradient. All else is reached by the tensor's own methods
+#' Brackets mean what they do in R: places are counted from 1, negative ones leave out, `x[i] <- value` makes a changed
+#' copy. `as.numeric()` gives a tensor's values, without gradient. All else is reached by the tensor's own methods
 #' (`y$clamp(min = 0)`).
 #'
 #' @inheritParams nk_ode
@@ -41,8 +42,8 @@ nk_gradient <- function(y, times, func, parms = NULL, loss, method = "dopri5", r
   check_function(func, "func")
   check_function(loss, "loss")
   tensors <- as_tensors(parms)
-  slope <- function(t, y) keeping_error(func(t, named_states(y, state), tensors$parms, ...))[[1L]]
-  loss_of <- function(out) keeping_error(loss(named_states(out, state)))
+  slope <- function(t, y) called_back(func(t, named_states(y, state), tensors$parms, ...))[[1L]]
+  loss_of <- function(out) called_back(loss(named_states(out, state)))
   result <- from_python(bridge()$gradient, slope, loss_of, array(state$values, state$dim %||% state$n), array(times),
     unname(tensors$leaves), whole = is.null(state$names), method = as_method(method),
     rtol = as_tolerance(rtol, "rtol", state$n), atol = as_tolerance(atol, "atol", state$n),
@@ -75,16 +76,19 @@ named_states <- function(y, state) if (is.null(state$names)) y else stats::setNa
 # The derivative on tensors for nk_ode(tensors = TRUE).
 tensor_slope <- function(func, state, parms, ...) {
   entries <- as_tensors(parms)$parms
-  function(t, y) keeping_error(func(t, named_states(y, state), entries, ...))[[1L]]
+  function(t, y) called_back(func(t, named_states(y, state), entries, ...))[[1L]]
 }
 
 #' Arithmetic on PyTorch tensors
 #'
-#' R's operators and functions for tensors, for use in [nk_gradient()] and `nk_ode(tensors = TRUE)`. Numbers of R
-#' take the tensor's precision.
+#' R's operators, functions and brackets for tensors, for use in [nk_gradient()] and `nk_ode(tensors = TRUE)`. Numbers
+#' of R take the tensor's precision. While this package is loaded, brackets count from 1 on every PyTorch tensor;
+#' [reticulate::py_get_item()] counts as Python does.
 #' @param e1,e2,x a tensor, or numbers.
 #' @param ... further tensors; `digits` of `round` has no meaning here.
 #' @param na.rm must be `FALSE`.
+#' @param drop whether dimensions of one element are dropped.
+#' @param value a tensor, or numbers.
 #' @return A tensor; `as.double()` gives numbers.
 #' @name tensor_arithmetic
 #' @keywords internal
@@ -92,6 +96,7 @@ tensor_slope <- function(func, state, parms, ...) {
 #' if (nk_available()) {
 #'   x <- reticulate::import("torch")$tensor(c(1, 4, 9))
 #'   as.numeric(sqrt(x) + 1)
+#'   as.numeric(x[-1])
 #' }
 NULL
 
@@ -121,5 +126,54 @@ mean.torch.Tensor <- function(x, ...) bridge()$apply("mean", x)
 #' @rdname tensor_arithmetic
 #' @export
 as.double.torch.Tensor <- function(x, ...) as.double(bridge()$values(x))
+
+#' @rdname tensor_arithmetic
+#' @export
+`[.torch.Tensor` <- function(x, ..., drop = TRUE) {
+  given <- given_places(...)
+  if (all(vapply(given, is.null, NA))) return(x)
+  if (length(given) == 1 && length(bridge()$shape(x)) != 1) x <- bridge()$flat(x)
+  bridge()$pick(x, as_places(given, x), drop)
+}
+
+#' @rdname tensor_arithmetic
+#' @export
+`[[.torch.Tensor` <- function(x, ...) x[...]
+
+#' @rdname tensor_arithmetic
+#' @export
+`[<-.torch.Tensor` <- function(x, ..., value) bridge()$put(x, as_places(given_places(...), x), operand(value))
+
+#' @rdname tensor_arithmetic
+#' @export
+`[[<-.torch.Tensor` <- `[<-.torch.Tensor`
+
+# What stands between the brackets; NULL where nothing does.
+given_places <- function(...) {
+  quoted <- eval(substitute(alist(...)))
+  lapply(seq_along(quoted), function(i) if (!identical(quoted[[i]], quote(expr = ))) ...elt(i))
+}
+
+# Places as R understands them, counted from 0, for each dimension of a tensor.
+as_places <- function(given, x) {
+  sizes <- as.integer(bridge()$shape(x))
+  if (!length(given)) given <- vector("list", length(sizes))
+  if (length(given) != length(sizes)) {
+    abort("value_error", "There are ", length(given), " places for a tensor of ", length(sizes), " dimensions.",
+      remedy = "Give one for each, as for an array."
+    )
+  }
+  Map(function(place, size) {
+    if (is.null(place)) return(NULL)
+    if (inherits(place, "torch.Tensor")) place <- as.vector(bridge()$values(place))
+    found <- seq_len(size)[place]
+    if (anyNA(found)) {
+      abort("value_error", "There is no place ", place[is.na(found)][1], " in a dimension of ", size, ".",
+        remedy = "Places are counted from 1."
+      )
+    }
+    array(found - 1L)
+  }, given, sizes)
+}
 
 operand <- function(x) if (is.numeric(x)) array_of(x) else x

@@ -7,11 +7,15 @@ run_training <- function(training, epochs, progress) {
   shown <- 0
   done <- list(batches = 0)
   interrupted <- FALSE
-  while (done$batches < batches && !interrupted) {
-    done <- tryCatch(from_python(training$advance, if (shown == 0) 0.2 else 1), interrupt = function(e) {
-      interrupted <<- TRUE
-      list(batches = training$done)
-    })
+  # An interrupt waits for the next slice, so that it is always met where it is handled.
+  suspendInterrupts(while (done$batches < batches && !interrupted) {
+    done <- tryCatch(
+      allowInterrupts(from_python(training$advance, if (shown == 0) 0.2 else 1)),
+      interrupt = function(e) {
+        interrupted <<- TRUE
+        list(batches = training$done)
+      }
+    )
     seconds <- proc.time()[["elapsed"]] - started
     ending <- done$batches >= batches || interrupted
     # In a terminal one line that changes; elsewhere a line now and then.
@@ -20,8 +24,11 @@ run_training <- function(training, epochs, progress) {
       show_progress(done$batches, batches, training$batches_per_epoch, epochs, done$loss, seconds, ending)
     }
     shown <- max(shown, 1e-9)
+  })
+  if (interrupted) {
+    of <- format(batches, scientific = FALSE)
+    warn("Interrupted after ", done$batches, " of ", of, " batches: the model is what it was then.")
   }
-  if (interrupted) warn("Interrupted after ", done$batches, " of ", batches, " batches: the model is what it was then.")
   data.frame(training$table())
 }
 
@@ -54,7 +61,7 @@ show_progress <- function(done, batches, per_epoch, epochs, loss, seconds, endin
 #' @examples
 #' file <- tempfile(fileext = ".rds")
 #' if (nk_available()) {
-#'   fit <- nk_fit(data.frame(time = 0:5, x = exp(-0:5)), layers = 4, epochs = 5, seed = 1, progress = FALSE)
+#'   fit <- nk_fit(data.frame(time = 0:5, x = exp(-(0:5))), layers = 4, epochs = 5, seed = 1, progress = FALSE)
 #'   nk_save(fit, file)
 #'   identical(coef(nk_load(file)), coef(fit))
 #' }

@@ -161,3 +161,29 @@ test_that("progress is told in lines where there is no terminal", {
   needs_python()
   expect_message(nk_fit(oscillations(count = 2, points = 4), layers = 2, epochs = 2, seed = 1), "epoch 2/2 .*loss")
 })
+
+test_that("an interrupt keeps what was learnt", {
+  needs_python()
+  bridge <- reticulate::import_from_path("nodekitr", path = system.file("python", package = "nodekitr"))
+  interrupting <- reticulate::py_run_string("
+def interrupting(training):
+    original = training.Training._learn
+    def learn(self, batch):
+        import signal
+        original(self, batch)
+        if self.done == 5:
+            signal.raise_signal(signal.SIGINT)
+    training.Training._learn = learn
+    def end():
+        training.Training._learn = original
+    return end
+")$interrupting(bridge$training)
+  on.exit(interrupting())
+  data <- data.frame(time = 0:4, x = exp(-(0:4)))
+  expect_warning(
+    fit <- nk_fit(data, layers = 4, epochs = 12345, seed = 1, progress = FALSE), "Interrupted after .* of 12345",
+    class = "nodekit_warning"
+  )
+  expect_gte(nrow(fit$history), 4)
+  expect_length(coef(fit), 13)
+})

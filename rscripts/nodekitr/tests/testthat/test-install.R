@@ -25,6 +25,16 @@ test_that("the NumPy that Debian's reticulate cannot read is not installed", {
   expect_identical(grepl("<2", numpy), utils::packageVersion("reticulate") < "1.38")
 })
 
+test_that("an environment with a Python that is too old, or an installation that fails, is told with what to do", {
+  expect_error(nodekitr:::check_python_version("3.10", "r-nodekit"), "is 3.10; nodekit needs 3.11.*virtualenv_remove",
+    class = "nodekit_not_installed"
+  )
+  expect_no_error(nodekitr:::check_python_version("3.11", "r-nodekit"))
+  expect_error(nodekitr:::abort_not_installable("nodekit-ode", "no network"), "no network.*clone",
+    class = "nodekit_not_installed"
+  )
+})
+
 test_that("loading the package starts no Python, and without it one message says what to run", {
   script <- tempfile(fileext = ".R")
   writeLines(c(
@@ -42,7 +52,8 @@ test_that("loading the package starts no Python, and without it one message says
   Sys.chmod(python, "755")
   said <- suppressWarnings(system2(file.path(R.home("bin"), "Rscript"),
     c("--vanilla", shQuote(script), shQuote(paste(.libPaths(), collapse = .Platform$path.sep))),
-    env = c(paste0("RETICULATE_PYTHON=", python), paste0("HOME=", empty)), stdout = TRUE, stderr = TRUE
+    env = c(paste0("RETICULATE_PYTHON=", python), paste0("HOME=", empty), "VIRTUAL_ENV=", "UV_OFFLINE=1"),
+    stdout = TRUE, stderr = TRUE
   ))
   expect_match(paste(said, collapse = "\n"), "nodekitr::install_nodekit()", fixed = TRUE)
 })

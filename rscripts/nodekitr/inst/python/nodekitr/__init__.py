@@ -6,11 +6,11 @@ from .classifier import fit as fit_images
 from .fit import ACTIVATIONS, Dynamics, InUnits, perceptron, trajectory
 from .fit import fit as fit_trajectories
 from .ode import solve
-from .tensors import TensorDerivative, apply, gradient, operate, parameter, values
+from .tensors import TensorDerivative, apply, flat, gradient, operate, parameter, pick, put, shape, values
 from .training import load_weights, parameter_names, weights
 
 __all__ = [
     "ACTIVATIONS", "Dynamics", "ImageODENet", "InUnits", "TensorDerivative", "apply", "attempt", "fit_images",
-    "fit_trajectories", "gradient", "load_weights", "operate", "parameter", "parameter_names", "perceptron",
-    "probabilities", "solve", "trajectory", "values", "weights",
+    "fit_trajectories", "flat", "gradient", "load_weights", "operate", "parameter", "parameter_names",
+    "perceptron", "pick", "probabilities", "put", "shape", "solve", "trajectory", "values", "weights",
 ]  # fmt: skip

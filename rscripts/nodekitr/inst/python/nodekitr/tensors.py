@@ -68,6 +68,33 @@ def apply(name, tensor):
     return function(tensor)
 
 
+def shape(tensor):
+    """Its dimensions, for R."""
+    return list(tensor.shape)
+
+
+def flat(tensor):
+    """Its numbers one after the other in R's order, the first index running fastest."""
+    return tensor.permute(tuple(reversed(range(tensor.ndim)))).reshape(-1)
+
+
+def pick(tensor, places, drop):
+    """The part at the given places, counted from 0: for each dimension an array of them, or None for all."""
+    for axis, place in enumerate(places):
+        if place is not None:
+            tensor = tensor.index_select(axis, torch.from_numpy(np.array(place, dtype=np.int64)).to(tensor.device))
+    return tensor.squeeze() if drop else tensor
+
+
+def put(tensor, places, value):
+    """A copy with other values at the places of `pick`, in R's order."""
+    ranges = (np.arange(n) if place is None else place for place, n in zip(places, tensor.shape, strict=True))
+    grids = np.broadcast_arrays(*np.ix_(*(np.asarray(r, dtype=np.int64) for r in ranges)))
+    copy = tensor.clone()
+    copy[tuple(torch.from_numpy(g.ravel(order="F")) for g in grids)] = flat(_as_tensor(value, tensor)).to(tensor.dtype)
+    return copy
+
+
 def values(tensor):
     """The numbers of a tensor."""
     return tensor.detach().cpu().numpy()
