@@ -15,10 +15,12 @@ caveats_html <- function(study) {
   rows <- caveats(study)
   if (is.null(rows) || !nrow(rows)) return("")
   simulated <- rows[rows$kind == "simulated", ]
+  incomplete <- rows[rows$kind == "incomplete", ]
   reduced <- rows[rows$kind == "reduced", ]
   paste0(
     "<div class=\"caveats\" role=\"note\"><p><strong>Mind what the numbers rest on.</strong> Not everything was run as the ",
     "documents ran it.</p><ul>", caveat_lines(simulated, "Simulated data", " Its numbers say nothing of the real ones."),
+    caveat_lines(incomplete, "Incomplete data"),
     if (nrow(reduced)) paste0(
       "<li><strong>Reduced</strong>: ", link_to(unique(reduced$experiment), ", "),
       ". <details><summary>By how much</summary><ul>", caveat_lines(reduced), "</ul></details></li>"

@@ -42,21 +42,21 @@ require_table <- function(table, columns, file) {
   if (length(missing)) stop(file, ": missing column ", paste(missing, collapse = ", "), call. = FALSE)
 }
 
-#' What must be known before any number is read: which results rest on simulated data or on reduced runs.
-#' @return data.frame(experiment, kind ("simulated" or "reduced"), words).
+#' What must be known before any number is read: which results rest on simulated or incomplete data or on reduced runs.
+#' @return data.frame(experiment, kind ("simulated", "incomplete" or "reduced"), words).
 caveats <- function(study) {
   metrics <- study$metrics
   rows <- lapply(names(study$experiments), function(id) {
     own <- metrics[metrics$experiment == id, ]
-    simulated <- grep("simulated", said(own, "data_source"), ignore.case = TRUE, value = TRUE)
-    reduced <- said(own, "reduced")
+    from <- function(kind) grep(kind, said(own, "data_source"), ignore.case = TRUE, value = TRUE)
+    words <- list(simulated = from("simulated"), incomplete = from("incomplete"), reduced = said(own, "reduced"))
     data.frame(
-      experiment = rep(id, length(simulated) + length(reduced)),
-      kind = rep(c("simulated", "reduced"), c(length(simulated), length(reduced))), words = c(simulated, reduced)
+      experiment = rep(id, sum(lengths(words))), kind = rep(names(words), lengths(words)),
+      words = as.character(unlist(words))
     )
   })
   rows <- do.call(rbind, rows)
-  rows[order(match(rows$kind, c("simulated", "reduced"))), ]
+  rows[order(match(rows$kind, c("simulated", "incomplete", "reduced"))), ]
 }
 
 #' How many published numbers there are of each verdict, in the order good, bad, undecided.

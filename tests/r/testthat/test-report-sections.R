@@ -93,3 +93,15 @@ test_that("a parenthesis in a line of text stays as tall as its line", {
   lines <- c(paste0('<p><math display="inline">', paren, "</math></p>"), paste0('<math display="block">', paren, "</math>"))
   expect_equal(grepl("stretchy=\"false\"", calm_parentheses(lines), fixed = TRUE), c(TRUE, FALSE))
 })
+
+test_that("the head names simulated, incomplete and reduced runs, and nothing where all is whole", {
+  metrics <- data.frame(
+    experiment = c("N2", "M5", "M1"), data_source = c("simulated images", "CIFAR-10, incomplete: trained on 1", "MNIST"),
+    reduced = c(NA, NA, "9 of 20 epochs")
+  )
+  study <- function(metrics) list(metrics = metrics, experiments = list(N2 = list(), M5 = list(), M1 = list()))
+  expect_equal(caveats(study(metrics))$kind, c("simulated", "incomplete", "reduced"))
+  expect_match(caveats_html(study(metrics)), "Incomplete data")
+  whole <- data.frame(experiment = "M1", data_source = "MNIST", reduced = NA)
+  expect_equal(caveats_html(study(whole)), "")
+})
