@@ -10,6 +10,7 @@ from tests.tiny_study import snakemake
 def test_every_experiment_has_runs_claims_and_tables(study):
     claims = pd.read_csv(study / "results/tables/claims.csv")
     assert {"P3", "N1", "N2", "N3", "M1", "S1"} <= set(claims.id)
+    assert list((study / "results/figures").glob("*.gif"))
     assert set(claims.verdict) <= {"reproduced", "not reproduced", "not comparable"}
     for path in (study / "results/runs").rglob("metrics.csv"):
         assert pd.read_csv(path).data_source.notna().all(), path
