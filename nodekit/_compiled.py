@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
 import torch
@@ -27,27 +27,15 @@ _LOOPS: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
 class CompiledProblem(Problem):
     """A solve in compiled loops, which are compiled once for each module, method and shape of state."""
 
-    def integrate(self, y0: Tensor, slope: Tensor, keep=None) -> list[Tensor]:
-        """As `Problem.integrate`; keep is called with every `Chunk` and where the outputs lie in it."""
-        outputs: list[Tensor] = []
-        try:
-            for chunk in self._chunks(y0, slope):
-                if self.progress is not None:
-                    self.progress.update(chunk.times[-1])
-                within = chunk.within(self.times[1 + len(outputs) :])
-                if keep is not None:
-                    keep(chunk, within)
-                if within.states:
-                    outputs += within.outputs(self.stepper, chunk).unbind()
-        except SolveFailed as failure:
-            if self.throw:
-                raise
-            self.failure = failure
-        finally:
-            if self.progress is not None:
-                self.progress.close()
-        outputs += [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]
-        return outputs
+    def solved(self, y0: Tensor, slope: Tensor, keep) -> Iterator[tuple[float, Sequence[Tensor]]]:
+        """As in `Problem`; keep is called with every `Chunk` and where the outputs lie in it."""
+        left = self.times[1:]
+        for chunk in (self._chosen if isinstance(self.plan, Adaptive) else self._given)(y0, slope):
+            within = chunk.within(left)
+            left = left[len(within.states) :]
+            if keep is not None:
+                keep(chunk, within)
+            yield chunk.times[-1], within.outputs(self.stepper, chunk).unbind() if within.states else ()
 
     @property
     def loops(self) -> Loops:
@@ -61,9 +49,6 @@ class CompiledProblem(Problem):
         if key not in known:
             known[key] = Loops(stepper, controller, dense)
         return known[key]
-
-    def _chunks(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
-        return (self._chosen if isinstance(self.plan, Adaptive) else self._given)(y, slope)
 
     def _chosen(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
         """Steps chosen by their errors."""

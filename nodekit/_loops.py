@@ -251,7 +251,9 @@ class Adaptive:
                 stats.rejected += 1
                 self.callbacks.call(self.callbacks.reject, interval, y)
                 size = abs(interval.dt) * factor
-                if size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step:
+                smallest = size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step
+                # From a slope that is not finite no step leads on, however small.
+                if smallest or not (math.isfinite(ratio) or all(map(is_finite, carry))):
                     raise self.failure(interval, ratio, step)
                 continue
             self.callbacks.call(self.callbacks.accept, interval, y)

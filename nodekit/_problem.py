@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -89,16 +89,11 @@ class Problem:
             keep: called with every accepted step.
         """
         outputs: list[Tensor] = []
-        steps = self.plan.steps(self.func, self.stepper, self.clock, self.times, y0, slope, self.stats)
-        if self.watch is not None:
-            steps = self.watch.over(steps, self)
         try:
-            for accepted in steps:
+            for t, found in self.solved(y0, slope, keep):
                 if self.progress is not None:
-                    self.progress.update(accepted.interval.t1)
-                if keep is not None:
-                    keep(accepted)
-                outputs += self.outputs(accepted, accepted.y, accepted.step)
+                    self.progress.update(t)
+                outputs += found
         except SolveFailed as failure:
             if self.throw:
                 raise
@@ -110,6 +105,16 @@ class Problem:
             self.times = self.watch.times
         outputs += [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]
         return outputs
+
+    def solved(self, y0: Tensor, slope: Tensor, keep) -> Iterator[tuple[float, Sequence[Tensor]]]:
+        """How far the solve has come, and the outputs on the way there, again and again."""
+        steps = self.plan.steps(self.func, self.stepper, self.clock, self.times, y0, slope, self.stats)
+        if self.watch is not None:
+            steps = self.watch.over(steps, self)
+        for accepted in steps:
+            if keep is not None:
+                keep(accepted)
+            yield accepted.interval.t1, self.outputs(accepted, accepted.y, accepted.step)
 
     def outputs(self, accepted: Accepted, y: Tensor, step: Step) -> list[Tensor]:
         """The solution at the output times within one step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 
@@ -114,9 +115,11 @@ class StageEquations:
 
     def failure(self, why: str, size: float, iterations: int) -> NewtonDidNotConverge:
         """The error to raise when they could not be solved."""
+        last = f"moved the state by {size:.3g} times what is allowed"
+        if not math.isfinite(size):
+            last = "met a state or a derivative that is infinite or not a number"
         return NewtonDidNotConverge(
-            f"the equations of an implicit step {why} in {iterations} iterations, the last of which moved the state "
-            f"by {size:.3g} times what is allowed",
+            f"the equations of an implicit step {why} in {iterations} iterations, the last of which {last}",
             t=self.t0,
             dt=self.dt,
             residual=size,

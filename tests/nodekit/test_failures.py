@@ -76,6 +76,23 @@ def test_a_solution_that_leaves_the_real_line_names_time_and_sample(gradient):
     assert caught.value.sample == 1
 
 
+def test_a_slope_that_is_not_finite_at_the_start_is_said_at_once():
+    evaluations = 0
+
+    def func(t, y):
+        nonlocal evaluations
+        evaluations += 1
+        return y * float("nan")
+
+    with pytest.raises(errors.NonFiniteDerivative) as caught:
+        nodekit.odeint(func, Y0, T)
+    assert caught.value.t == 0
+    assert caught.value.dt > 1e-9
+    assert evaluations < 20
+    with pytest.raises(errors.SolveFailed, match="infinite or not a number"):
+        nodekit.odeint(func, Y0, T, method="implicit_euler", options={"step_size": 0.5})
+
+
 def test_too_many_steps_and_too_small_ones():
     with pytest.raises(errors.MaxStepsReached, match="Loosen") as caught:
         nodekit.odeint(lambda t, y: torch.cos(100 * t) * y, Y0, 10 * T, options={"max_num_steps": 7})
