@@ -155,9 +155,9 @@ explain_failure <- function(state, times, method) {
       failure$message <- paste0("No step ", at(failure$fields$t), " is small enough for rtol and atol.")
     }
     seen <- session$heard$first
-    if (nodekit()$METHODS[[method]]$adaptive) { # the last one is where it ended, or has nothing to do with it
-      seen <- session$heard$last
-      if (!isTRUE(all.equal(seen$t, failure$fields$t))) seen <- NULL
+    if (nodekit()$METHODS[[method]]$adaptive) { # one of them is where it ended, or they have nothing to do with it
+      ended <- function(seen) isTRUE(all.equal(seen$t, failure$fields$t))
+      seen <- Find(ended, session$heard[c("last", "first")])
     }
     if (is.null(seen)) return(failure)
     name <- state$names[seen$state] %||% seen$state
