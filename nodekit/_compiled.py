@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import weakref
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
@@ -17,7 +19,7 @@ from ._gradients._replay import differentiable_gradient
 from ._loops import Accepted, Adaptive
 from ._methods.runge_kutta import ExplicitRungeKutta
 from ._problem import Problem
-from ._vjp import vector_jacobian
+from ._vjp import GradientSum, vector_jacobian
 from .errors import SolveFailed, UnsupportedCombination
 
 #: the loops of every module that was ever solved with, for as long as it lives
@@ -109,14 +111,14 @@ class CompiledProblem(Problem):
             kept: the chunks and where the outputs lie in them.
         """
         for chunk, within in kept:
-            thetas, lands = {}, set()
+            thetas, inside, lands = dict(zip(within.inside, within.thetas, strict=True)), defaultdict(list), set()
             for output, state in enumerate(within.states):
-                if output in within.inside:
-                    thetas.setdefault(state, []).append(within.thetas[within.inside.index(output)])
+                if output in thetas:
+                    inside[state].append(thetas[output])
                 else:
                     lands.add(state - 1)
-            for i, (t0, t1) in enumerate(zip(chunk.times[:-1], chunk.times[1:], strict=True)):
-                yield Accepted(self.clock.interval(t0, t1), None, None, None, thetas.get(i, []), i in lands)
+            for i, (t0, t1) in enumerate(itertools.pairwise(chunk.times)):
+                yield Accepted(self.clock.interval(t0, t1), None, None, None, inside[i], i in lands)
 
 
 class _CompiledCheckpoint(Function):
@@ -146,7 +148,7 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
     loops, stepper = problem.loops, problem.stepper
     named = named_parameters(problem.func.func, problem.parameters)
     adjoint = adjoint_slope = torch.zeros_like(gradients[0])
-    totals, last = [torch.zeros_like(x) for x in problem.parameters], sum(len(within.states) for _, within in kept)
+    totals, last = GradientSum(len(named)), len(gradients)
     for chunk, within in reversed(kept):
         first = last - len(within.states)
         at_states, at_slopes = within.scatter(stepper, chunk, gradients[first:last])
@@ -156,13 +158,13 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
             problem.func.func, torch.tensor([steps], device=adjoint.device), chunk.records, at_states, at_slopes,
             adjoint, adjoint_slope, named,
         )  # fmt: skip
-        totals = [a + b for a, b in zip(totals, found, strict=True)]
+        totals.add(found)
     if loops.carries:
         state, slope = start
-        found = vector_jacobian([slope], [state, *problem.parameters], [adjoint_slope])
-        adjoint, *more = (a if b is None else a + b for a, b in zip([adjoint, *totals], found, strict=True))
-        totals = more
-    return adjoint, *totals
+        at_start, *found = vector_jacobian([slope], [state, *problem.parameters], [adjoint_slope])
+        totals.add(found)
+        adjoint = adjoint if at_start is None else adjoint + at_start
+    return adjoint, *totals.values
 
 
 def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> list[Tensor]:

@@ -21,7 +21,6 @@ _BYTES = 2**20
 _STEPS = 256
 
 
-@dataclass
 class Chunk:
     """Steps that a compiled loop took in one go.
 
@@ -30,11 +29,7 @@ class Chunk:
         records: as `Loops.records` makes them.
     """
 
-    times: list[float]
-    first_size: float
-    records: tuple[Tensor | None, ...]
-
-    def __init__(self, records, steps: int):
+    def __init__(self, records: tuple[Tensor | None, ...], steps: int):
         self.records = records
         self.times, sizes = records[0][: steps + 1].T.tolist()
         self.first_size = sizes[min(steps, 1)]
@@ -124,12 +119,16 @@ class Loops:
         self.advance = _compiled(_follow if controller is None else _advance, self)
         self.pull = _compiled(_pull, self)
 
-    def step(self, func: Callable, t0: Tensor, t1: Tensor, y: Tensor, slope: Tensor | None, estimate: bool) -> Step:
-        """One step between times that are tensors, exact ones: the derivative's own are rounded from them."""
+    def step(self, func: Callable, t0: Tensor, t1: Tensor, y: Tensor, slope: Tensor, estimate: bool) -> Step:
+        """One step between times that are tensors, exact ones: the derivative's own are rounded from them.
+
+        Args:
+            slope: at the start, if the method carries it on; else of no account.
+        """
         times = [((1 - c) * t0 + c * t1).to(y.dtype) for c in (0.0, *self.stepper.nodes, 1.0)]
         interval = Interval(t0, t1, times)
         interval.dt = interval.dt.to(y.dtype)
-        carry = () if slope is None else (slope,)
+        carry = (slope,) if self.carries else ()
         step = self.stepper.step(func, interval, y, carry, estimate)
         if self.dense:
             self.stepper.extend(func, interval, y, carry, step)
@@ -171,6 +170,12 @@ def _apart(numbers: Tensor) -> tuple[Tensor, ...]:
     return tuple(number.clone() for number in numbers.unbind())
 
 
+def _beginning(records) -> tuple[Tensor, Tensor]:
+    """The state and the slope that a loop begins with; any tensor like it where no slope is carried on."""
+    _, states, carried, _ = records
+    return states[0].clone(), (states if carried is None else carried)[0].clone()
+
+
 def _record(records, count: Tensor, t: Tensor, size: Tensor, y: Tensor, carry, slopes) -> None:
     """Write what a step led to behind what was recorded before."""
     times, states, carried, kept = records
@@ -207,7 +212,7 @@ def _advance(loops: Loops, module, size, history, limits, records):
         cut = (end - t).abs() <= torch.minimum(size / controller.safety, max_step)
         t1 = torch.where(cut, end, t + sign * size)
         length = (t1 - t).abs()
-        step = loops.step(module, t, t1, y, slope if carried is not None else None, estimate=True)
+        step = loops.step(module, t, t1, y, slope, estimate=True)
         ratio = error_norm(step, None, y, Tolerance(rtol.to(dtype), atol.to(dtype)), rms_norm).to(t.dtype)
         accepted = (ratio <= 1) | ((length <= min_step) & torch.isfinite(ratio))
         factors = StepFactors(controller, ratio)
@@ -226,8 +231,15 @@ def _advance(loops: Loops, module, size, history, limits, records):
         return t, size, y, slope.clone(), *history, count + done, rejected + 1 - done, failed
 
     none = torch.zeros(1, dtype=torch.long, device=states.device)
-    start = times[0, 0].clone(), size, states[0].clone(), states[0].clone() if carried is None else carried[0].clone()
-    began = (*start, *_apart(history), none, none.clone(), torch.zeros_like(none[0], dtype=torch.bool))
+    began = (
+        times[0, 0].clone(),
+        size,
+        *_beginning(records),
+        *_apart(history),
+        none,
+        none.clone(),
+        torch.zeros_like(none[0], dtype=torch.bool),
+    )
     _, size, _, _, one, two, count, rejected, failed = torch.while_loop(going, attempt, began)
     return size, torch.stack([one, two]), count, rejected, failed
 
@@ -241,14 +253,13 @@ def _follow(loops: Loops, module, steps, records):
 
     def take(y, slope, count):
         (t0, size), (t1, _) = times.index_select(0, count)[0], times.index_select(0, count + 1)[0]
-        step = loops.step(module, t0, t1, y, slope if carried is not None else None, estimate=False)
+        step = loops.step(module, t0, t1, y, slope, estimate=False)
         slope = step.carry[0] if carried is not None else slope
         _record(records, count, t1, size, step.y1, slope, step.slopes)
         return step.y1, slope.clone(), count + 1
 
     none = torch.zeros(1, dtype=torch.long, device=states.device)
-    start = states[0].clone(), states[0].clone() if carried is None else carried[0].clone()
-    return torch.while_loop(going, take, (*start, none))[2]
+    return torch.while_loop(going, take, (*_beginning(records), none))[2]
 
 
 def _pull(loops: Loops, module, steps, records, at_states, at_slopes, adjoint, adjoint_slope, parameters):
@@ -277,7 +288,7 @@ def _pull(loops: Loops, module, steps, records, at_states, at_slopes, adjoint, a
             def func(t, z):
                 return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (t, z))
 
-            step = loops.step(func, t0, t1, start[0], start[1] if carried is not None else None, estimate=False)
+            step = loops.step(func, t0, t1, start[0], start[-1], estimate=False)
             results = [step.y1]
             if carried is not None:
                 results.append(step.carry[0])

@@ -49,11 +49,10 @@ def seconds_by_run(timing: list[Path]) -> list[dict[str, Any]]:
     """Seconds of every run, and how many of a training's its ODEs' derivatives took, with their gradients."""
     if not timing:
         return []
-    runs = pd.concat(map(pd.read_csv, timing))
-    if "derivative_share" not in runs:
-        runs["derivative_share"] = 0.0
-    runs["derivative_seconds"] = runs.seconds * runs.derivative_share.fillna(0.0)
     keys = ["experiment", "variant", "seed", "device", "threads"]
+    # What is not a training has no share.
+    runs = pd.concat(map(pd.read_csv, timing)).reindex(columns=[*keys, "seconds", "derivative_share"])
+    runs["derivative_seconds"] = runs.seconds * runs.derivative_share.fillna(0.0)
     return runs.groupby(keys, as_index=False, sort=False)[["seconds", "derivative_seconds"]].sum().to_dict("records")
 
 

@@ -83,4 +83,4 @@ def _reason(goal: Goal, found: Measured, met: bool) -> str:
     errors = ""
     if found.own_error is not None and found.peer_error is not None:
         errors = f"Relative error {found.own_error:.1e} against {found.peer_error:.1e}. "
-    return errors + ("" if met else goal.attempts.strip())
+    return (errors + ("" if met else goal.attempts)).strip()

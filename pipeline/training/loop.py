@@ -343,13 +343,13 @@ class Training:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         weights = copy.deepcopy(self.network.state_dict())  # what is measured now may move the running statistics
         peak = peak_memory(self.differentiate_first_batch, self.fabric.device) if self.settings.peak_memory else None
-        share = share_of([block.func for block in self.ode_blocks], self.differentiate_first_batch)
+        derivative = share_of([block.func for block in self.ode_blocks], self.differentiate_first_batch)
         if not self.fabric.is_global_zero:
             return
         with replacing(output / "model.pt") as temporary:
             torch.save(weights, temporary)
         write_csv(losses_table(run, self.batches, record), output / "losses.csv")
-        timing = timing_table(run, record, share, self.device_name, self.settings.threads)
+        timing = timing_table(run, record, derivative, self.device_name, self.settings.threads)
         write_csv(timing, output / "timing.csv")
         write_csv(history_table(run, self.data_source, record), output / "history.csv")
         write_csv(metrics_table(run, self.data_source, record, parameters, peak), output / "metrics.csv")

@@ -19,3 +19,16 @@ a_clone <- function() {
   writeLines(c("[project]", "name = \"nodekit-ode\""), file.path(folder, "pyproject.toml"))
   folder
 }
+
+# A PyTorch module of dy/dt = -rate * y.
+decay_module <- function(rate) {
+  reticulate::py_run_string("
+import torch
+class Decay(torch.nn.Module):
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+    def forward(self, t, y):
+        return -self.rate * y
+")$Decay(rate)
+}

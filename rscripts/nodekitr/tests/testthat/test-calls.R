@@ -42,14 +42,8 @@ test_that("an R derivative is called once an evaluation, with one array each way
 
 test_that("no R runs in the loop of a torch module or of nk_fit(), nor when its model is solved", {
   needs_python()
-  torch <- reticulate::import("torch")
-  module <- reticulate::py_run_string("
-import torch
-class Decay(torch.nn.Module):
-    def forward(self, t, y):
-        return -y
-")$Decay()
-  expect_identical(crossings(nk_ode(c(a = 1), 0:2, module))$calls, 0L)
+  decay <- decay_module(1)
+  expect_identical(crossings(nk_ode(c(a = 1), 0:2, decay))$calls, 0L)
   data <- data.frame(time = 0:4, x = exp(-(0:4)))
   train <- function() nk_fit(data, layers = 4, epochs = 3, seed = 1, progress = FALSE)
   fit <- train() # what PyTorch imports when it first trains, reticulate looks at

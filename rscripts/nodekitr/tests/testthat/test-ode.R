@@ -131,14 +131,6 @@ test_that("tolerances may differ by state, and matter", {
 
 test_that("a torch module is solved without R", {
   needs_python()
-  torch <- reticulate::import("torch")
-  module <- reticulate::py_run_string("
-import torch
-class Decay(torch.nn.Module):
-    def forward(self, t, y):
-        return -0.5 * y
-decay = Decay()
-")$decay
-  out <- nk_ode(c(a = 1, b = 4), 0:2, module, rtol = 1e-9, atol = 1e-9)
+  out <- nk_ode(c(a = 1, b = 4), 0:2, decay_module(0.5), rtol = 1e-9, atol = 1e-9)
   expect_equal(unname(out[3, c("a", "b")]), c(1, 4) * exp(-1), tolerance = 1e-7)
 })
