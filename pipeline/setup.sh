@@ -80,5 +80,6 @@ fi
 
 install_uv
 say "Installing the locked Python environment into .venv ..."
-env -u VIRTUAL_ENV "$uv" sync --frozen --quiet --python "$python"
+# Compiled here once: where Python may not write beside its modules, as in many containers, every job would do it again.
+env -u VIRTUAL_ENV "$uv" sync --frozen --quiet --compile-bytecode --python "$python"
 echo "$recipe" >.venv/.complete
