@@ -85,7 +85,9 @@ measured_orders <- function(history) {
 caption_facts <- function(tables) {
   main <- tables[[1]]
   seeds <- seeds_of(main)
-  reduced <- reduced_parts(main)
+  # Losses by iteration do not say it in each of their rows.
+  origin <- Find(function(table) "data_source" %in% names(table), tables)
+  reduced <- reduced_parts(origin)
   list(
     seeds = seeds,
     epochs = if ("epoch" %in% names(main)) max(main$epoch) else NA,
@@ -94,7 +96,7 @@ caption_facts <- function(tables) {
     order_tolerance = ORDER_TOLERANCE,
     iterations = if ("iteration" %in% names(main)) length(unique(main$iteration)) else NA,
     curves = if ("series" %in% names(main)) length(unique(main$series)) else NA,
-    data_source = paste(said(main, "data_source"), collapse = "; "),
+    data_source = paste(said(origin, "data_source"), collapse = "; "),
     reduced_words = if (length(reduced)) paste0(" Reduced: ", paste(reduced, collapse = ", "), ".") else "",
     seed_words = if (seeds > 1) {
       paste0("Lines are means over ", seeds, " seeds, bands their range.")

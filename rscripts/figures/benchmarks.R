@@ -14,21 +14,26 @@ figure_benchmarks_times <- function(samples) {
   times$kind <- ifelse(grepl("^nodekit", times$series), "nodekit", ifelse(grepl("alone", times$series), "floor", "peer"))
   times$row <- factor(paste(times$series, times$work), rev(paste(times$series, times$work)[order(times$work, times$median)]))
   times$label <- paste0(times$series, " \u00b7 ", seconds_label(times$median))
-  # Every panel spans a decade at least: a difference of a tenth should look like one.
-  room <- do.call(rbind, lapply(split(times, times$work), function(part) {
-    data.frame(work = part$work[1], row = part$row[1], kind = "peer", x = min(part$median) * c(0.9, 10))
-  }))
-  plot <- ggplot(times, aes(median, row, colour = kind)) +
+  panels <- lapply(split(times, times$work), times_panel)
+  panels[[length(panels)]] <- panels[[length(panels)]] + labs(x = "Median time (logarithmic; line: middle half of the rounds)")
+  # As much height for a row in one panel as in another.
+  plot <- patchwork::wrap_plots(panels, ncol = 1, heights = as.vector(table(times$work)))
+  structure(plot, size = 0.6 + 0.5 * length(panels) + 0.2 * nrow(times))
+}
+
+# The computations of one kind of work, the fastest on top.
+times_panel <- function(times) {
+  ggplot(times, aes(median, row, colour = kind)) +
     geom_linerange(aes(xmin = low, xmax = high), linewidth = 1.1) +
     geom_point(size = 2) +
-    geom_blank(aes(x), data = room) +
+    # A decade at least: a difference of a tenth should look like one.
+    expand_limits(x = min(times$median) * c(0.9, 10)) +
     label_beside(times, aes(1.15 * high, row, label = label, colour = kind), hjust = 0, size = 0.8) +
-    facet_wrap(~work, ncol = 1, scales = "free") +
+    facet_wrap(~work) +
     scale_x_log10(labels = seconds_label, expand = expansion(c(0.05, 0.6))) +
     scale_y_discrete(labels = NULL, breaks = NULL) +
     scale_colour_manual(values = BENCHMARK_COLOURS, guide = "none") +
-    labs(x = "Median time (logarithmic; line: middle half of the rounds)", y = NULL)
-  structure(plot, size = FIGURE_HEIGHT * (0.5 + 0.33 * nlevels(samples$work)))
+    labs(x = NULL, y = NULL)
 }
 
 #' @param growth columns by, gradient, quantity, x, value, slope: a row a measured point.

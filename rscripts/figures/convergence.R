@@ -12,10 +12,12 @@ figure_convergence <- function(history) {
   errors <- history[history$panel == "order", ]
   errors$kind <- method_kinds(errors)
   errors$order <- factor(errors$order)
+  labels <- order_labels(errors)
   plot <- ggplot(errors, aes(step, error, colour = order, group = interaction(series, problem))) +
     geom_line(linewidth = 0.5) +
     geom_point(size = 0.7) +
-    label_beside(order_labels(errors), aes(step, error, label = label, colour = order), hjust = 0, size = 0.8) +
+    geom_segment(aes(step, end, xend = beside, yend = error), labels, linetype = "dotted", colour = PALE) +
+    label_beside(labels, aes(beside, error, label = label, colour = order), hjust = -0.03, size = 0.8) +
     facet_wrap(~kind, ncol = 1) +
     scale_colour_manual(values = ORDER_COLOURS, guide = "none") +
     scale_x_log10(expand = expansion(c(0.03, 0.42))) +
@@ -25,14 +27,16 @@ figure_convergence <- function(history) {
   structure(plot, size = FIGURE_HEIGHT * (0.35 + 0.45 * nlevels(errors$kind)))
 }
 
-# The order and the number of methods that have it, right of where their lines are coarsest.
+# The order and the number of methods that have it, in a column right of all lines, as high as theirs end.
 order_labels <- function(errors) {
   groups <- split(errors, list(errors$kind, errors$order), drop = TRUE)
   labels <- do.call(rbind, lapply(groups, function(group) {
     coarse <- group[group$step == max(group$step), ]
     methods <- length(unique(group$series))
+    end <- exp(mean(log(coarse$error)))
     data.frame(
-      kind = group$kind[1], order = group$order[1], step = 1.1 * max(group$step), error = exp(mean(log(coarse$error))),
+      kind = group$kind[1], order = group$order[1], step = max(group$step), beside = 1.3 * max(errors$step), end = end,
+      error = end, series = "", problem = "",
       label = paste0("order ", group$order[1], " \u00b7 ", methods, if (methods > 1) " methods" else " method")
     )
   }))
@@ -42,10 +46,6 @@ order_labels <- function(errors) {
 # Labels that would lie on one another moved apart, the upper one up.
 spread_over_decades <- function(labels, decades = 1.3) {
   labels <- labels[order(labels$error), ]
-  for (i in seq_len(nrow(labels))[-1]) {
-    before <- labels[seq_len(i - 1), ]
-    near <- before[abs(log10(before$step / labels$step[i])) < 0.4, ]
-    labels$error[i] <- max(labels$error[i], near$error * 10^decades)
-  }
+  for (i in seq_len(nrow(labels))[-1]) labels$error[i] <- max(labels$error[i], labels$error[i - 1] * 10^decades)
   labels
 }

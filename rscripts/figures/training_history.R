@@ -45,8 +45,8 @@ figure_training_history <- function(history, published = NULL) {
     plot <- plot +
       geom_hline(aes(yintercept = value), reference, linetype = "dotted", colour = INK, linewidth = 0.6) +
       # On the side of the line where there is more room.
-      label_beside(
-        reference, aes(epoch, value, label = label, vjust = ifelse(value > 75, 1.6, -0.6)),
+      label_over(
+        reference, aes(epoch, value, label = label, vjust = ifelse(value > 75, 1.4, -0.4)),
         hjust = 1, size = 0.8, colour = INK
       )
   }

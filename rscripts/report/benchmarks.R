@@ -37,9 +37,9 @@ write_benchmarks <- function(study) {
   )
   met <- as.logical(rows$met)
   cells <- list(
-    paste0(escape(rows$work), "<small>", escape(rows$goal), "</small>"),
+    paste0(escape_with_code(rows$work), "<small>", escape(rows$goal), "</small>"),
     with_interval(rows$value, rows$ci_low, rows$ci_high, rows$unit),
-    paste0(goal_badge(met), "<small>", escape(rows$reason), "</small>")
+    paste0(goal_badge(met), "<small>", escape_with_code(rows$reason), "</small>")
   )
   raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), "</p>")
   raw_html(html_table(cells, c("Work and goal", "Measured", "Goal"), "claims", c(FALSE, TRUE, FALSE)))

@@ -7,6 +7,9 @@ escape <- function(text) {
   htmltools::htmlEscape(text, attribute = TRUE)
 }
 
+#' The same, where `backticks` mark code.
+escape_with_code <- function(text) gsub("`([^`]+)`", "<code>\\1</code>", escape(text))
+
 #' Text made safe to stand in Markdown: every mark of punctuation is meant as such.
 plain_markdown <- function(text) gsub("([[:punct:]])", "\\\\\\1", enc2utf8(text))
 

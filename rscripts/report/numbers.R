@@ -17,7 +17,9 @@ format_value <- function(value, unit = "", show_unit = TRUE) {
 format_published <- function(value, unit = "", relation = "=") {
   sign <- ifelse(relation == "=", "", paste0(relation, "\u00a0"))
   unit[is.na(unit)] <- ""
-  paste0(sign, with_unit(trimws(format(value, digits = 10, trim = TRUE, drop0trailing = TRUE)), unit))
+  # Each by itself: together, all would be written with the digits, or the power of ten, that one of them needs.
+  text <- vapply(value, format, character(1), digits = 10, trim = TRUE, drop0trailing = TRUE, scientific = 6)
+  paste0(sign, with_unit(text, unit))
 }
 
 # How units are written where our tables spell them out.
