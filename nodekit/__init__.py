@@ -5,15 +5,15 @@ the solve is differentiated (`gradient`).
 """
 
 from . import errors
-from ._dense import DenseSolution, odeint_dense
+from ._dense import DenseSolution
 from ._events import Event, Occurrences
 from ._forcing import Forcing
 from ._loops import Stats
 from ._methods import METHODS, Method
 from ._neural_ode import NeuralODE
-from ._odeint_event import odeint_event
+from ._odeint import odeint, odeint_adjoint, odeint_dense, odeint_event
 from ._options import Options
-from ._solve import Solution, odeint, odeint_adjoint, solve
+from ._solve import Solution, solve
 from ._tableau import ButcherTableau
 from .errors import NodekitError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -74,24 +73,3 @@ class DenseSolution:
                 for y, shift, number in zip(states, shifts, numbers, strict=True)
             ]
         return packing.unpack(torch.stack(states) if times.ndim else states[0])
-
-
-def odeint_dense(
-    func: Callable,
-    y0: Any,
-    t0: Any,
-    t1: Any,
-    *,
-    rtol: Any = 1e-7,
-    atol: Any = 1e-9,
-    method: str | None = None,
-    options: dict[str, Any] | None = None,
-) -> DenseSolution:
-    """Solve y' = func(t, y), y(t0) = y0 up to t1 and return the solution as a function of t: torchdiffeq's signature.
-
-    Any method and any state will do. See `solve` for the arguments.
-    """
-    from ._solve import solve
-
-    times = [float(t0), float(t1)]
-    return solve(func, y0, times, rtol=rtol, atol=atol, method=method, options=options, dense=True).dense

@@ -1,4 +1,4 @@
-"""The public functions: odeint, odeint_adjoint and solve."""
+"""`solve`: the choices of a solve checked, put together, and carried out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import _gradients, _methods
 from ._adjoint_solve import AdjointChoices, backward_solve
@@ -17,7 +17,7 @@ from ._compiled import CompiledProblem, check_compilable, compiled_checkpoint
 from ._context import Surroundings
 from ._dense import DenseSolution
 from ._differentiate import differentiably
-from ._events import Event, Occurrences, solve_until_event, solve_with_events
+from ._events import Event, Occurrences, solve_with_events
 from ._loops import Stats
 from ._options import (
     callbacks_of,
@@ -32,7 +32,7 @@ from ._parameters import is_transformed
 from ._problem import Problem
 from ._progress import Progress
 from ._state import Derivative, Packing
-from .errors import GradientUnavailable, InvalidDerivative, SolveFailed, UnknownOption, UnsupportedCombination
+from .errors import InvalidDerivative, SolveFailed, UnknownOption, UnsupportedCombination
 
 
 @dataclass
@@ -202,74 +202,3 @@ def _check_independent(batch: str, gradient: str, dense: bool) -> None:
         )
     if dense:
         raise UnsupportedCombination("dense=True cannot be had with batch='independent'", remedy="Name the times in t")
-
-
-def odeint(
-    func: Callable,
-    y0: Any,
-    t: Any,
-    *,
-    rtol: Any = 1e-7,
-    atol: Any = 1e-9,
-    method: str | None = None,
-    options: dict[str, Any] | None = None,
-    event_fn: Callable | None = None,
-    gradient: str = "checkpoint",
-    **more: Any,
-) -> Any:
-    """Solve y' = func(t, y), y(t[0]) = y0: torchdiffeq's signature, with the choice of `gradient`.
-
-    Args:
-        func, y0, t, rtol, atol, method, options, gradient: as in `solve`.
-        event_fn: function of (t, y), one number or several; the solve ends where one of them is first zero. Of t only
-            the start counts, and the direction if it has two entries. The option t_max bounds the search.
-        more: other arguments of `solve`.
-
-    Returns:
-        The state at the times t, times first. With event_fn: the event's time, and the states at the start and at the
-        event; both are differentiable.
-
-    Raises:
-        NodekitError: see `nodekit.errors`.
-    """
-    if event_fn is not None:
-        given = {"rtol": rtol, "atol": atol, "method": method, "options": options, "gradient": gradient, **more}
-        return solve_until_event(solve, func, y0, t, event_fn, given)
-    return solve(func, y0, t, rtol=rtol, atol=atol, method=method, options=options, gradient=gradient, **more).y
-
-
-def odeint_adjoint(
-    func: Callable,
-    y0: Any,
-    t: Any,
-    *,
-    rtol: Any = 1e-7,
-    atol: Any = 1e-9,
-    method: str | None = None,
-    options: dict[str, Any] | None = None,
-    event_fn: Callable | None = None,
-    adjoint_rtol: Any = None,
-    adjoint_atol: Any = None,
-    adjoint_method: str | None = None,
-    adjoint_options: dict[str, Any] | None = None,
-    adjoint_params: Iterable[Tensor] | None = None,
-) -> Any:
-    """`odeint` differentiated by the continuous adjoint, with torchdiffeq's signature.
-
-    Args:
-        adjoint_params: tensors to differentiate by, beside those found. Required (it may be empty) unless func is a
-            module, as in torchdiffeq.
-
-    Raises:
-        NodekitError: see `nodekit.errors`.
-    """
-    if adjoint_params is None and not isinstance(func, nn.Module):
-        raise GradientUnavailable(
-            "func is not a torch.nn.Module, so its parameters are not known",
-            remedy="Pass adjoint_params (an empty tuple if there are none)",
-        )
-    return odeint(
-        func, y0, t, rtol=rtol, atol=atol, method=method, options=options, event_fn=event_fn, gradient="adjoint",
-        adjoint_rtol=adjoint_rtol, adjoint_atol=adjoint_atol, adjoint_method=adjoint_method,
-        adjoint_options=adjoint_options, params=adjoint_params or (),
-    )  # fmt: skip
