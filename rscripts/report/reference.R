@@ -9,7 +9,7 @@ read_references <- function(root) {
   kept <- lapply(folders, function(folder) {
     file <- file.path(folder, "claims.csv")
     claims <- read_table(file)
-    require_table(claims, c(CLAIM_KEY, "reproduced", "verdict", "unit"), file)
+    require_table(claims, c(CLAIM_KEY, "reproduced", "n_seeds", "verdict", "unit"), file)
     list(profile = basename(folder), claims = claims, provenance = jsonlite::read_json(file.path(folder, "provenance.json")))
   })
   stats::setNames(kept, basename(folders))
@@ -22,7 +22,7 @@ reference_cells <- function(reference, claims) {
   same <- intersect(CLAIM_KEY, names(claims))
   rows <- reference$claims[match(claim_keys(claims[same]), claim_keys(reference$claims[same])), ]
   if (all(is.na(rows$reproduced))) return(NULL)
-  found <- with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit)
+  found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), seeds_said(rows$n_seeds))
   ifelse(is.na(rows$verdict), "\u2013", paste0(ifelse(is.na(rows$reproduced), "\u2013", found), "<small>", escape(rows$verdict), "</small>"))
 }
 
@@ -39,9 +39,18 @@ write_references <- function(study) {
     own <- verdict_counts(run$claims)
     paste(verdict_badge(names(own), paste(own, names(own))), collapse = " ")
   }, character(1))
+  changed <- field("configuration", function(configuration) {
+    words <- vapply(configuration$overrides, function(values) {
+      values <- unlist(values)
+      paste(gsub(".", " ", names(values), fixed = TRUE), values, collapse = ", ")
+    }, character(1))
+    paste(names(words), words, sep = ": ", collapse = "; ")
+  })
+  run <- field("configuration", function(configuration) paste(configuration$experiments, collapse = ", "))
   cells <- list(
     paste0(escape(names(study$references)), "<small>commit <code>", substr(field("commit"), 1, 10), "</code>, ", substr(field("created"), 1, 10), "</small>"),
+    paste0(run, ifelse(nzchar(changed), paste0("<small>changed: ", changed, "</small>"), "")),
     field("device"), field("wall_seconds", format_seconds), counts
   )
-  raw_html(html_table(unname(cells), c("Profile", "Device", "Time of all runs", "Published numbers"), "", c(FALSE, FALSE, TRUE, FALSE)))
+  raw_html(html_table(unname(cells), c("Profile", "Experiments", "Device", "Time of all runs", "Published numbers"), "", c(FALSE, FALSE, FALSE, TRUE, FALSE)))
 }

@@ -45,15 +45,17 @@ own_caveats <- function(study, id) {
   paste0(" <span class=\"caveat\">", escape(words), "</span>", collapse = "")
 }
 
+#' How many seeds a number is the mean of, as HTML; nothing for one.
+seeds_said <- function(seeds) ifelse(is.na(seeds) | seeds < 2, "", paste0("<small>", seeds, " seeds</small>"))
+
 #' Published and reproduced side by side, and what larger runs found that are kept with the project.
 write_claims <- function(claims, references = list()) {
   reproduced <- with_interval(claims$reproduced, claims$ci_low, claims$ci_high, claims$unit)
-  seeds <- ifelse(is.na(claims$n_seeds) | claims$n_seeds < 2, "", paste0("<small>", claims$n_seeds, " seeds</small>"))
   kept <- Filter(Negate(is.null), lapply(references, reference_cells, claims))
   cells <- list(
     paste0(escape(claims$quantity), "<small>", escape(claims$place), "</small>"),
     escape(format_published(claims$published, claims$unit, claims$relation)),
-    paste0(ifelse(is.na(claims$reproduced), "\u2013", reproduced), seeds)
+    paste0(ifelse(is.na(claims$reproduced), "\u2013", reproduced), seeds_said(claims$n_seeds))
   )
   last <- list(paste0(verdict_badge(claims$verdict), "<small>", escape(claims$reason), "</small>"))
   beside <- vapply(references[names(kept)], reference_head, character(1))

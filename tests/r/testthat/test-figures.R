@@ -114,6 +114,13 @@ test_that("every figure of the registry has a function that takes its tables", {
   }
 })
 
+test_that("a caption names the data and the reduction where only its second table does", {
+  metrics <- training()
+  metrics$reduced <- "9 of 90 images"
+  facts <- caption_facts(list(losses = data.frame(seed = 1, iteration = 0, loss = 2), metrics = metrics))
+  expect_equal(fill_facts("{data_source}.{reduced_words}", facts), "an invented table. Reduced: 9 of 90 images.")
+})
+
 test_that("a caption naming an unknown fact is an error", {
   expect_error(fill_facts("over {planets}", list(seeds = 3)), "no fact \\{planets\\}; known are seeds")
 })

@@ -63,14 +63,19 @@ test_that("of what a GPU computed no report says that it repeats to the bit", {
 test_that("a kept run stands beside this one, number by number", {
   root <- tempfile("root-")
   folder <- file.path(root, "data", "reference", "full")
-  write_csv(rbind(claim("P3", "reproduced", reproduced = 53.5, ci_low = 53, ci_high = 54)), file.path(folder, "claims.csv"))
-  writeLines('{"device": "a <GPU>", "commit": "abc", "created": "2000-01-01", "wall_seconds": 5, "profile": "full"}', file.path(folder, "provenance.json"))
+  write_csv(rbind(claim("P3", "reproduced", reproduced = 53.5, ci_low = 53, ci_high = 54, n_seeds = 3)), file.path(folder, "claims.csv"))
+  provenance <- list(
+    device = "a <GPU>", commit = "abc", created = "2000-01-01", wall_seconds = 5, profile = "full",
+    configuration = list(experiments = c("P3", "S1"), overrides = list(S1 = list(seeds = 1, dataset = list(train_images = 9))))
+  )
+  writeLines(jsonlite::toJSON(provenance, auto_unbox = TRUE), file.path(folder, "provenance.json"))
   references <- read_references(root)
   page <- page_of(write_claims(claim("P3", "not reproduced"), references))
-  for (part in c("full profile, a &lt;GPU&gt;", "53.50\u00a0%", "53.00 to 54.00", "71.25\u00a0%")) expect_match(page, part, fixed = TRUE)
+  for (part in c("full profile, a &lt;GPU&gt;", "53.50\u00a0%", "53.00 to 54.00", "3 seeds", "71.25\u00a0%")) expect_match(page, part, fixed = TRUE)
   other <- page_of(write_claims(claim("N2", "reproduced"), references))
   expect_no_match(other, "full profile")
-  expect_match(page_of(write_references(list(references = references))), "1 reproduced")
+  listed <- page_of(write_references(list(references = references)))
+  for (part in c("1 reproduced", "P3, S1", "changed: S1: seeds 1, dataset train_images 9")) expect_match(listed, part, fixed = TRUE)
 })
 
 test_that("the summary counts and names what came out how, in ten lines at most", {
