@@ -1,9 +1,13 @@
 """What all tests share: they run from the repository's root; how many cases hypothesis tries; what is recorded."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.tiny_study import ROOT, copy_checkout, snakemake
+from tests.tiny_study import ROOT, copy_checkout, snakemake, without_network
 from tests.trust import TABLE, counting
 
 # Any test may be slow on a machine that others use, and none of ours depends on its fixtures' state.
@@ -35,9 +39,11 @@ def trust(request):
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """A finished tiny study in a clean copy of this checkout."""
-    folder = tmp_path_factory.mktemp("study")
+    """A finished tiny study in a clean copy of this checkout, from a mirror; without a network, where Linux lets us."""
+    folder, mirror = tmp_path_factory.mktemp("study"), tmp_path_factory.mktemp("mirror")
     copy_checkout(folder)
-    finished = snakemake(folder)
+    if "NODEKIT_MIRROR" not in os.environ:
+        subprocess.run([sys.executable, "-m", "pipeline.fetch", mirror], cwd=ROOT, check=True)
+    finished = snakemake(folder, under=without_network(), mirror=mirror)
     assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-6000:]
     return folder

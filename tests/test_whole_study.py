@@ -1,10 +1,12 @@
 """The whole study, tiny, in a clean copy of the repository: every rule runs, every result is there."""
 
 import re
+import subprocess
 
 import pandas as pd
+import pytest
 
-from tests.tiny_study import snakemake
+from tests.tiny_study import snakemake, without_network
 
 
 def test_every_experiment_has_runs_claims_and_tables(study):
@@ -33,6 +35,15 @@ def test_the_report_loads_nothing_from_elsewhere(study):
     report = (study / "results/report.html").read_text(encoding="utf-8")
     assert not re.findall(r"<(?:script|img|iframe|source)[^>]+src=[\"'](?:https?:)?//", report)
     assert not re.findall(r"<link[^>]+href=[\"'](?:https?:)?//", report)
+
+
+def test_the_study_needs_no_network_beside_its_mirror(study):
+    if not without_network():
+        pytest.skip("this machine cannot run a command without a network: no `unshare --net`")
+    routes = subprocess.run([*without_network(), "cat", "/proc/net/route"], capture_output=True, text=True, check=True)
+    assert len(routes.stdout.splitlines()) <= 1  # The study ran so: the table's head, and no way out.
+    mnist = (study / "results/logs/data/mnist.log").read_text(encoding="utf-8")
+    assert "trying" not in mnist
 
 
 def test_a_finished_study_has_nothing_left_to_do(study):
