@@ -25,6 +25,12 @@ onstart:
     held = hold(Path(RESULTS))
 
 
+onsuccess:
+    from pipeline.claims import closing_words
+
+    print(closing_words(Path(RESULTS)), flush=True)
+
+
 wildcard_constraints:
     experiment=r"[A-Z]\d+",
     variant=r"\w+",

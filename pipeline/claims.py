@@ -18,6 +18,7 @@ COLUMNS = [
     *("id", "document", "place", "quantity", "variant", "metric", "epoch", "unit", "relation"),
     *("published", "reproduced", "ci_low", "ci_high", "n_seeds", "tolerance", "verdict", "reason", "command"),
 ]
+VERDICTS = ("reproduced", "not reproduced", "not comparable")
 
 
 # Between two variants in a claim about the difference of their numbers.
@@ -56,6 +57,16 @@ def evaluate(study: Study, published: Path, tables: Path, processed: Path) -> pd
     claims = [claim for claim in load_claims(published) if claim.id in study.experiments]
     rows = [claim_row(study, claim, tables / claim.id, processed) for claim in claims]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def closing_words(results: Path) -> str:
+    """What a finished study found, and where to read it; empty where there is no report."""
+    table, report = results / "tables" / "claims.csv", results / "report.html"
+    if not (table.is_file() and report.is_file()):
+        return ""
+    verdicts = pd.read_csv(table).verdict
+    counts = ", ".join(f"{(verdicts == verdict).sum()} {verdict}" for verdict in VERDICTS)
+    return f"{len(verdicts)} published numbers: {counts}.\nTo read: {report}; to print: {report.with_suffix('.pdf')}"
 
 
 def claim_row(study: Study, claim: Claim, tables: Path, processed: Path) -> dict:

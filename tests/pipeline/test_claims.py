@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.claims import LESS, evaluate, interval, load_claims, reproduced_values, within
+from pipeline.claims import LESS, closing_words, evaluate, interval, load_claims, reproduced_values, within
 from pipeline.study import load_study
 
 PUBLISHED = "data/published/claims.csv"
@@ -85,6 +85,17 @@ def test_a_claim_on_two_variants_is_of_their_difference_seed_by_seed(tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
     claim = load_claims(PUBLISHED)[0].model_copy(update={"variant": "deep - shallow", "metric": "test_error"})
     np.testing.assert_array_equal(reproduced_values(claim, tmp_path), [3.0, 3.0])
+
+
+def test_a_finished_study_says_what_came_out_and_where_to_read_it(tmp_path):
+    assert closing_words(tmp_path) == ""
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/claims.csv").write_text("id,verdict\nA,reproduced\nB,not comparable\nC,reproduced\n")
+    (tmp_path / "report.html").touch()
+    words = closing_words(tmp_path)
+    assert words.startswith("3 published numbers: 2 reproduced, 0 not reproduced, 1 not comparable.")
+    assert str(tmp_path / "report.html") in words
+    assert str(tmp_path / "report.pdf") in words
 
 
 def test_the_interval_over_seeds_is_students():
