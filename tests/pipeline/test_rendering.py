@@ -9,10 +9,11 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+import yaml
 
 from pipeline.figures import load_figures
 from pipeline.rendering import RSCRIPTS, FigureError, ReportError, draw_figure, render_report, text_or_number
-from pipeline.study import ConfigurationError
+from pipeline.study import ConfigurationError, load_experiments
 
 
 def curves():
@@ -180,6 +181,13 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+def test_the_report_has_words_for_every_document_and_experiment():
+    words = yaml.safe_load((RSCRIPTS / "report" / "texts.yaml").read_text(encoding="utf-8"))
+    experiments = load_experiments()
+    assert set(words["experiments"]) == set(experiments)
+    assert set(words["documents"]) == {experiment.document for experiment in experiments.values()}
 
 
 def test_the_report_loads_nothing(page):
