@@ -4,7 +4,7 @@
 summary_lines <- function(study) {
   lines <- c(
     line_overall(study), unlist(lapply(documents_of(study), function(document) line_document(study, document))),
-    line_not_reproduced(study), line_simulated(study), line_reduced(study), line_figures_only(study)
+    line_not_reproduced(study), line_simulated(study), line_reduced(study), line_references(study)
   )
   lines[nzchar(lines)]
 }
@@ -81,10 +81,16 @@ line_reduced <- function(study) {
   )
 }
 
-line_figures_only <- function(study) {
-  ids <- setdiff(names(study$experiments), study$claims$id)
-  if (!length(ids)) return("")
-  paste0("<strong>Shown without a published number</strong> to compare with: ", link_to(ids, ", "), ".")
+line_references <- function(study) {
+  if (!length(study$references)) return("")
+  each <- vapply(study$references, function(run) {
+    counts <- verdict_counts(run$claims)
+    paste0(
+      "of ", nrow(run$claims), " numbers (", escape(reference_head(run)), ") ",
+      paste(counts, names(counts), collapse = ", ")
+    )
+  }, character(1))
+  paste0("<strong><a href=\"#reference\">Larger runs</a></strong> are kept beside this one: ", paste(each, collapse = "; "), ".")
 }
 
 #' Links to experiments of the page; joined to one text where `collapse` is given.

@@ -82,7 +82,9 @@ test_that("the summary counts and names what came out how, in ten lines at most"
   claims <- rbind(
     claim("P3", "reproduced"), claim("N2", "not reproduced"), claim("N1", "reproduced"), claim("N1", "not comparable")
   )
-  lines <- summary_lines(study_of(claims))
+  study <- study_of(claims)
+  study$references <- list(full = list(profile = "full", claims = claims[1:2, ], provenance = list(device = "a <GPU>")))
+  lines <- summary_lines(study)
   expect_lte(length(lines), 10)
   expect_match(lines[1], "4 published numbers")
   expect_match(lines[1], "2 reproduced, 1 not reproduced, 1 not comparable")
@@ -90,7 +92,7 @@ test_that("the summary counts and names what came out how, in ten lines at most"
   expect_match(lines[2], "in part</em>: Title of N1 .*1 of 2")
   page <- paste(lines, collapse = "\n")
   expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;, 54\u00a0% published and 71.25\u00a0% here", fixed = TRUE)
-  expect_match(page, "without a published number.*Z9")
+  expect_match(page, "of 2 numbers (full profile, a &lt;GPU&gt;) 1 reproduced, 1 not reproduced, 0 not comparable", fixed = TRUE)
 })
 
 test_that("a parenthesis in a line of text stays as tall as its line", {
