@@ -18,7 +18,7 @@ COLUMNS = [
     *("id", "document", "place", "quantity", "variant", "metric", "epoch", "unit", "relation"),
     *("published", "reproduced", "ci_low", "ci_high", "n_seeds", "tolerance", "verdict", "reason", "command"),
 ]
-VERDICTS = ("reproduced", "not reproduced", "not comparable")
+VERDICTS = REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = ("reproduced", "not reproduced", "not comparable")
 
 
 # Between two variants in a claim about the difference of their numbers.
@@ -132,23 +132,22 @@ def within(relation: str, published: float, reproduced: float, tolerance: float)
 
 def judge(run: Run, claim: Claim, holds: bool, seeds: int, tolerance: float | None, processed: Path) -> tuple[str, str]:
     """The verdict on a claim and the reason for it, in words."""
-    incomparable = "not comparable"
     if seeds == 0:
-        return incomparable, f"not run so far: {run.reduced}" if run.reduced else "the run as listed ends before"
+        return NOT_COMPARABLE, f"not run so far: {run.reduced}" if run.reduced else "the run as listed ends before"
     dataset = run.settings.dataset
     if dataset:
         provenance = json.loads((processed / f"{dataset.name}.json").read_text(encoding="utf-8"))
         if provenance["simulated"]:
-            return incomparable, f"data not available: {provenance['data_source']}"
+            return NOT_COMPARABLE, f"data not available: {provenance['data_source']}"
         if "incomplete" in provenance["data_source"]:
-            return incomparable, provenance["data_source"]
+            return NOT_COMPARABLE, provenance["data_source"]
     if tolerance is None:
-        return incomparable, "depends on the machine"
+        return NOT_COMPARABLE, "depends on the machine"
+    if run.reduced and holds:
+        return REPRODUCED, f"although reduced: {run.reduced}"
     if run.reduced:
-        return (
-            ("reproduced", f"although reduced: {run.reduced}") if holds else (incomparable, f"reduced: {run.reduced}")
-        )
-    return ("reproduced" if holds else "not reproduced"), criterion(claim, tolerance)
+        return NOT_COMPARABLE, f"reduced: {run.reduced}"
+    return (REPRODUCED if holds else NOT_REPRODUCED), criterion(claim, tolerance)
 
 
 def criterion(claim: Claim, tolerance: float) -> str:

@@ -16,7 +16,9 @@ figure_convergence <- function(history) {
   plot <- ggplot(errors, aes(step, error, colour = order, group = interaction(series, problem))) +
     geom_line(linewidth = 0.5) +
     geom_point(size = 0.7) +
-    geom_segment(aes(step, end, xend = beside, yend = error), labels, linetype = "dotted", colour = PALE) +
+    geom_segment(
+      aes(step, end, xend = beside, yend = error), labels, inherit.aes = FALSE, linetype = "dotted", colour = PALE
+    ) +
     label_beside(labels, aes(beside, error, label = label, colour = order), hjust = -0.03, size = 0.8) +
     facet_wrap(~kind, ncol = 1) +
     scale_colour_manual(values = ORDER_COLOURS, guide = "none") +
@@ -36,7 +38,7 @@ order_labels <- function(errors) {
     end <- exp(mean(log(coarse$error)))
     data.frame(
       kind = group$kind[1], order = group$order[1], step = max(group$step), beside = 1.3 * max(errors$step), end = end,
-      error = end, series = "", problem = "",
+      error = end,
       label = paste0("order ", group$order[1], " \u00b7 ", methods, if (methods > 1) " methods" else " method")
     )
   }))

@@ -33,7 +33,7 @@ figure_latent <- function(history, curves, seen = min(curves$seen)) {
     geom_point(
       aes(shape = "observed"), chosen[chosen$series == "observation", ], size = 0.9, colour = INK, na.rm = TRUE
     ) +
-    facet_wrap(~ model + column, scales = "free", labeller = \(panels) label_value(panels, multi_line = FALSE)) +
+    facet_wrap(~ model + column, scales = "free", labeller = labeller(.multi_line = FALSE)) +
     scale_colour_manual(values = stats::setNames(c(PALE, PALETTE[["blue"]], PALETTE[["vermillion"]]), labels)) +
     scale_linewidth_manual(values = stats::setNames(c(1.5, 0.8, 0.8), labels), guide = "none") +
     scale_shape_manual(values = c(observed = 16)) +

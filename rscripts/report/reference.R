@@ -35,10 +35,7 @@ write_references <- function(study) {
   field <- function(name, write = as.character) {
     vapply(study$references, function(run) escape(write(run$provenance[[name]])), character(1))
   }
-  counts <- vapply(study$references, function(run) {
-    own <- verdict_counts(run$claims)
-    paste(verdict_badge(names(own), paste(own, names(own))), collapse = " ")
-  }, character(1))
+  counts <- vapply(study$references, function(run) verdict_badges(verdict_counts(run$claims)), character(1))
   changed <- field("configuration", function(configuration) {
     words <- vapply(configuration$overrides, function(values) {
       values <- unlist(values)

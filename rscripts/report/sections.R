@@ -10,6 +10,9 @@ verdict_badge <- function(verdict, text = verdict) {
   paste0("<span class=\"verdict ", class, "\">", mark, " ", escape(text), "</span>")
 }
 
+#' Counts of verdicts, a badge each.
+verdict_badges <- function(counts) paste(verdict_badge(names(counts), paste(counts, names(counts))), collapse = " ")
+
 #' Everything of one document: what it is, and each of its experiments.
 write_document <- function(study, document) {
   about <- study$texts$documents[[document]]

@@ -63,6 +63,12 @@ caveats <- function(study) {
 VERDICTS <- c("reproduced", "not reproduced", "not comparable")
 verdict_counts <- function(claims) table(factor(claims$verdict, VERDICTS))
 
+#' The same in words: "2 reproduced, 0 not reproduced, 1 not comparable".
+verdicts_in_words <- function(claims) {
+  counts <- verdict_counts(claims)
+  paste(counts, names(counts), collapse = ", ")
+}
+
 #' The experiments of a document, in the order of the study.
 experiments_of <- function(study, document) {
   Filter(function(id) study$experiments[[id]]$document == document, names(study$experiments))

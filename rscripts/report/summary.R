@@ -3,7 +3,7 @@
 #' The lines of the summary, as HTML, ten at the most; what has nothing to say is left out.
 summary_lines <- function(study) {
   lines <- c(
-    line_overall(study), unlist(lapply(documents_of(study), function(document) line_document(study, document))),
+    trimws(paste(line_overall(study), line_figures_only(study))), unlist(lapply(documents_of(study), function(document) line_document(study, document))),
     line_not_reproduced(study), line_simulated(study), line_reduced(study), line_references(study)
   )
   lines[nzchar(lines)]
@@ -16,11 +16,9 @@ write_brief <- function(study) {
 line_overall <- function(study) {
   claims <- study$claims
   if (!nrow(claims)) return("")
-  counts <- verdict_counts(claims)
   paste0(
     "<strong>", nrow(claims), " published numbers and testable statements</strong> of ", length(unique(claims$id)),
-    " experiments: ", counts[["reproduced"]], " reproduced, ", counts[["not reproduced"]], " not reproduced, ",
-    counts[["not comparable"]], " not comparable with this run."
+    " experiments: ", verdicts_in_words(claims), " with this run."
   )
 }
 
@@ -81,14 +79,16 @@ line_reduced <- function(study) {
   )
 }
 
+line_figures_only <- function(study) {
+  ids <- setdiff(names(study$experiments), study$claims$id)
+  if (!length(ids)) return("")
+  paste0("<strong>Shown without a published number</strong> to compare with: ", link_to(ids, ", "), ".")
+}
+
 line_references <- function(study) {
   if (!length(study$references)) return("")
   each <- vapply(study$references, function(run) {
-    counts <- verdict_counts(run$claims)
-    paste0(
-      "of ", nrow(run$claims), " numbers (", escape(reference_head(run)), ") ",
-      paste(counts, names(counts), collapse = ", ")
-    )
+    paste0("of ", nrow(run$claims), " numbers (", escape(reference_head(run)), ") ", verdicts_in_words(run$claims))
   }, character(1))
   paste0("<strong><a href=\"#reference\">Larger runs</a></strong> are kept beside this one: ", paste(each, collapse = "; "), ".")
 }
@@ -109,7 +109,7 @@ write_summary <- function(study) {
     own <- verdict_counts(study$claims[study$claims$id == id, ])
     own <- own[own > 0]
     if (!length(own)) return("<span class=\"quiet\">figure only</span>")
-    paste(verdict_badge(names(own), paste(own, names(own))), collapse = " ")
+    verdict_badges(own)
   }, character(1))
   links <- paste0("<a href=\"#", escape(ids), "\">", escape(ids), "</a>")
   documents <- vapply(study$experiments, `[[`, character(1), "document")

@@ -92,6 +92,7 @@ test_that("the summary counts and names what came out how, in ten lines at most"
   expect_match(lines[2], "in part</em>: Title of N1 .*1 of 2")
   page <- paste(lines, collapse = "\n")
   expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;, 54\u00a0% published and 71.25\u00a0% here", fixed = TRUE)
+  expect_match(page, "without a published number.*Z9")
   expect_match(page, "of 2 numbers (full profile, a &lt;GPU&gt;) 1 reproduced, 1 not reproduced, 0 not comparable", fixed = TRUE)
 })
 
