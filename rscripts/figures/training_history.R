@@ -44,9 +44,9 @@ figure_training_history <- function(history, published = NULL) {
     reference$epoch <- max(long$epoch)
     plot <- plot +
       geom_hline(aes(yintercept = value), reference, linetype = "dotted", colour = INK, linewidth = 0.6) +
-      # On the side of the line where there is more room.
-      label_over(
-        reference, aes(epoch, value, label = label, vjust = ifelse(value > 75, 1.4, -0.4)),
+      # Below a line that few curves reach; over a lower one, which they cross, at the top, where there is room.
+      label_beside(
+        reference, aes(epoch, ifelse(value > 75, value, 100), label = label, vjust = ifelse(value > 75, 1.6, 1)),
         hjust = 1, size = 0.8, colour = INK
       )
   }
