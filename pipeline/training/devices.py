@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -11,6 +13,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
+from torch.distributed import TCPStore
 from torch.multiprocessing.spawn import ProcessException
 
 from nodekit import METHODS, NeuralODE
@@ -46,8 +49,10 @@ def launch(fabric: Fabric, function: Callable[..., None], *arguments: Any) -> No
 
     Raises what it raises; `TrainingError` also for a process that was killed, and then the others are ended.
     """
+    several = fabric.world_size > 1
     try:
-        fabric.launch(mortal(function) if fabric.world_size > 1 else function, *arguments)
+        with meeting_place() if several else nullcontext():
+            fabric.launch(mortal(function) if several else function, *arguments)
     except ProcessException as error:  # of a process it brings the traceback only, as text
         for kind in (ConfigurationError, TrainingError):
             words = error.msg.rpartition(f"{kind.__name__}: ")[2]
@@ -57,6 +62,27 @@ def launch(fabric: Fabric, function: Callable[..., None], *arguments: Any) -> No
             f"one of {fabric.world_size} processes of a training failed: {error.msg.strip()}. "
             "Started again, the run goes on from its last checkpoint"
         ) from None
+
+
+@contextmanager
+def meeting_place() -> Iterator[None]:
+    """A store of this process where the processes of a training find each other, on a port that nobody else can take.
+
+    Fabric would choose a port that is free now, for a process that listens there later: by then another may.
+    """
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    # How PyTorch's own launcher says where its store is, and that no process is to open another.
+    place = {"MASTER_ADDR": store.host, "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    before = {name: os.environ.get(name) for name in place}
+    os.environ.update(place)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def mortal(function: Callable[..., None]) -> Callable[..., None]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -67,6 +68,15 @@ def test_two_devices_train_as_one(tmp_path, model, rtol):
     assert set(pd.read_csv(two / "timing.csv").device) == {"2 × cpu"}
     if model != "adaptive":
         assert history[1].nfe_forward.tolist() == history[0].nfe_forward.tolist() == [16, 16, 16]
+
+
+def test_a_training_meets_on_a_port_of_its_own(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setenv("MASTER_PORT", port)  # as a cluster's script, or a training before this one, may leave it
+        assert (tiny_train(tmp_path / "run", run=run_of("adjoint", 2)) / "model.pt").exists()
+        assert os.environ["MASTER_PORT"] == port
+    assert not {"MASTER_ADDR", "TORCHELASTIC_USE_AGENT_STORE"} & set(os.environ)
 
 
 def test_a_device_that_is_lost_costs_time_and_nothing_else(tmp_path, monkeypatch, caplog):
