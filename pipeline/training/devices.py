@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
@@ -52,7 +53,7 @@ def launch(fabric: Fabric, function: Callable[..., None], *arguments: Any) -> No
     several = fabric.world_size > 1
     try:
         with meeting_place() if several else nullcontext():
-            fabric.launch(mortal(function) if several else function, *arguments)
+            fabric.launch(of_several(function) if several else function, *arguments)
     except ProcessException as error:  # of a process it brings the traceback only, as text
         for kind in (ConfigurationError, TrainingError):
             words = error.msg.rpartition(f"{kind.__name__}: ")[2]
@@ -85,17 +86,25 @@ def meeting_place() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def mortal(function: Callable[..., None]) -> Callable[..., None]:
-    """`function` in a process that ends when its parent is killed, in the middle of whatever it does.
+def of_several(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` in one process of several, which ends with the one that started it, and fails after the culprit.
 
-    The kernel then sends it SIGINT, as PyTorch asks for, which a shell's background processes ignore.
+    When its parent is killed the kernel sends it SIGINT, as PyTorch asks for, which a shell's background processes
+    ignore. And where one fails the others lose their connection to it: who has no word of the training's own waits, for
+    the parent raises what the first process says and ends the others.
     """
 
-    def ended_by_sigint(*arguments: Any) -> None:
+    def call(*arguments: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        function(*arguments)
+        try:
+            function(*arguments)
+        except (ConfigurationError, TrainingError):
+            raise
+        except Exception:
+            time.sleep(10)
+            raise
 
-    return ended_by_sigint
+    return call
 
 
 def prepare(network: nn.Module, solver: Solver | None, fabric: Fabric, smallest_batch: int) -> nn.Module:

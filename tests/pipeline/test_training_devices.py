@@ -142,6 +142,18 @@ def test_a_solve_that_fails_on_one_device_ends_all_with_its_word(tmp_path, monke
         tiny_train(tmp_path / "run", run=run_of("adjoint", 2))
 
 
+def test_the_word_of_the_process_that_failed_is_heard_before_those_that_lost_it(tmp_path, monkeypatch):
+    def lost(self, *batch):
+        if self.fabric.global_rank == 0:
+            raise RuntimeError("Connection closed by peer")
+        time.sleep(1)
+        raise TrainingError("the culprit's word")
+
+    monkeypatch.setattr(loop.Training, "train_batch", lost)
+    with pytest.raises(TrainingError, match="^the culprit's word"):
+        tiny_train(tmp_path / "run", run=run_of("adjoint", 2))
+
+
 @pytest.mark.parametrize(
     ("run", "words"),
     [
