@@ -133,6 +133,10 @@ class Run(Strict):
         """The run's folder below `results/runs`."""
         return f"{self.experiment}/{self.variant}/seed{self.seed}"
 
+    def parameters(self) -> dict[str, Any]:
+        """All that the run depends on, as plain values: how many seeds there are besides its own is not among them."""
+        return self.model_dump(exclude={"settings": {"seeds"}})
+
 
 class Profile(Strict):
     """A file of `pipeline/config`: which experiments run, on what, and which of their settings are made smaller."""

@@ -52,6 +52,12 @@ def test_a_finished_study_has_nothing_left_to_do(study):
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
+def test_more_seeds_train_none_anew(study):
+    again = snakemake(study, "--dry-run", "--config", "overrides={M3: {seeds: 2}, M4: {seeds: 2}, D1: {seeds: 2}}")
+    planned = set(re.findall(r"wildcards: experiment=(M3|M4|D1), variant=\w+, seed=(\d)", again.stdout))
+    assert planned == {("M3", "2"), ("M4", "2"), ("D1", "2")}
+
+
 def test_figures_and_report_are_made_again_without_training(study):
     again = snakemake(study, "--dry-run", "--forcerun", "draw_figure", "render_report", "--", "report")
     planned = set(re.findall(r"^(?:local)?rule (\w+):", again.stdout, flags=re.MULTILINE))

@@ -23,7 +23,7 @@ rule train:
     resources:
         **asked("train", by_experiment=True),
     params:
-        run=lambda wildcards: run_of(wildcards).model_dump(),
+        run=lambda wildcards: run_of(wildcards).parameters(),
         checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
         processed=f"{DATA}/processed",
         device=profile.device,
@@ -48,7 +48,7 @@ rule compute:
     resources:
         **asked("compute", by_experiment=True),
     params:
-        run=lambda wildcards: run_of(wildcards).model_dump(),
+        run=lambda wildcards: run_of(wildcards).parameters(),
     script:
         "../scripts/compute.py"
 
@@ -71,8 +71,8 @@ rule measure:
     resources:
         **asked("measure", by_experiment=True),
     params:
-        run=lambda wildcards: run_of(wildcards).model_dump(),
-        trained=lambda wildcards: trained.model_dump() if (trained := study.trained(run_of(wildcards))) else None,
+        run=lambda wildcards: run_of(wildcards).parameters(),
+        trained=lambda wildcards: trained.parameters() if (trained := study.trained(run_of(wildcards))) else None,
         processed=f"{DATA}/processed",
         device=profile.device,
     script:
@@ -95,7 +95,7 @@ rule fit:
     resources:
         **asked("fit", by_experiment=True),
     params:
-        run=lambda wildcards: run_of(wildcards).model_dump(),
+        run=lambda wildcards: run_of(wildcards).parameters(),
         checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
         device=profile.device,
         checkpoint_seconds=profile.checkpoint_seconds,

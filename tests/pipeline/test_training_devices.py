@@ -150,7 +150,7 @@ def test_the_word_of_the_process_that_failed_is_heard_before_those_that_lost_it(
         raise TrainingError("the culprit's word")
 
     monkeypatch.setattr(loop.Training, "train_batch", lost)
-    with pytest.raises(TrainingError, match="^the culprit's word"):
+    with pytest.raises(TrainingError, match=r"^the culprit's word"):
         tiny_train(tmp_path / "run", run=run_of("adjoint", 2))
 
 
