@@ -13,7 +13,17 @@ from ._clock import Clock, Interval
 from ._context import RandomState
 from ._control import Controller, Tolerance, constant, error_ratio, first_step, host
 from ._stepper import Step, Stepper
-from .errors import InvalidTimes, MaxStepsReached, NewtonDidNotConverge, NonFiniteDerivative, StepSizeUnderflow
+from .errors import (
+    InvalidOption,
+    InvalidTimes,
+    MaxStepsReached,
+    NewtonDidNotConverge,
+    NonFiniteDerivative,
+    StepSizeUnderflow,
+)
+
+#: as many steps as a grid may have
+_MOST_POINTS = 2**31 - 1
 
 
 class Accepted:
@@ -349,12 +359,18 @@ def grid_points(times: Sequence[float], step_size: float | None, points: Sequenc
 
     Raises:
         InvalidTimes: a grid that does not run from the first to the last output time.
+        InvalidOption: a step size that makes too many steps.
     """
     start, end = times[0], times[-1]
     if points is None and step_size is None:
         return list(times)
     if points is None:
         steps = abs(end - start) / step_size
+        if steps > _MOST_POINTS:
+            raise InvalidOption(
+                f"step_size = {step_size:g} makes more than {_MOST_POINTS} steps from {start:g} to {end:g}",
+                remedy="Take larger steps",
+            )
         count = max(1, math.ceil(steps * (1 - 1e-7)))
         sized = math.copysign(step_size, end - start)
         if abs(steps - count) <= 1e-7 * count:

@@ -68,7 +68,8 @@ def solve_independent(
         plan = BatchGrid(times, step_size, options.check_finite, callbacks)
     else:
         tolerance = tolerance_of(*tolerances, packing)
-        shared = make_plan(method, options, stepper.error_exponent, times[0].tolist(), tolerance, norm, callbacks)
+        furthest = [0.0, times[:, -1].abs().max().item()]
+        shared = make_plan(method, options, stepper.error_exponent, furthest, tolerance, norm, callbacks)
         plan = BatchAdaptive(shared, on_device, happening)
     columns, surroundings = list(on_device.unbind(1)), Surroundings(func, packing.device)
     problem = BatchProblem(derivative, stepper, plan, clock, columns, (), surroundings, norm=norm)

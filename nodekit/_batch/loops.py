@@ -237,16 +237,17 @@ class BatchAdaptive:
         """Which samples' steps are accepted; moves them in time, and sizes all next steps."""
         dt = interval.t1 - interval.t0
         length, smallest = dt.abs(), self.plan.min_step
+        stands = length == 0  # a step below the resolution of time, which has no error
         accepted = ratio <= 1.0
         if smallest > 0:
             accepted = accepted | ((length <= smallest) & torch.isfinite(ratio))
-        accepted = accepted & self.active
+        accepted = accepted & self.active & ~stands
         sized = length * self.factors(ratio, accepted)
         # A step cut short by the end says little about the sizes to come.
         sized = torch.where(accepted & cut, torch.maximum(self.size, sized), sized)
         crumb = 16 * (torch.nextafter(self.t.abs(), torch.full_like(self.t, math.inf)) - self.t.abs())
         failed = self.active & ~accepted & ((sized <= crumb) | (length <= smallest))
-        why = torch.where(torch.isfinite(ratio), _UNDERFLOW, _NOT_FINITE)
+        why = torch.where(torch.isfinite(ratio) | stands, _UNDERFLOW, _NOT_FINITE)
         self.code = torch.where(failed, why, self.code)
         self.last_dt = torch.where(self.active, dt, self.last_dt)
         self.size = torch.where(self.active, sized, self.size)
@@ -306,6 +307,12 @@ class BatchAdaptive:
 
 def _failure(code: int, t: float, dt: float, sample: int, seeking: bool) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
+    if code == _UNDERFLOW and dt == 0:
+        return StepSizeUnderflow(
+            "a step is smaller than float64 resolves at this time",
+            remedy="Measure time from a nearer origin, or allow larger steps (first_step, max_step)",
+            **where,
+        )
     if code == _UNDERFLOW:
         return StepSizeUnderflow(
             "the error test fails at every step size that float64 time resolves",
