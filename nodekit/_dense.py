@@ -41,16 +41,17 @@ class DenseSolution:
     Differentiable by backprop with respect to the initial state and the parameters; with respect to t by y' = f.
 
     Attributes:
-        t0, t1: the ends of the solve.
+        t0, t1: from where to where the solve went: to its end, to the event that ended it, or as far as it came.
     """
 
     def __init__(self, problem: Problem):
         self.problem, self._dense = problem, DenseOutput(problem)
-        self.t0, self.t1 = problem.times[0], problem.times[-1]
+        self.t0 = self.t1 = problem.times[0]
 
     def keep(self, accepted: Accepted) -> None:
         """Remember a step."""
         self._dense.keep(accepted)
+        self.t1 = accepted.until
 
     def __call__(self, t: Any) -> Any:
         """The state at time t: like y0; with the times as a first dimension, if t is a vector.
@@ -59,13 +60,9 @@ class DenseSolution:
             InvalidTimes: a time outside the solve.
         """
         packing, clock = self.problem.func.packing, self.problem.clock
-        times = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
-        numbers = times.detach().reshape(-1).tolist()
-        low, high = sorted((self.t0, self.t1))
-        for number in numbers:
-            if not low <= number <= high:
-                raise InvalidTimes(f"{number:g} lies outside the solve, which went from {self.t0:g} to {self.t1:g}")
-        states = [self._dense(number) for number in numbers]
+        times = torch.as_tensor(t) if hasattr(t, "dtype") else torch.as_tensor(t, dtype=torch.float64)
+        numbers = [self._within(number, times.dtype) for number in times.detach().reshape(-1).tolist()]
+        states = [self._dense(number) if self._dense.steps else packing.y0 for number in numbers]
         if times.requires_grad:
             shifts = (times - times.detach()).reshape(-1)
             states = [
@@ -73,3 +70,11 @@ class DenseSolution:
                 for y, shift, number in zip(states, shifts, numbers, strict=True)
             ]
         return packing.unpack(torch.stack(states) if times.ndim else states[0])
+
+    def _within(self, number: float, dtype: torch.dtype) -> float:
+        """A time of the solve; its end, where a time of this dtype lies beyond it by rounding alone."""
+        ends = sorted((self.t0, self.t1))
+        rounded = torch.tensor(ends, dtype=torch.float64).to(dtype).tolist() if dtype.is_floating_point else ends
+        if not min(ends[0], rounded[0]) <= number <= max(ends[1], rounded[1]):
+            raise InvalidTimes(f"{number:g} lies outside the solve, which went from {self.t0:g} to {self.t1:g}")
+        return min(max(number, ends[0]), ends[1])

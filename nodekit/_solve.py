@@ -178,10 +178,9 @@ def solve(
     if events:
         outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
         t = t[: 1 + len(outputs)]
-        if dense and occurred.terminated:
-            everywhere.t1 = float(occurred.t[-1])
     else:
         outputs = differentiably(problem, differentiate, packing.y0, t, named)
+    problem.keep = None  # lest the problem and its dense solution keep each other alive
     stats = problem.stats
     stats.nfe_forward = derivative.evaluations
     y = packing.unpack(torch.stack([packing.y0, *outputs]))
