@@ -20,7 +20,7 @@ def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tu
     if not pairs or not wanted:
         return (None,) * len(inputs)
     values, gradients = zip(*pairs, strict=True)
-    with _walled(wanted):
+    with _alone(wanted):
         found = torch.autograd.grad(
             values, wanted, gradients, allow_unused=True, retain_graph=True, create_graph=create_graph
         )
@@ -29,21 +29,29 @@ def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tu
 
 
 @contextlib.contextmanager
-def _walled(inputs: list[Tensor]):
-    """Let no gradient pass through an input that was itself computed, perhaps from another input.
+def _alone(inputs: list[Tensor]):
+    """Let no gradient pass through an input that was itself computed, perhaps from another input, and run no hooks.
 
-    What it was computed from receives that part from the caller's graph, and would receive it twice.
+    What it was computed from receives that part from the caller's graph, and would receive it twice; so would the
+    inputs' own hooks and the gradients they retain.
     """
 
     def stop(gradients, index):
         return tuple(None if i == index else g for i, g in enumerate(gradients))
 
-    handles = [
-        x.grad_fn.register_prehook(functools.partial(stop, index=x.output_nr)) for x in inputs if x.grad_fn is not None
-    ]
+    computed = [x for x in inputs if x.grad_fn is not None]
+    handles = [x.grad_fn.register_prehook(functools.partial(stop, index=x.output_nr)) for x in computed]
+    retained = [(x, x.grad) for x in computed if x.retains_grad]
+    hooked = [(hooks, dict(hooks)) for x in inputs if (hooks := x._backward_hooks)]
+    for hooks, _ in hooked:
+        hooks.clear()
     try:
         yield
     finally:
+        for hooks, those in hooked:
+            hooks.update(those)
+        for x, gradient in retained:
+            x.grad = gradient
         for handle in handles:
             handle.remove()
 

@@ -155,3 +155,33 @@ def test_a_tensor_that_cannot_be_found_is_an_error(gradient):
     y = solve(func, y0, gradient, options={"jump_t": [0.5]})[-1]
     with pytest.raises(nodekit.errors.GradientUnavailable, match=r"shape \(1,\).*params"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("gradient", "create_graph"),
+    [*((gradient, False) for gradient in GRADIENTS), ("checkpoint", True), ("reversible", True)],
+)
+def test_a_hook_on_a_parameter_runs_once(gradient, create_graph):
+    rate, y0, calls = tensor(0.7), torch.ones(1, dtype=torch.float64), []
+
+    def double(gradient):
+        calls.append(gradient)
+        return 2 * gradient
+
+    rate.register_hook(double)
+    y = solve(lambda t, y: rate * y, y0, gradient)
+    (found,) = torch.autograd.grad(y.sum(), rate, create_graph=create_graph)
+    assert len(calls) == 1
+    torch.testing.assert_close(found[0].detach(), 2 * expected(rate.detach(), y0), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_a_computed_tensor_keeps_its_hook_and_the_gradient_it_retains(gradient):
+    root, y0 = tensor(0.5), torch.ones(1, dtype=torch.float64)
+    rate = root**2 + 0.45
+    rate.retain_grad()
+    rate.register_hook(lambda gradient: 2 * gradient)
+    solve(lambda t, y: rate * y, y0, gradient).sum().backward()
+    twice = 2 * expected(rate.detach(), y0)
+    torch.testing.assert_close(rate.grad[0], twice, rtol=1e-7, atol=0)
+    torch.testing.assert_close(root.grad[0], twice, rtol=1e-7, atol=0)
