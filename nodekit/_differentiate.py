@@ -45,8 +45,18 @@ def differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> lis
 
 
 def has_time_gradients(t) -> bool:
-    """Whether gradients with respect to the times are asked for."""
-    return isinstance(t, Tensor) and t.requires_grad and torch.is_grad_enabled()
+    """Whether derivatives with respect to the times are asked for, backward or forward."""
+    if not isinstance(t, Tensor):
+        return False
+    return (t.requires_grad and torch.is_grad_enabled()) or _has_tangent(t)
+
+
+def _has_tangent(t: Tensor) -> bool:
+    """Whether forward-mode derivatives go through a tensor, of this or of an outer torch.func.jvp."""
+    if torch.compiler.is_compiling():
+        return False
+    wrapped = torch._C._functorch.is_gradtrackingtensor(t)
+    return wrapped or torch.autograd.forward_ad.unpack_dual(t).tangent is not None
 
 
 def _with_time_gradients(problem: Problem, differentiate, y0: Tensor, t: Tensor, named) -> list[Tensor]:

@@ -19,11 +19,12 @@ def differentiable_gradient(problem: Problem, steps, restarts, y0: Tensor, gradi
     Returns:
         The gradients of y0 and of the problem's parameters.
     """
-    y, carry, outputs = y0, None, []
+    start = y0.view_as(y0)  # y0 may also be a parameter, or among the derivative's arguments
+    y, carry, outputs = start, None, []
     for index, accepted in enumerate(steps):
         final = index == len(steps) - 1
         with differentiable(times=2):
             step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
         y, carry = step.y1, step.carry
         outputs += inside
-    return vector_jacobian(outputs, [y0, *problem.parameters], gradients, create_graph=True)
+    return vector_jacobian(outputs, [start, *problem.parameters], gradients, create_graph=True)

@@ -1,5 +1,7 @@
 """torch.func, forward-mode duals, second derivatives and torch.compile, against loops, differences and each other."""
 
+import math
+
 import pytest
 import torch
 from fields import Field
@@ -99,6 +101,58 @@ def test_second_derivatives_where_the_state_depends_on_a_parameter_too(gradient)
     inputs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.7, 0.2, 1.1)]
     assert torch.autograd.gradcheck(loss, inputs, rtol=1e-5, atol=1e-7)
     assert torch.autograd.gradgradcheck(loss, inputs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("gradient", ["backprop", "checkpoint", "reversible"])
+@pytest.mark.parametrize("how", ["closure", "args", "computed"])
+def test_derivatives_where_the_state_is_a_parameter_itself(gradient, how):
+    """y' = −p y from p ends in p exp(−p)."""
+    p = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+    y0 = p * 1 if how == "computed" else p
+
+    def func(t, y, rate=None):
+        return -(y0 if rate is None else rate) * y
+
+    args = (y0,) if how == "args" else ()
+    y = nodekit.odeint(func, y0, [0.0, 1.0], args=args, gradient=gradient, rtol=1e-10, atol=1e-12)
+    (first,) = torch.autograd.grad(y[-1].sum(), p, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), p)
+    end = torch.exp(-p.detach())
+    torch.testing.assert_close(first, (1 - p.detach()) * end, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(second, (p.detach() - 2) * end, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_forward_mode_differentiates_by_the_times(batch):
+    """y' = −t y from t₀ ends in exp((t₀² − t₁²) / 2)."""
+    t = torch.tensor([0.5, 1.5], dtype=torch.float64)
+
+    def end(t):
+        y0 = torch.ones(1, 1, dtype=torch.float64)
+        return nodekit.odeint(lambda t, y: -t * y, y0, t, batch=batch, rtol=1e-9, atol=1e-10)[-1].squeeze()
+
+    expected = torch.tensor([0.5, -1.5], dtype=torch.float64) * math.exp(-1)
+    torch.testing.assert_close(torch.func.jacfwd(end)(t), expected, rtol=1e-7, atol=0)
+    torch.testing.assert_close(torch.func.jvp(end, (t,), (torch.ones_like(t),))[1], expected.sum(), rtol=1e-7, atol=0)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(t, torch.ones_like(t))
+        tangent = torch.autograd.forward_ad.unpack_dual(end(dual)).tangent
+    torch.testing.assert_close(tangent, expected.sum(), rtol=1e-7, atol=0)
+
+
+def test_forward_mode_differentiates_by_the_times_around_another_derivative():
+    """The derivative of y₀ exp(−t) by y₀, then by t."""
+
+    def by_start(t):
+        def end(y0):
+            return nodekit.odeint(lambda t, y: -y, y0, t, rtol=1e-9, atol=1e-10)[-1]
+
+        start = torch.ones((), dtype=torch.float64)
+        return torch.func.jvp(end, (start,), (start,))[1]
+
+    t = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    expected = torch.tensor([1.0, -1.0], dtype=torch.float64) * math.exp(-1)
+    torch.testing.assert_close(torch.func.jacfwd(by_start)(t), expected, rtol=1e-7, atol=0)
 
 
 @pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible"])
