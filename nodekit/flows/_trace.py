@@ -37,6 +37,9 @@ def hutchinson(field, t: Tensor, z: Tensor, probe: Tensor) -> tuple[Tensor, Tens
 
 def _linearized(field, t: Tensor, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """The velocity and the map v ↦ vᵀJ; differentiable again where gradients are wanted."""
+    if torch.is_inference_mode_enabled():  # there autograd records nothing
+        velocity, pull = torch.func.vjp(lambda z: field(t, z), z)
+        return velocity, lambda vector: pull(vector)[0]
     wanted = torch.is_grad_enabled()
     with torch.enable_grad():
         point = z if z.requires_grad else z.detach().requires_grad_()

@@ -221,6 +221,18 @@ def test_a_field_that_ignores_its_point_has_no_trace():
     torch.testing.assert_close(logdet, torch.zeros(3))
 
 
+@pytest.mark.parametrize("trace", ["exact", "autograd", "hutchinson"])
+def test_inference_mode_changes_nothing(trace):
+    flow = bent(ContinuousFlow(MLPField(2, hidden=(8,)), trace=trace))
+    x, found = torch.randn(5, 2, dtype=torch.float64), []
+    for mode in (torch.no_grad, torch.inference_mode):
+        torch.manual_seed(1)
+        with mode():
+            found.append(torch.stack([flow(x)[1], flow.log_prob(x)]))
+    assert found[0][0].abs().min() > 0.01
+    torch.testing.assert_close(found[1].clone(), found[0], rtol=1e-10, atol=1e-10)
+
+
 def test_unknown_trace_names_the_nearest():
     with pytest.raises(nodekit.errors.UnknownOption, match="'hutchinson'"):
         ContinuousFlow(MLPField(2), trace="hutchison")
