@@ -110,6 +110,8 @@ class Recorded:
 
     def detached(self, outputs: list[Tensor], steps, restarts) -> list[Tensor]:
         """The outputs without the last step's graph, which is kept unless its own start would be lost with it."""
+        if self.problem.failure is not None:  # the step onto the end was rejected
+            self.last = None
         if len(steps) > 1 and len(steps) - 1 in restarts:
             self.last = None
         if self.last is not None:

@@ -46,3 +46,30 @@ def test_a_second_backward_pass_gives_the_same_gradient(step_size):
     for one, two, three in zip(first, second, third, strict=True):
         assert torch.equal(one, two)
         torch.testing.assert_close(one, three, rtol=1e-12, atol=1e-12)
+
+
+def test_a_rejected_step_onto_the_end_is_not_the_last_step():
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    found = []
+    for gradient in ("backprop", "checkpoint"):
+        solution = nodekit.solve(
+            lambda t, y: -(y**3) + 10 * torch.sin(20 * t), y0, [0.0, 0.02, 5.0], gradient=gradient, throw=False,
+            options={"first_step": 5.0, "max_num_steps": 5},
+        )  # fmt: skip
+        assert isinstance(solution.status, nodekit.errors.MaxStepsReached)
+        found.append(torch.autograd.grad(solution.y[1].sum(), y0)[0])
+    torch.testing.assert_close(*found, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("gradient", ["backprop", "checkpoint", "adjoint", "interpolated", "reversible"])
+def test_a_solve_without_a_step_has_a_status_and_the_gradient_of_its_start(gradient):
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    solution = nodekit.solve(
+        lambda t, y: -(y**3) + 10 * torch.sin(20 * t), y0, [0.0, 5.0], gradient=gradient, throw=False,
+        options={"first_step": 5.0, "max_num_steps": 1},
+    )  # fmt: skip
+    assert isinstance(solution.status, nodekit.errors.MaxStepsReached)
+    assert solution.stats.accepted == 0
+    assert solution.y[1].isnan().all()
+    (found,) = torch.autograd.grad(solution.y.nan_to_num().sum(), y0)
+    assert found.item() == 1
