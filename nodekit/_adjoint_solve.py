@@ -67,29 +67,30 @@ def backward_solve(
         tolerance = tolerance_of(*chosen, packing)
     stepper = method.stepper(**special)
     callbacks = callbacks_of(problem.func.func, problem.func, "_adjoint")
-    error_norm = _norm(problem, norm, norm_of(parsed, packing))
-    same_grid = not own and isinstance(problem.plan, FixedGrid) and is_fixed(method, parsed)
+    state_norm, forward_plan = norm_of(parsed, packing), problem.plan
+    same_grid = not own and isinstance(forward_plan, FixedGrid) and is_fixed(method, parsed)
 
-    def plan(span: list[float], previous):
+    # What these functions refer to must not lead back to the problem, which would keep itself alive.
+    def plan(span: list[float], previous, parameters):
         if same_grid:
             low, high = sorted(span)
-            inside = [point for point in problem.plan.points if low < point < high]
+            inside = [point for point in forward_plan.points if low < point < high]
             points = [span[0], *reversed(inside), span[1]]
             return FixedGrid(points, parsed.perturb, check_finite=False, callbacks=callbacks)
         if previous is not None and not isinstance(previous, FixedGrid):
             return previous
+        error_norm = _norm(norm, state_norm, packing, parameters)
         return make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
 
     return Backward(stepper, clock_of(stepper, packing), plan)
 
 
-def _norm(problem: Problem, chosen, state_norm: Callable) -> Callable[[Tensor], Tensor]:
+def _norm(chosen, state_norm: Callable, packing: Packing, parameters) -> Callable[[Tensor], Tensor]:
     """The norm of the backward solve's error: a seminorm (Kidger et al. 2021, Hey, that's not an ODE).
 
     The larger of the forward solve's norms of z and of a; the parameters' integral has no part in it. A function is
     called as torchdiffeq does, with (t, z, a, *parameters), of which t's and the parameters' errors are zero here.
     """
-    packing = problem.func.packing
 
     def norm(x: Tensor) -> Tensor:
         parts = x.unbind() if x.ndim > packing.y0.ndim else (torch.zeros_like(x), x)
@@ -97,6 +98,6 @@ def _norm(problem: Problem, chosen, state_norm: Callable) -> Callable[[Tensor], 
             return torch.stack([state_norm(part) for part in parts]).max()
         z, a = map(packing.unpack, parts)
         states = (z, a) if packing.single else (*z, *a)
-        return torch.as_tensor(chosen((x.new_zeros(()), *states, *map(torch.zeros_like, problem.parameters))))
+        return torch.as_tensor(chosen((x.new_zeros(()), *states, *map(torch.zeros_like, parameters))))
 
     return norm

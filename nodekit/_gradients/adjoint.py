@@ -63,23 +63,33 @@ class _Adjoint(Function):
         ctx.set_materialize_grads(False)
         with problem.surroundings.forward():
             outputs = problem.integrate(y0, slope)
-        ctx.problem = problem
+        ctx.problem, ctx.reached = problem, reached(problem, outputs)
         ctx.save_for_backward(*outputs, *parameters)
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients):
-        outputs = ctx.saved_tensors[: len(gradients)]
+        outputs = ctx.saved_tensors[: ctx.reached]
         found = solve_backwards(ctx.problem, AugmentedDerivative(ctx.problem), outputs, gradients)
         return None, None, *found
 
 
+def reached(problem: Problem, outputs) -> int:
+    """How many of the outputs come before the failure of a solve, from where there is no way back."""
+    count = len(outputs)
+    while problem.failure is not None and count and outputs[count - 1].isnan().all():
+        count -= 1
+    return count
+
+
 def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[Tensor | None, ...]:
-    """From the last output time to the first: at each, z is the stored output and a takes up its gradient.
+    """From the last output reached to the first: at each, z is the stored output and a takes up its gradient.
 
     The step size is carried across the output times.
     """
+    if not outputs:
+        return (None,) * (1 + len(problem.parameters))
     backward, times = problem.adjoint, problem.times
     totals = GradientSum(len(problem.parameters))
     a, plan = torch.zeros_like(outputs[-1]), None
@@ -88,7 +98,7 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
             if gradients[i - 1] is not None:
                 a = a + gradients[i - 1]
             span = [times[i], times[i - 1]]
-            plan = backward.plan(span, plan)
+            plan = backward.plan(span, plan, problem.parameters)
             state = derivative.begin(outputs[i - 1], a)
             slope = derivative(backward.clock.instant(span[0]), state)
             steps = plan.steps(derivative, backward.stepper, backward.clock, span, state, slope, Stats())

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from .._clock import Clock, Interval
 from .._dense import DenseOutput
 from .._problem import Problem
-from .adjoint import slope_and_vjp, solve_backwards, warn_of_randomness
+from .adjoint import reached, slope_and_vjp, solve_backwards, warn_of_randomness
 
 
 class PairedClock(Clock):
@@ -58,6 +58,7 @@ class _Interpolated(Function):
         ctx.problem, ctx.dense = problem, DenseOutput(problem)
         with problem.surroundings.forward():
             outputs = problem.integrate(y0.clone(), slope, ctx.dense.keep)
+        ctx.reached = reached(problem, outputs)
         ctx.save_for_backward(*parameters)
         # The outputs proper must be other objects than the stored steps, lest they keep each other alive.
         return tuple(output.detach() for output in outputs)
@@ -67,7 +68,7 @@ class _Interpolated(Function):
     def backward(ctx, *gradients):
         _ = ctx.saved_tensors  # notices parameters changed in place since
         problem, derivative = ctx.problem, InterpolatedDerivative(ctx.problem, ctx.dense)
-        outputs = [ctx.dense(t) for t in problem.times[1:]]
+        outputs = [ctx.dense(t) for t in problem.times[1 : 1 + ctx.reached]]
         return None, None, *solve_backwards(problem, derivative, outputs, gradients)
 
 

@@ -18,10 +18,10 @@ class _Reversible(Function):
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
         ctx.steps, ctx.restarts, ctx.carries = [], set(), []
-        last = None
+        last, reached = None, (0, 0, None)
 
         def keep(accepted: Accepted) -> None:
-            nonlocal last
+            nonlocal last, reached
             if accepted.carry is None:
                 ctx.restarts.add(len(ctx.steps))
                 if last is not None:
@@ -29,10 +29,15 @@ class _Reversible(Function):
             kept = Accepted(accepted.interval, None, None, None, accepted.thetas, accepted.lands)
             ctx.steps.append(kept)
             last = accepted.step
+            if accepted.thetas or accepted.lands:
+                reached = len(ctx.steps), len(ctx.carries), last
 
         with problem.surroundings.forward():
             outputs = problem.integrate(y0, slope, keep)
         ctx.problem = problem
+        if problem.failure is not None:  # the steps behind the last output may be too steep to be undone
+            steps, carries, last = reached
+            del ctx.steps[steps:], ctx.carries[carries:]
         ctx.carries.append(() if last is None else last.carry)
         end = y0 if last is None else last.y1
         ctx.save_for_backward(y0, end, *(x for carry in ctx.carries for x in carry), *parameters)

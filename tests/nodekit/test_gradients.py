@@ -1,5 +1,8 @@
 """Gradients against finite differences, each other, and torchdiffeq, in float64."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torchdiffeq
@@ -126,3 +129,44 @@ def test_reversible_methods_are_undone_with_any_coupling(method, options, field,
         for gradient in ("backprop", "reversible")
     ]
     torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("gradient", ["backprop", "checkpoint", "adjoint", "interpolated", "reversible"])
+def test_outputs_before_a_failure_have_their_gradient(gradient):
+    """y' = y² is y₀ / (1 − y₀ t), whose derivative at t = 1/2 is 4; it leaves the real line at 1."""
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    solution = nodekit.solve(lambda t, y: y**2, y0, [0.0, 0.25, 0.5, 2.0], gradient=gradient, throw=False)
+    assert isinstance(solution.status, nodekit.errors.SolveFailed)
+    (found,) = torch.autograd.grad(solution.y[2].sum(), y0, retain_graph=True)
+    torch.testing.assert_close(found, torch.full_like(found, 4.0), rtol=1e-5, atol=0)
+    (found,) = torch.autograd.grad(solution.y[2:].sum(), y0)  # what was not reached is a constant
+    torch.testing.assert_close(found, torch.full_like(found, 4.0), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"gradient": "backprop"},
+        {"gradient": "checkpoint"},
+        {"gradient": "adjoint"},
+        {"gradient": "adjoint", "adjoint_options": {"norm": "seminorm"}},
+        {"gradient": "interpolated"},
+        {"gradient": "reversible"},
+        {"dense": True},
+    ],
+)
+def test_a_solve_is_let_go_with_its_solution(choice):
+    """No reference cycle keeps the graph before the initial state, or the derivative."""
+    gc.collect()
+    gc.disable()
+    try:
+        fields, weight = [Field()], torch.ones(1, dtype=torch.float64, requires_grad=True)
+        y0 = weight * torch.ones(2, 3, dtype=torch.float64)
+        solution = nodekit.solve(lambda t, y: fields[0](t, y), y0, TIMES, rtol=1e-4, atol=1e-4, **choice)
+        watched = [weakref.ref(y0), weakref.ref(fields[0])]
+        solution.y.sum().backward()
+        fields.clear()
+        del solution, y0
+        assert [kept() for kept in watched] == [None, None]
+    finally:
+        gc.enable()
