@@ -78,6 +78,11 @@ class Tolerance:
             return size.mul_(rtol).add_(atol)
         return size * rtol + atol
 
+    def positive_scale(self, t: float, size: Tensor) -> Tensor:
+        """The same, but nowhere zero: a component that stays zero has an error of zero, and of that the ratio is 0."""
+        scale = self.scale(t, size)
+        return scale.clamp(min=torch.finfo(scale.dtype).tiny)
+
 
 @dataclass
 class Controller:
@@ -135,7 +140,7 @@ def error_ratio(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable)
 
 def error_norm(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> Tensor:
     """The norm of a step's error in units of the tolerance."""
-    scale = tolerance.scale(t, torch.maximum(y.abs(), step.y1.abs()))
+    scale = tolerance.positive_scale(t, torch.maximum(y.abs(), step.y1.abs()))
     ratio = norm(step.error / scale)
     if step.error_third is None:
         return ratio

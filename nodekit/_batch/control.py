@@ -10,7 +10,7 @@ from .._control import Controller
 
 def error_ratios(step, t: Tensor, y: Tensor, tolerance, norm) -> Tensor:
     """Every sample's error in units of its tolerance, shape (batch,) in float64."""
-    scale = tolerance.scale(t, torch.maximum(y.detach().abs(), step.y1.detach().abs()))
+    scale = tolerance.positive_scale(t, torch.maximum(y.detach().abs(), step.y1.detach().abs()))
     ratio = norm(step.error / scale).double()
     if step.error_third is None:
         return ratio

@@ -55,3 +55,12 @@ def test_the_search_for_an_event_is_bounded_whichever_sample_seeks(monkeypatch):
     solution = nodekit.solve(lambda t, y: 0 * y, y0, t, batch="independent", **arguments)
     assert isinstance(solution.status.failures[1], errors.EventNotReached)
     assert 0 not in solution.status.failures
+
+
+@pytest.mark.parametrize("method", ["dopri5", "dopri8"])
+def test_a_component_that_stays_zero_has_no_error_in_any_sample(method):
+    y0 = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    solution = nodekit.solve(lambda t, y: -y, y0, [0.0, 1.0], atol=0.0, method=method, batch="independent")
+    assert solution.y[-1, 0, 0].item() == pytest.approx(math.exp(-1), rel=1e-6)
+    assert solution.y[-1].count_nonzero() == 1
+    assert (solution.stats.rejected == 0).all()

@@ -84,6 +84,17 @@ def test_a_compiled_solve_ends_as_the_eager_one_does(end, options, status):
     assert re.fullmatch(status, found[1][0])
 
 
+def test_a_component_that_stays_zero_has_no_error_in_compiled_steps():
+    y0 = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    layer = nn.Linear(2, 2, bias=False, dtype=torch.float64)
+    layer.weight.data = -torch.eye(2, dtype=torch.float64)
+    func = nn.Module()
+    func.layer, func.forward = layer, lambda t, y: layer(y)
+    eager, compiled = (nodekit.solve(func, y0, [0.0, 1.0], atol=0.0, compile=compile) for compile in (False, True))
+    torch.testing.assert_close(compiled.y, eager.y, rtol=1e-12, atol=0)
+    assert compiled.stats.accepted == eager.stats.accepted
+
+
 def test_a_compiled_solve_shows_where_it_fails():
     with pytest.raises(nodekit.errors.SolveFailed) as caught:
         nodekit.odeint(Exploding(), torch.ones(1, 1, dtype=torch.float64), [0.0, 2.0], compile=True)

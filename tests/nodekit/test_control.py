@@ -121,3 +121,20 @@ def test_an_accepted_step_is_not_evaluated_again():
     assert stats.nfe_forward == 2 + 6 * (stats.accepted + stats.rejected)
     solution = nodekit.solve(oscillator, Y0, T, method="rk4", options={"step_size": 0.1})
     assert solution.stats.nfe_forward == 400
+
+
+@pytest.mark.parametrize("method", ["dopri5", "dopri8", "bosh3"])
+@pytest.mark.parametrize("atol", [0.0, torch.zeros(2, dtype=torch.float64), lambda t: 0.0], ids=["0", "zeros", "f(t)"])
+def test_a_component_that_stays_zero_has_no_error_where_none_is_allowed(method, atol):
+    y0 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    alone = nodekit.solve(lambda t, y: -y, y0[:1], T, atol=0.0, method=method)
+    solution = nodekit.solve(lambda t, y: -y, y0, T, atol=atol, method=method)
+    assert solution.y[-1, 0].item() == pytest.approx(math.exp(-10.0), rel=1e-5)
+    assert solution.y[-1, 1] == 0
+    assert solution.stats.rejected == 0
+    assert solution.stats.accepted <= alone.stats.accepted + 12  # the first step is as small as when nothing is known
+
+
+def test_a_component_that_leaves_zero_is_followed_without_an_absolute_tolerance():
+    y = nodekit.odeint(lambda t, y: torch.ones_like(y), torch.zeros(2, dtype=torch.float64), T, atol=0.0)
+    torch.testing.assert_close(y[-1], torch.full((2,), 10.0, dtype=torch.float64), rtol=1e-6, atol=0)
