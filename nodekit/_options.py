@@ -281,33 +281,37 @@ def _checked_tolerance(name: str, value, packing: Packing):
     if isinstance(value, list | tuple):
         if packing.single or len(value) != len(packing.sizes):
             raise InvalidTolerance(f"{name} has {len(value)} entries, the state has {len(packing.sizes)} tensors")
-        parts = [
-            torch.as_tensor(v, dtype=packing.dtype, device=packing.device).expand(shape).reshape(-1)
-            for v, shape in zip(value, packing.real_shapes, strict=True)
-        ]
-        value = torch.cat(parts)
-    if isinstance(value, Tensor):
-        if value.requires_grad:
-            raise InvalidTolerance(f"{name} requires a gradient, which a tolerance cannot have", remedy="Detach it")
-        if value.ndim == 0:
-            value = value.item()
+        shapes = zip(packing.shapes, packing.real_shapes, strict=True)
+        parts = [torch.as_tensor(v, dtype=packing.dtype, device=packing.device) for v in value]
+        value = packing.joined([_expanded(part, *both) for part, both in zip(parts, shapes, strict=True)])
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(value.copy())
     if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise InvalidTolerance(f"{name} requires a gradient, which a tolerance cannot have", remedy="Detach it")
+        if value.numel() == 1:
+            value = value.item()
+    if isinstance(value, Tensor):
         value = value.to(packing.dtype).to(packing.device)
         fine = bool((torch.isfinite(value) & (value >= 0)).all())
-        try:
-            torch.broadcast_shapes(value.shape, packing.y0.shape)
-        except RuntimeError:
-            raise InvalidTolerance(
-                f"{name} has shape {tuple(value.shape)}, the state {tuple(packing.y0.shape)}"
-            ) from None
+        shape, real_shape = packing.shapes[0] if packing.single else packing.y0.shape, packing.y0.shape
+        if value.shape != real_shape:  # a tolerance of the forward solve that the backward solve takes over has it
+            try:
+                value = _expanded(value, shape, real_shape)
+            except RuntimeError:
+                raise InvalidTolerance(f"{name} has shape {tuple(value.shape)}, the state {tuple(shape)}") from None
     else:
         value = float(value)
         fine = math.isfinite(value) and value >= 0
     if not fine:
         raise InvalidTolerance(f"{name} must be finite and not negative, it is {value}")
     return value
+
+
+def _expanded(value: Tensor, shape: Sequence[int], real_shape: Sequence[int]) -> Tensor:
+    """A tolerance of every number of a tensor: of a complex one, the same for real and imaginary parts."""
+    value = value.expand(shape)
+    return value if len(shape) == len(real_shape) else value.unsqueeze(-1).expand(real_shape)
 
 
 def norm_of(options: Options, packing: Packing) -> Callable[[Tensor], Tensor]:

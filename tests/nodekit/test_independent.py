@@ -248,6 +248,18 @@ def test_tolerances_and_norms_are_each_samples_own():
     assert set(shapes) == {(2,)}
 
 
+def test_each_tensor_of_independent_samples_may_have_its_own_tolerance():
+    """The second tensor turns, the first decays: the steps follow the tolerance of what turns."""
+    y0 = (torch.ones(3, 1, dtype=torch.float64), torch.ones(3, 2, dtype=torch.complex128))
+
+    def accepted(rtol):
+        solution = independently(lambda t, y: (-y[0], 20j * y[1]), y0, rtol=rtol, atol=1e-12)
+        torch.testing.assert_close(solution.y[0][:, 0, 0], torch.exp(-TIMES), rtol=1e-2, atol=1e-2)
+        return solution.stats.accepted
+
+    assert (accepted((1e-3, 1e-9)) > 5 * accepted((1e-3, torch.tensor([1e-3, 1e-4])))).all()
+
+
 def test_the_layer_solves_samples_independently():
     layer = nodekit.NeuralODE(Field(), batch="independent", rtol=1e-6, atol=1e-6)
     y0 = torch.randn(4, 3, dtype=torch.float64)
