@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from ._loops import Stats
 from ._solve import solve
@@ -77,17 +78,9 @@ class NeuralODE(nn.Module):
             arguments = {**arguments, "options": options}
         solution = solve(self.func, y, self.t if t is None else t, **arguments)
         self.stats = solution.stats
-        return solution.y if self.return_sequence else _last(solution.y)
+        return solution.y if self.return_sequence else tree_map(lambda y: y[-1], solution.y)
 
     def extra_repr(self) -> str:
         """The choices made."""
         chosen = {"t": self.t, **self.arguments}
         return ", ".join(f"{name}={value!r}" for name, value in chosen.items() if value is not None)
-
-
-def _last(y):
-    if isinstance(y, dict):
-        return {name: _last(part) for name, part in y.items()}
-    if isinstance(y, list | tuple):
-        return type(y)(_last(part) for part in y)
-    return y[-1]

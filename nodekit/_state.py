@@ -90,7 +90,9 @@ class Packing:
             leaves = [state]
         else:
             leaves, structure = tree_flatten(state)
-            if len(leaves) != len(self.sizes) or not self._alike(structure):
+            if structure != self.structure:
+                leaves = _leaves(state, tree_unflatten(range(len(self.sizes)), self.structure))
+            if leaves is None:
                 raise InvalidDerivative(f"{what} has structure {structure}, the initial state has {self.structure}")
         parts = [self._checked(leaf, i, what) for i, leaf in enumerate(leaves)]
         return parts[0] if self.single else self.joined(parts)
@@ -98,10 +100,6 @@ class Packing:
     def joined(self, parts: list[Tensor]) -> Tensor:
         """Several tensors as one."""
         return torch.cat([part.reshape(-1) for part in parts])
-
-    def _alike(self, structure) -> bool:
-        # A list may answer a tuple, as in torchdiffeq; dictionaries must have the same keys.
-        return structure == self.structure or {structure.type, self.structure.type} <= {list, tuple}
 
     def _checked(self, leaf: Any, i: int, what: str) -> Tensor:
         if not isinstance(leaf, Tensor):
@@ -117,7 +115,9 @@ class Packing:
         if leaf.device != self.device:
             raise InvalidDerivative(f"{what} is on {leaf.device}, the state is on {self.device}")
         if self.dtypes[i].is_complex:
-            leaf = torch.view_as_real(leaf.to(self.dtypes[i]).resolve_conj())
+            leaf = leaf.to(self.dtypes[i]).resolve_conj()
+            # Among others a part, and with it its gradient, may begin at an odd offset, where no view is complex.
+            leaf = torch.view_as_real(leaf) if self.single else torch.stack((leaf.real, leaf.imag), -1)
         return leaf if leaf.dtype == self.dtype else leaf.to(self.dtype)
 
     def unpack(self, y: Tensor) -> Any:
@@ -142,6 +142,20 @@ class Packing:
     def parts(self, y: Tensor) -> list[Tensor]:
         """The pieces of a solver's tensor that belong to each tensor of the state."""
         return [y] if self.single else list(y.split(self.sizes, dim=-1))
+
+
+def _leaves(state: Any, like: Any) -> list[Any] | None:
+    """The leaves of a state in another's order, if it has its keys; as in torchdiffeq, a list may answer a tuple."""
+    if isinstance(like, int):
+        return [state]
+    if isinstance(like, dict) and isinstance(state, dict) and state.keys() == like.keys():
+        pairs = [(state[key], like[key]) for key in like]
+    elif isinstance(like, list | tuple) and isinstance(state, list | tuple) and len(state) == len(like):
+        pairs = zip(state, like, strict=True)
+    else:
+        return None
+    found = [_leaves(*pair) for pair in pairs]
+    return None if None in found else [leaf for leaves in found for leaf in leaves]
 
 
 class Derivative:

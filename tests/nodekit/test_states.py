@@ -1,11 +1,14 @@
 """States of every kind: nested, complex, of any dtype, NumPy, and numbers as they arrive from R."""
 
 import math
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 import nodekit
 
@@ -43,6 +46,39 @@ def test_a_complex_state_rotates(gradient):
     close(y[:, 0], y0.detach()[0] * torch.exp(2j * T))
     (found,) = torch.autograd.grad(y[-1].real.sum(), y0)
     close(found, torch.exp(torch.tensor([-2j], dtype=torch.complex128)))
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible", "backprop"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_complex_and_real_tensors_share_a_state_in_any_order(gradient, order):
+    real = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    turning = torch.ones(2, dtype=torch.complex128, requires_grad=True)
+
+    def func(t, state):
+        slopes = [(-1, 1j)[kind] * part for kind, part in zip(order, state, strict=True)]
+        return tuple(slopes)
+
+    y = nodekit.odeint(func, tuple((real, turning)[kind] for kind in order), T, gradient=gradient)
+    by_kind = dict(zip(order, y, strict=True))
+    close(by_kind[0][:, 0], torch.exp(-T))
+    close(by_kind[1][:, 0], torch.exp(1j * T))
+    found = torch.autograd.grad(by_kind[0][-1].sum() + by_kind[1][-1].real.sum(), [real, turning])
+    close(found[0], torch.full((1,), math.exp(-1), dtype=torch.float64))
+    close(found[1], torch.exp(torch.tensor([-1j, -1j], dtype=torch.complex128)))
+
+
+def test_slopes_answer_by_key_not_by_position():
+    y0 = {"x": torch.zeros(2, dtype=torch.float64), "v": torch.ones(2, dtype=torch.float64)}
+    y = nodekit.odeint(lambda t, y: {"v": -y["x"], "x": y["v"]}, y0, T)
+    close(y["x"], torch.sin(T)[:, None].expand(3, 2))
+    (y,) = nodekit.odeint(lambda t, y: [{"v": -y[0]["x"], "x": y[0]["v"]}], (y0,), T)
+    close(y["v"], torch.cos(T)[:, None].expand(3, 2))
+    for wrong in ({"x": y0["x"]}, {"x": y0["x"], "w": y0["v"]}, (y0["x"], y0["v"])):
+        with pytest.raises(nodekit.errors.InvalidDerivative, match="structure"):
+            nodekit.odeint(lambda t, y, wrong=wrong: wrong, y0, T)
+    nested = ((y0["x"], y0["x"]), y0["v"])
+    with pytest.raises(nodekit.errors.InvalidDerivative, match="structure"):
+        nodekit.odeint(lambda t, y: (y[1], y[0]), nested, T)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -121,6 +157,41 @@ def test_backwards_in_time_is_the_inverse():
     there = nodekit.odeint(func, y0, T)
     back = nodekit.odeint(func, there[-1], T.flip(0))
     close(back.flip(0), there, 1e-6)
+
+
+def test_tolerances_of_complex_components_hold_for_both_of_their_parts():
+    """A component that stands still may ask for any accuracy: the one that turns decides the steps."""
+    turning = torch.tensor([0j, 30j], dtype=torch.complex128)
+    y0 = torch.ones(2, dtype=torch.complex128)
+
+    def accepted(y0, tolerance):
+        func = partial(tree_map, lambda part: turning * part)
+        return nodekit.solve(lambda t, y: func(y), y0, T, rtol=tolerance, atol=tolerance).stats.accepted
+
+    loose, tight = (torch.tensor([a, b], dtype=torch.float64) for a, b in ((1e-12, 1e-2), (1e-2, 1e-12)))
+    assert 20 * accepted(y0, loose) < accepted(y0, tight)
+    assert accepted((y0,), (loose,)) == accepted(y0, loose) == accepted(y0, lambda t: loose)
+    with pytest.raises(nodekit.errors.InvalidTolerance, match=r"shape \(3,\), the state \(2,\)"):
+        accepted(y0, torch.ones(3))
+    y0 = torch.ones(2, 3, dtype=torch.complex128, requires_grad=True)
+    tolerance = torch.full((3,), 1e-8, dtype=torch.float64)
+    y = nodekit.odeint_adjoint(
+        lambda t, y: 1j * y, y0, T, rtol=tolerance, atol=tolerance, adjoint_atol=1e-9, adjoint_params=()
+    )
+    (found,) = torch.autograd.grad(y[-1].real.sum(), y0)
+    close(found, torch.exp(torch.full((2, 3), -1j, dtype=torch.complex128)))
+
+
+def test_the_layer_takes_and_gives_named_tuples():
+    class State(NamedTuple):
+        a: torch.Tensor
+        b: torch.Tensor
+
+    layer = nodekit.NeuralODE(lambda t, y: State(-y.a, y.b), rtol=1e-7, atol=1e-9)
+    y = layer(State(torch.ones(2), torch.ones(3)))
+    assert type(y) is State
+    close(y.a, torch.full((2,), math.exp(-1)), 1e-5)
+    close(y.b, torch.full((3,), math.e), 1e-5)
 
 
 def test_the_layer_takes_and_gives_tuples():
