@@ -12,7 +12,7 @@ from torch import Tensor
 from ._clock import Clock, Interval
 from ._context import RandomState
 from ._control import Controller, Tolerance, constant, error_ratio, first_step, host
-from ._stepper import Step, Stepper
+from ._stepper import Step, Stepper, with_fresh_slopes
 from .errors import (
     InvalidOption,
     InvalidTimes,
@@ -139,6 +139,7 @@ class FixedGrid:
     def steps(self, func, stepper: Stepper, clock: Clock, times, y, slope, stats: Stats) -> Iterator[Accepted]:
         """The steps of a solve that starts with state y and slope f(t0, y)."""
         outputs, random = _Outputs(times), Randomness(clock.device, self.random)
+        stepper = with_fresh_slopes(stepper) if self.perturb else stepper
         carry, recorded = stepper.begin(y, slope), None
         for interval in self.intervals(clock):
             self.callbacks.call(self.callbacks.step, interval, y)

@@ -32,6 +32,7 @@ from ._parameters import is_transformed
 from ._problem import Problem
 from ._progress import Progress
 from ._state import Derivative, Packing
+from ._stepper import with_fresh_slopes
 from .errors import InvalidDerivative, SolveFailed, UnknownOption, UnsupportedCombination
 
 
@@ -165,6 +166,8 @@ def solve(
     if compile and not is_transformed():
         check_compilable(stepper, func, packing, args, plan, parsed, gradient, bool(events or dense))
         kind, differentiate = CompiledProblem, compiled_checkpoint
+    if getattr(plan, "perturb", False):
+        stepper = with_fresh_slopes(stepper)
     problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
     problem.throw, problem.states = throw, parsed.checkpoints
     problem.progress = Progress(times[0], times[-1]) if progress else None

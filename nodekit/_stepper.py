@@ -37,13 +37,15 @@ class Stepper:
     Attributes:
         nodes: the times within a step (fractions of it) at which `interval.times[1:-1]` are wanted.
         order: of the solution; error_exponent: the error estimate scales as dt to this power, None without one.
-        reversible: whether `reverse` undoes `step`.
+        reversible: whether `reverse` undoes `step`; its carry is a second state, and no slope.
+        fresh: whether the slope at a step's start is evaluated there, whatever the last step carries over.
     """
 
     nodes: tuple[float, ...] = ()
     order: int
     error_exponent: int | None = None
     reversible = False
+    fresh = False
 
     def begin(self, y: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
         """The carry of a first step, or of one after a jump, from the state and the slope at its start."""
@@ -85,6 +87,34 @@ class Stepper:
             .add(f1, alpha=dt * x * x * (x - 1))
             for x in thetas
         ]
+
+
+class FreshSlopes:
+    """A stepper that evaluates the slope at every step's start anew, and is the wrapped one in everything else."""
+
+    fresh = True
+
+    def __init__(self, stepper: Stepper):
+        self.stepper = stepper
+
+    def __getattr__(self, name):
+        return getattr(self.stepper, name)
+
+    def _carry(self, func, interval, y, carry):
+        return (func(interval.times[0], y), *carry[1:])
+
+    def step(self, func, interval, y, carry, estimate=True, final=False) -> Step:
+        """The wrapped stepper's; of what was carried over, a multistep method's history stays."""
+        return self.stepper.step(func, interval, y, self._carry(func, interval, y, carry), estimate, final)
+
+    def extend(self, func, interval, y, carry, step) -> None:
+        """The wrapped stepper's."""
+        self.stepper.extend(func, interval, y, self._carry(func, interval, y, carry), step)
+
+
+def with_fresh_slopes(stepper):
+    """The stepper made to evaluate the slope at every step's start, if it carries that slope over from the last one."""
+    return stepper if stepper.fresh or stepper.reversible else FreshSlopes(stepper)
 
 
 def combine(y: Tensor | None, dt, terms: Sequence[tuple[int, float]], slopes: Sequence[Tensor]) -> Tensor:
