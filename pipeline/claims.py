@@ -19,7 +19,8 @@ COLUMNS = [
     *("published", "reproduced", "ci_low", "ci_high", "n_seeds", "tolerance", "verdict", "reason", "command"),
 ]
 VERDICTS = REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = ("reproduced", "not reproduced", "not comparable")
-
+# How the reason begins for a published number that a run smaller than the document's bears out all the same.
+ALTHOUGH_REDUCED = "although reduced"
 
 # Between two variants in a claim about the difference of their numbers.
 LESS = " - "
@@ -64,9 +65,12 @@ def closing_words(results: Path) -> str:
     table, report = results / "tables" / "claims.csv", results / "report.html"
     if not (table.is_file() and report.is_file()):
         return ""
-    verdicts = pd.read_csv(table).verdict
-    counts = ", ".join(f"{(verdicts == verdict).sum()} {verdict}" for verdict in VERDICTS)
-    return f"{len(verdicts)} published numbers: {counts}.\nTo read: {report}; to print: {report.with_suffix('.pdf')}"
+    claims = pd.read_csv(table)
+    counts = [f"{(claims.verdict == verdict).sum()} {verdict}" for verdict in VERDICTS]
+    if smaller := claims.reason.str.startswith(ALTHOUGH_REDUCED).sum():
+        counts[0] += f" ({smaller} {ALTHOUGH_REDUCED})"
+    found = f"{len(claims)} published numbers: {', '.join(counts)}."
+    return f"{found}\nTo read: {report}; to print: {report.with_suffix('.pdf')}"
 
 
 def claim_row(study: Study, claim: Claim, tables: Path, processed: Path) -> dict:
@@ -144,7 +148,7 @@ def judge(run: Run, claim: Claim, holds: bool, seeds: int, tolerance: float | No
     if tolerance is None:
         return NOT_COMPARABLE, "depends on the machine"
     if run.reduced and holds:
-        return REPRODUCED, f"although reduced: {run.reduced}"
+        return REPRODUCED, f"{ALTHOUGH_REDUCED}: {run.reduced}; {criterion(claim, tolerance)}"
     if run.reduced:
         return NOT_COMPARABLE, f"reduced: {run.reduced}"
     return (REPRODUCED if holds else NOT_REPRODUCED), criterion(claim, tolerance)

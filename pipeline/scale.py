@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from pipeline.files import write_text
-from pipeline.study import Run, Study, flattened, load_study
+from pipeline.study import WHOLE, Run, Study, flattened, load_study
 
 PAGE = Path("docs/scale.md")
 BEGIN, END = "<!-- scale: begin -->\n", "<!-- scale: end -->\n"
@@ -25,7 +25,6 @@ WORKERS = (1, 8, 64)
 # Settings that a run's time grows with, and with which power of them; a step's size with the inverse.
 POWERS = {"epochs": 1, "dataset.train_images": 1, "solver.step_size": -1, "model.arguments.filters": 2}
 POWERS |= {"arguments.iterations": 1, "arguments.samples": 1}
-ALL_IMAGES = {"mnist": 60000, "iceberg": 1283, "shapes": 6000, "cifar10": 50000}
 # A run that needs no training, and of which nothing is measured or expected.
 LEAST_SECONDS = 10.0
 
@@ -84,7 +83,7 @@ def sizes(run: Run) -> dict[str, Any]:
     if parts:
         flat["arguments.iterations"] = sum(parts)
     if run.settings.dataset:
-        flat["dataset.train_images"] = flat["dataset.train_images"] or ALL_IMAGES[run.settings.dataset.name]
+        flat["dataset.train_images"] = flat["dataset.train_images"] or WHOLE[run.settings.dataset.name]["train_images"]
     return flat
 
 

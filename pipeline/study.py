@@ -169,16 +169,18 @@ class Study(BaseModel):
         override = self.profile.overrides.get(experiment, {})
         where = f"{experiment}, variant {variant}, profile {self.profile.profile}"
         resolved = validated(Settings, merge(document, override), where)
-        changed = [reductions(validated(Settings, document, where), resolved)]
+        reduced = reductions(validated(Settings, document, where), resolved)
         if resolved.trained:
-            changed.insert(0, self.run(resolved.trained.experiment, resolved.trained.variant, seed).reduced)
+            training = self.run(resolved.trained.experiment, resolved.trained.variant, seed).reduced
+            parts = {"trained with": training, "measured with": reduced}
+            reduced = "; ".join(f"{did} {words}" for did, words in parts.items() if words)
         return Run(
             experiment=experiment,
             variant=variant,
             seed=seed,
             kind=chosen.kind,
             settings=resolved,
-            reduced=", ".join(filter(None, changed)),
+            reduced=reduced,
         )
 
     def trained(self, run: Run) -> Run | None:
@@ -207,6 +209,12 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+# The images of whole data sets; the shapes are as many as they are asked to be.
+WHOLE = {
+    "mnist": {"train_images": 60000, "test_images": 10000},
+    "iceberg": {"train_images": 1300, "test_images": 304},
+    "cifar10": {"train_images": 50000, "test_images": 10000},
+}
 SIZES = {
     "epochs": "epochs",
     "dataset.train_images": "training images",
@@ -226,7 +234,8 @@ def reductions(document: Settings, resolved: Settings) -> str:
         if path in NOT_SIZES or now == was:
             continue
         if path in SIZES:
-            parts.append(f"{now} of {'all' if was is None else was} {SIZES[path]}")
+            whole = WHOLE[resolved.dataset.name][path.partition(".")[2]] if was is None else was
+            parts.append(f"{now} of {whole} {SIZES[path]}")
         else:
             words = (
                 path.removeprefix("model.")

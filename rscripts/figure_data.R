@@ -94,7 +94,7 @@ caption_facts <- function(tables) {
     methods = if ("order" %in% names(main)) length(unique(main$series[!is.na(main$order)])) else NA,
     problems = if ("problem" %in% names(main)) paste(said(main, "problem"), collapse = " and ") else NA,
     order_tolerance = ORDER_TOLERANCE,
-    iterations = if ("iteration" %in% names(main)) length(unique(main$iteration)) else NA,
+    iterations = if ("iteration" %in% names(main)) max(main$iteration) else NA,
     curves = if ("series" %in% names(main)) length(unique(main$series)) else NA,
     data_source = paste(said(origin, "data_source"), collapse = "; "),
     reduced_words = if (length(reduced)) paste0(" Reduced: ", paste(reduced, collapse = ", "), ".") else "",

@@ -22,15 +22,16 @@ COLUMNS = ["id", "document", "place", "kind", "words", "so", "shown", "check", "
 class Erratum(Strict):
     """A place of a document whose words its own numbers, its listing or a computation do not bear out.
 
-    `kind` is "mistake", "appears" (a mistake as the document appears to be meant), "convention" (documents differ, and
-    both are right) or "holds" (a doubt that the check dispels). `check` is module.function of this package; `needs` are
-    the experiments, `data` the data set it reads; `see` is the experiment that runs the place both ways.
+    `kind` is "mistake", "appears" (a mistake as the document appears to be meant), "measured" (another measurement
+    differs), "convention" (documents differ, and both are right) or "holds" (a doubt that the check dispels). `check`
+    is module.function of this package; `needs` are the experiments, `data` the data set it reads; `see` is the
+    experiment that it is about.
     """
 
     id: str
     document: Literal["thind", "ulala", "homework", "slides", "reading"]
     place: str
-    kind: Literal["mistake", "appears", "convention", "holds"] = "mistake"
+    kind: Literal["mistake", "appears", "measured", "convention", "holds"] = "mistake"
     words: str
     so: str
     shown: str
@@ -97,6 +98,12 @@ def words_of(finding: Finding) -> str:
     """The numbers of a finding as text, six significant digits each."""
     parts = []
     for name, value in finding.numbers.items():
-        text = value if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else str(value)
-        parts.append(f"{name}: {text}")
+        parts.append(f"{name}: {text_of(value)}")
     return "; ".join(parts)
+
+
+def text_of(value: Any) -> str:
+    """A number, or a list of them, with six significant digits; other values as they are."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(text_of, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

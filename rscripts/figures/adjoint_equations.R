@@ -11,7 +11,7 @@ figure_adjoint_equations <- function(history) {
     geom_segment(aes(x = .Machine$double.eps, xend = shown, yend = series), colour = GRID) +
     geom_point(colour = PALETTE[["blue"]], size = 2.2) +
     scale_x_log10(labels = scales::label_log(), limits = c(.Machine$double.eps, 1), breaks = 10^seq(-15, 0, 5)) +
-    labs(x = "Relative difference of the two sides", y = NULL, subtitle = "Equations")
+    labs(x = "Relative difference of the two sides", y = NULL, title = "Equations")
   limit <- history[history$panel == "limit", ]
   # Each name lies on the free side of its line: over the end of the first, under the start of the second.
   ends <- rbind(limit[limit$series == limit$series[1] & limit$step == max(limit$step), ],
@@ -24,6 +24,6 @@ figure_adjoint_equations <- function(history) {
     scale_colour_manual(values = unname(PALETTE[c("vermillion", "sea_green")]), guide = "none") +
     scale_x_log10() +
     scale_y_log10(labels = scales::label_log(), breaks = 10^(-4:0), expand = expansion(c(0.25, 0.2))) +
-    labs(x = "Step", y = "Relative difference", subtitle = "Limits of small steps")
+    labs(x = "Step", y = "Relative difference", title = "Limits of small steps")
   structure(patchwork::wrap_plots(sides, tending, ncol = 1, heights = c(3, 2)), size = FIGURE_HEIGHT * 1.7)
 }

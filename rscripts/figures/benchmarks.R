@@ -51,7 +51,7 @@ figure_benchmarks_growth <- function(growth) {
   plot <- ggplot(growth, aes(x, value, group = gradient)) +
     geom_line(colour = PALETTE[["vermillion"]], linewidth = 0.7) +
     geom_point(colour = PALETTE[["vermillion"]], size = 1.4) +
-    label_beside(ends, aes(x, value, label = label), hjust = 1, vjust = -0.7, size = 0.75) +
+    label_beside(ends, aes(x, value, label = label, vjust = ifelse(grepl("checkpoint, ", gradient), 1.7, -0.7)), hjust = 1, size = 0.75) +
     facet_wrap(~panel, ncol = 2, scales = "free") +
     scale_x_log10(breaks = 10^(0:5), labels = function(x) format(x, big.mark = "\u2009", scientific = FALSE, trim = TRUE)) +
     scale_y_log10(expand = expansion(c(0.05, 0.3))) +

@@ -22,7 +22,7 @@ figure_convergence <- function(history) {
     label_beside(labels, aes(beside, error, label = label, colour = order), hjust = -0.03, size = 0.8) +
     facet_wrap(~kind, ncol = 1) +
     scale_colour_manual(values = ORDER_COLOURS, guide = "none") +
-    scale_x_log10(expand = expansion(c(0.03, 0.42))) +
+    scale_x_log10(expand = expansion(c(0.03, 0.5))) +
     scale_y_log10(labels = scales::label_log(), breaks = 10^seq(-14, 0, 2)) +
     labs(x = "Step", y = "Error at the end", subtitle = origin_words(history)) +
     theme(panel.border = element_rect(fill = NA, colour = GRID))

@@ -60,7 +60,7 @@ frame_flow <- function(curves, frame) {
     density_layer(density, "series") +
     geom_point(data = samples, size = 0.5, alpha = 0.7, colour = PALETTE[["orange"]]) +
     coord_fixed(xlim = c(-edge, edge), ylim = c(-edge, edge), expand = FALSE) +
-    labs(x = NULL, y = NULL, title = sprintf("Noise (t = 1) to data (t = 0): %.1f", t)) +
+    labs(x = NULL, y = NULL, title = sprintf("Noise (t = 1) to data (t = 0): t = %.1f", t)) +
     theme_density()
 }
 

@@ -40,7 +40,7 @@ figure_flow_capacity <- function(metrics, curves) {
       labels = c("planar flow of depth K", "continuous flow of width M")
     ) +
     scale_x_log10(breaks = sizes, expand = expansion(c(0.1, 0.1))) +
-    scale_y_continuous(limits = c(0, NA), expand = expansion(c(0.12, 0.15))) +
+    scale_y_continuous(limits = c(0, NA), expand = expansion(c(0.12, 0.25))) +
     labs(x = "K, M", y = "KL divergence (nats)")
   plot <- patchwork::wrap_plots(densities, lines, ncol = 1, heights = c(1.35, 1)) +
     patchwork::plot_annotation(subtitle = origin_words(metrics))

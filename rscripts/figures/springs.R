@@ -19,7 +19,7 @@ figure_springs <- function(history) {
     scale_alpha_continuous(range = c(0.3, 0.9), guide = "none") +
     scale_y_continuous(expand = expansion(c(0.1, 0.05))) +
     coord_fixed() +
-    labs(x = "Position", y = NULL, subtitle = origin_words(history))
+    labs(x = "x", y = "y", subtitle = origin_words(history))
   structure(plot, size = FIGURE_HEIGHT * 1.3)
 }
 

@@ -19,7 +19,7 @@ BENCHMARK_FIGURES <- list(
   benchmarks_growth = c(
     "How costs grow",
     paste(
-      "A solve with its gradient, on logarithmic axes; the number beside a line is its slope, the exponent of the growth.",
+      "A solve with its gradient, on logarithmic axes: seconds, or megabytes, against what grows; the number beside a line is its slope, the exponent of the growth.",
       "Memory is the peak of the storage of all tensors; samples have steps of their own."
     )
   )
@@ -33,7 +33,7 @@ write_benchmarks <- function(study) {
   cat(
     "\n\n# Benchmarks {#benchmarks}\n\nHow fast the library is, measured beside its peers in one run, each in turn;",
     "`make benchmarks` measures it on this machine. Errors are relative to a float64 solve at a tolerance of",
-    "$10^{-10}$ ($10^{-8}$ for the ODE-Net).\n\n"
+    "$10^{-10}$ ($10^{-8}$ for the ODE-Net). Below a number stand the ends of its 95% interval.\n\n"
   )
   met <- as.logical(rows$met)
   cells <- list(
@@ -57,6 +57,6 @@ goal_badge <- function(met) {
 
 #' A value with the ends of its interval below it, as HTML.
 with_interval <- function(value, low, high, unit) {
-  ends <- paste0(escape(format_value(low, unit, FALSE)), " to ", escape(format_value(high, unit, FALSE)))
+  ends <- paste0(escape(format_value(low, unit, FALSE)), "\u00a0to ", escape(format_value(high, unit, FALSE)))
   paste0(escape(format_value(value, unit)), ifelse(is.na(low), "", paste0("<small>", ends, "</small>")))
 }

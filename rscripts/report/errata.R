@@ -2,7 +2,7 @@
 
 ERRATUM_KINDS <- c(
   mistake = "mistake", appears = "appears to be a mistake", convention = "two conventions, both right",
-  holds = "doubted, and right"
+  measured = "another measurement differs", holds = "doubted, and right"
 )
 
 #' The section of errata; nothing where none were evaluated.
@@ -17,7 +17,7 @@ write_errata <- function(study) {
   cat(
     "Places where a document's words and its own numbers, its listing or a computation disagree, and some where they ",
     "only seem to. What is so is not only said here: a check computes it. Of ", nrow(errata), " entries ", sum(shown),
-    " are confirmed by theirs. Where the study runs a place both as it stands and as corrected, a link leads there.\n\n",
+    " are confirmed by theirs. A link leads to the experiment that an entry is about.\n\n",
     sep = ""
   )
   for (document in unique(errata$document)) {
@@ -29,14 +29,19 @@ write_errata <- function(study) {
 
 errata_table <- function(study, errata) {
   run <- errata$see %in% names(study$experiments)
-  link <- ifelse(run, paste0("<small>run in <a href=\"#", escape(errata$see), "\">", escape(errata$see), "</a></small>"), "")
+  link <- ifelse(run, paste0("<small>see <a href=\"#", escape(errata$see), "\">", escape(errata$see), "</a></small>"), "")
   cells <- list(
     paste0("<q>", escape(errata$words), "</q><small>", escape(errata$place), "</small>"),
-    paste0(escape(errata$so), "<small>", escape(ERRATUM_KINDS[errata$kind]), "</small>", link),
-    paste0(escape(errata$shown), "<small>", gsub("; ", "<br>", escape(errata$numbers)), "</small>"),
+    paste0(escape_with_code(errata$so), "<small>", escape(ERRATUM_KINDS[errata$kind]), "</small>", link),
+    paste0(escape(errata$shown), "<small>", lines_of(errata$numbers), "</small>"),
     erratum_badge(errata$confirmed)
   )
   html_table(cells, c("The document's words", "What is so", "Shown by", "Check"), "errata")
+}
+
+#' What is separated by semicolons, a line each, as HTML.
+lines_of <- function(text) {
+  vapply(strsplit(ifelse(is.na(text), "", text), "; ", fixed = TRUE), function(parts) paste(escape(parts), collapse = "<br>"), character(1))
 }
 
 #' Whether the check bore out what is said to be so, in words and a colour.

@@ -19,7 +19,7 @@ caveats_html <- function(study) {
   reduced <- rows[rows$kind == "reduced", ]
   paste0(
     "<div class=\"caveats\" role=\"note\"><p><strong>Mind what the numbers rest on.</strong> Not everything was run as the ",
-    "documents ran it.</p><ul>", caveat_lines(simulated, "Simulated data", " Its numbers say nothing of the real ones."),
+    "documents ran it.</p><ul>", caveat_lines(simulated, "Simulated data", " They say nothing of the real ones."),
     caveat_lines(incomplete, "Incomplete data"),
     if (nrow(reduced)) paste0(
       "<li><strong>Reduced</strong>: ", link_to(unique(reduced$experiment), ", "),

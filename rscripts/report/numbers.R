@@ -6,19 +6,19 @@ format_value <- function(value, unit = "", show_unit = TRUE) {
   text <- mapply(function(x, u) {
     if (is.na(x)) return("")
     if (is.infinite(x)) return(if (x > 0) "\u221e" else "\u2212\u221e")
-    if (u %in% c("%", "percent")) return(formatC(x, digits = 2, format = "f"))
+    if (u %in% c("%", "percent", "points")) return(formatC(x, digits = 2, format = "f"))
     if (x == round(x) && abs(x) < 1e15) return(formatC(x, digits = 0, format = "f", big.mark = "\u202f"))
     format(signif(x, 4), scientific = abs(x) < 1e-4 || abs(x) >= 1e7)
   }, value, unit, USE.NAMES = FALSE)
   if (show_unit) with_unit(text, unit) else text
 }
 
-#' A published value exactly as it was published.
+#' A published value with all of its digits.
 format_published <- function(value, unit = "", relation = "=") {
   sign <- ifelse(relation == "=", "", paste0(relation, "\u00a0"))
   unit[is.na(unit)] <- ""
   # Each by itself: together, all would be written with the digits, or the power of ten, that one of them needs.
-  text <- vapply(value, format, character(1), digits = 10, trim = TRUE, drop0trailing = TRUE, scientific = 6)
+  text <- vapply(value, format, character(1), digits = 10, trim = TRUE, drop0trailing = TRUE, scientific = 6, big.mark = "\u202f")
   paste0(sign, with_unit(text, unit))
 }
 
@@ -27,7 +27,9 @@ UNITS <- c(percent = "%", count = "", fraction = "")
 
 with_unit <- function(text, unit) {
   unit <- ifelse(unit %in% names(UNITS), UNITS[unit], unit)
-  ifelse(nzchar(unit) & nzchar(text), paste0(text, "\u00a0", unit), text)
+  unit <- ifelse(text == "1" & unit == "evaluations", "evaluation", unit)
+  # Units that are words may stand on the next line.
+  ifelse(nzchar(unit) & nzchar(text), paste0(text, ifelse(nchar(unit) > 6, " ", "\u00a0"), unit), text)
 }
 
 #' A length of time in the units that people use.

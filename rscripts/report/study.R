@@ -49,7 +49,7 @@ caveats <- function(study) {
   rows <- lapply(names(study$experiments), function(id) {
     own <- metrics[metrics$experiment == id, ]
     from <- function(kind) grep(kind, said(own, "data_source"), ignore.case = TRUE, value = TRUE)
-    words <- list(simulated = from("simulated"), incomplete = from("incomplete"), reduced = said(own, "reduced"))
+    words <- list(simulated = from("simulated"), incomplete = from("incomplete"), reduced = reduced_by_variant(own))
     data.frame(
       experiment = rep(id, sum(lengths(words))), kind = rep(names(words), lengths(words)),
       words = as.character(unlist(words))
@@ -59,14 +59,30 @@ caveats <- function(study) {
   rows[order(match(rows$kind, c("simulated", "incomplete", "reduced"))), ]
 }
 
+#' What was reduced in an experiment, and in which variants where it is not the same in all.
+reduced_by_variant <- function(metrics) {
+  words <- said(metrics, "reduced")
+  if (length(words) < 2) return(words)
+  variants <- vapply(words, function(word) {
+    paste(variant_names(unique(metrics$variant[metrics$reduced %in% word])), collapse = ", ")
+  }, character(1))
+  paste(variants, words, sep = ": ")
+}
+
 #' How many published numbers there are of each verdict, in the order good, bad, undecided.
 VERDICTS <- c("reproduced", "not reproduced", "not comparable")
 verdict_counts <- function(claims) table(factor(claims$verdict, VERDICTS))
 
-#' The same in words: "2 reproduced, 0 not reproduced, 1 not comparable".
+#' How many are reproduced by runs smaller than the documents', which cannot be "not reproduced".
+count_although_reduced <- function(claims) sum(startsWith(as.character(claims$reason), "although reduced"), na.rm = TRUE)
+
+#' The same in words: "2 reproduced (1 although reduced), 0 not reproduced, 1 not comparable".
 verdicts_in_words <- function(claims) {
   counts <- verdict_counts(claims)
-  paste(counts, names(counts), collapse = ", ")
+  words <- paste(counts, names(counts))
+  reduced <- count_although_reduced(claims)
+  if (reduced) words[1] <- paste0(words[1], " (", reduced, " although reduced)")
+  paste(words, collapse = ", ")
 }
 
 #' The experiments of a document, in the order of the study.

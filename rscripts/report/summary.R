@@ -66,7 +66,7 @@ line_simulated <- function(study) {
   rows <- caveats(study)
   ids <- unique(rows$experiment[rows$kind == "simulated"])
   if (!length(ids)) return("")
-  paste0("<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "), "; numbers from them prove nothing of the documents\u2019.")
+  paste0("<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "), "; numbers from them neither support nor contradict the documents\u2019.")
 }
 
 line_reduced <- function(study) {
@@ -99,9 +99,11 @@ link_to <- function(ids, collapse = NULL) paste0("<a href=\"#", escape(ids), "\"
 #' The counts of verdicts, and a line for each experiment.
 write_summary <- function(study) {
   counts <- verdict_counts(study$claims)
+  reduced <- count_although_reduced(study$claims)
+  below <- c(if (reduced) paste(reduced, "although reduced") else "", "", "")
   tiles <- paste0(
     "<div class=\"tile ", CLASSES[names(counts)], "\"><b>", counts, "</b> ", MARKS[names(counts)], " ",
-    escape(names(counts)), "</div>", collapse = "\n"
+    escape(names(counts)), ifelse(nzchar(below), paste0("<small>", below, "</small>"), ""), "</div>", collapse = "\n"
   )
   ids <- names(study$experiments)
   titles <- vapply(study$experiments, `[[`, character(1), "title")

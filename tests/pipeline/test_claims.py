@@ -52,13 +52,13 @@ def test_a_claim_that_fails_at_full_size_is_not_reproduced(results):
 def test_a_claim_that_fails_at_reduced_size_is_not_comparable(results):
     outcome, reason = verdict(results(2.4), dataset={"train_images": 100})
     assert outcome == "not comparable"
-    assert "100 of all training images" in reason
+    assert "100 of 60000 training images" in reason
 
 
 def test_a_claim_that_holds_at_reduced_size_is_reproduced_and_says_so(results):
     outcome, reason = verdict(results(1.4), dataset={"train_images": 100})
     assert outcome == "reproduced"
-    assert "reduced" in reason
+    assert reason == "although reduced: 100 of 60000 training images; must be below 2"
 
 
 def test_a_number_of_an_epoch_is_that_epochs_and_none_where_the_run_as_listed_ends_before(results):
@@ -90,10 +90,14 @@ def test_a_claim_on_two_variants_is_of_their_difference_seed_by_seed(tmp_path):
 def test_a_finished_study_says_what_came_out_and_where_to_read_it(tmp_path):
     assert closing_words(tmp_path) == ""
     (tmp_path / "tables").mkdir()
-    (tmp_path / "tables/claims.csv").write_text("id,verdict\nA,reproduced\nB,not comparable\nC,reproduced\n")
+    (tmp_path / "tables/claims.csv").write_text(
+        "id,verdict,reason\nA,reproduced,must be 1\nB,not comparable,reduced: 1\nC,reproduced,although reduced: 1\n"
+    )
     (tmp_path / "report.html").touch()
     words = closing_words(tmp_path)
-    assert words.startswith("3 published numbers: 2 reproduced, 0 not reproduced, 1 not comparable.")
+    assert words.startswith(
+        "3 published numbers: 2 reproduced (1 although reduced), 0 not reproduced, 1 not comparable."
+    )
     assert str(tmp_path / "report.html") in words
     assert str(tmp_path / "report.pdf") in words
 

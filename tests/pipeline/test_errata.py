@@ -105,4 +105,5 @@ def test_an_id_stands_for_one_entry(tmp_path):
 
 
 def test_numbers_are_written_with_their_names():
-    assert words_of(Finding(True, {"a": 1 / 3, "b": 5, "c": "six"})) == "a: 0.333333; b: 5; c: six"
+    numbers = {"a": 1 / 3, "b": 5, "c": "six", "d": [-0.5, 0.800000011920929, 2]}
+    assert words_of(Finding(True, numbers)) == "a: 0.333333; b: 5; c: six; d: [-0.5, 0.8, 2]"

@@ -28,6 +28,19 @@ def test_a_reduction_is_said_in_words():
     assert run.reduced == "3 of 150 epochs"
 
 
+def test_what_a_measurement_reduces_is_told_from_what_its_training_did():
+    small = {"arguments": {"batch_size": 16}}
+    measured = "measured with batch size 16 instead of 128"
+    for overrides, words in (
+        ({"M4": small}, measured),
+        (
+            {"M4": small, "M3": {"dataset": {"train_images": 768}}},
+            f"trained with 768 of 60000 training images; {measured}",
+        ),
+    ):
+        assert study(experiments=["M3", "M4"], overrides=overrides).run("M4", "main", 1).reduced == words
+
+
 def test_the_full_profile_reduces_nothing():
     with open("pipeline/config/full.yaml", encoding="utf-8") as file:
         assert {run.reduced for run in load_study(yaml.safe_load(file)).runs()} == {""}

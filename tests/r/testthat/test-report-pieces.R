@@ -6,7 +6,7 @@ test_that("what comes from files is escaped", {
 
 test_that("numbers are written in their units", {
   expect_equal(format_value(c(98.7, 0.6412345, 208266, NA), c("%", "", "", "")), c("98.70\u00a0%", "0.6412", "208\u202f266", ""))
-  expect_equal(format_published(c(240000, 0.42)), c("240000", "0.42"))
+  expect_equal(format_published(c(240000, 0.42)), c("240\u202f000", "0.42"))
   expect_equal(format_published(c(43.483, 2, 1), c("%", "%", NA), c("=", "<", "=")), c("43.483\u00a0%", "<\u00a02\u00a0%", "1"))
   expect_equal(format_seconds(59.9), "59.9\u00a0s")
   expect_equal(format_seconds(734), "12\u00a0min")

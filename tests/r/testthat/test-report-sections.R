@@ -30,7 +30,7 @@ test_that("benchmarks are shown with intervals and whether the goal was reached"
   root <- tempfile("root-")
   write_csv(rows, file.path(root, "data", "reference", "benchmarks", "goals.csv"))
   page <- page_of(write_benchmarks(list(root = root, results = tempfile())))
-  for (part in c("# Benchmarks", "a &lt;step&gt;", "3.25\u00a0ms", "3.1 to 3.4", "reached", "not measured", "no GPU here", "a device")) {
+  for (part in c("# Benchmarks", "a &lt;step&gt;", "3.25\u00a0ms", "3.1\u00a0to 3.4", "reached", "not measured", "no GPU here", "a device")) {
     expect_match(page, part, fixed = TRUE)
   }
 })
@@ -71,7 +71,7 @@ test_that("a kept run stands beside this one, number by number", {
   writeLines(jsonlite::toJSON(provenance, auto_unbox = TRUE), file.path(folder, "provenance.json"))
   references <- read_references(root)
   page <- page_of(write_claims(claim("P3", "not reproduced"), references))
-  for (part in c("full profile, a &lt;GPU&gt;", "53.50\u00a0%", "53.00 to 54.00", "3 seeds", "71.25\u00a0%")) expect_match(page, part, fixed = TRUE)
+  for (part in c("full profile, a &lt;GPU&gt;", "53.50\u00a0%", "53.00\u00a0to 54.00", "3 seeds", "71.25\u00a0%")) expect_match(page, part, fixed = TRUE)
   other <- page_of(write_claims(claim("N2", "reproduced"), references))
   expect_no_match(other, "full profile")
   listed <- page_of(write_references(list(references = references)))
@@ -82,12 +82,13 @@ test_that("the summary counts and names what came out how, in ten lines at most"
   claims <- rbind(
     claim("P3", "reproduced"), claim("N2", "not reproduced"), claim("N1", "reproduced"), claim("N1", "not comparable")
   )
+  claims$reason[3] <- "although reduced: 9 of 20 epochs; must be 1"
   study <- study_of(claims)
   study$references <- list(full = list(profile = "full", claims = claims[1:2, ], provenance = list(device = "a <GPU>")))
   lines <- summary_lines(study)
   expect_lte(length(lines), 10)
   expect_match(lines[1], "4 published numbers")
-  expect_match(lines[1], "2 reproduced, 1 not reproduced, 1 not comparable")
+  expect_match(lines[1], "2 reproduced (1 although reduced), 1 not reproduced, 1 not comparable", fixed = TRUE)
   expect_match(lines[2], "reproduced</em>: Title of P3", fixed = TRUE)
   expect_match(lines[2], "in part</em>: Title of N1 .*1 of 2")
   page <- paste(lines, collapse = "\n")
@@ -110,6 +111,11 @@ test_that("the head names simulated, incomplete and reduced runs, and nothing wh
   study <- function(metrics) list(metrics = metrics, experiments = list(N2 = list(), M5 = list(), M1 = list()))
   expect_equal(caveats(study(metrics))$kind, c("simulated", "incomplete", "reduced"))
   expect_match(caveats_html(study(metrics)), "Incomplete data")
+  differing <- data.frame(
+    experiment = "M5", variant = c("adam", "adam", "baseline"), data_source = NA,
+    reduced = c("2 of 200 epochs", "2 of 200 epochs", "2 of 160 epochs")
+  )
+  expect_equal(caveats(study(differing))$words, c("one more layer, Adam: 2 of 200 epochs", "baseline: 2 of 160 epochs"))
   whole <- data.frame(experiment = "M1", data_source = "MNIST", reduced = NA)
   expect_equal(caveats_html(study(whole)), "")
 })
