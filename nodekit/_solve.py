@@ -138,7 +138,7 @@ def solve(
         raise UnsupportedCombination("scipy_solver knows no events, no dense output and no independent samples")
     events = [event if isinstance(event, Event) else Event(event) for event in events]
     if batch != "shared":
-        _check_independent(batch, gradient, dense)
+        _check_independent(batch, gradient, dense, progress)
         if compile:
             raise UnsupportedCombination("compile=True cannot be had with batch='independent'", remedy="Leave one out")
         y, stats, failure, occurred = solve_independent(
@@ -194,7 +194,7 @@ def _to_floats(grid) -> list[float]:
     return grid.detach().reshape(-1).tolist() if isinstance(grid, Tensor) else [float(x) for x in grid]
 
 
-def _check_independent(batch: str, gradient: str, dense: bool) -> None:
+def _check_independent(batch: str, gradient: str, dense: bool, progress: bool) -> None:
     if batch != "independent":
         raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
     if gradient not in INDEPENDENT_GRADIENTS:
@@ -204,3 +204,5 @@ def _check_independent(batch: str, gradient: str, dense: bool) -> None:
         )
     if dense:
         raise UnsupportedCombination("dense=True cannot be had with batch='independent'", remedy="Name the times in t")
+    if progress:
+        raise UnsupportedCombination("progress=True cannot be had with batch='independent'", remedy="Leave it out")

@@ -15,7 +15,7 @@ from .._differentiate import differentiably, has_time_gradients, time_shifts
 from .._events import Occurrences
 from .._methods import Method
 from .._methods.runge_kutta import ExplicitRungeKutta
-from .._options import Options, callbacks_of, is_fixed, make_plan, tolerance_of
+from .._options import Options, callbacks_of, is_fixed, make_plan, norm_of, tolerance_of
 from .._state import Derivative
 from ..errors import InvalidTimes, UnsupportedCombination
 from .events import BatchEvents
@@ -57,6 +57,7 @@ def solve_independent(
     packing = BatchPacking(y0)
     refuse_vmap(packing.y0)
     derivative = Derivative(func, packing, args)
+    norm_of(options, packing)  # refuses what is no function
     times, norm = sample_times(t, packing.samples, bool(events)), sample_norm(options.norm, packing)
     clock, callbacks = BatchClock(stepper.nodes, packing), callbacks_of(func, derivative)
     if callbacks.accept or callbacks.reject:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_unflatten
 
 from .._state import Packing
 from ..errors import InvalidState
@@ -52,25 +54,24 @@ class BatchPacking(Packing):
     def parts(self, y: Tensor) -> list[Tensor]:
         return [y] if self.single else list(y.split(self.sample_sizes, dim=-1))
 
+    def sample(self, x: Tensor) -> Any:
+        """One sample's state, from its part of a solver's tensor."""
+        parts = [x] if self.single else x.split(self.sample_sizes)
+        leaves = []
+        for part, shape, dtype in zip(parts, self.sample_shapes, self.dtypes, strict=True):
+            part = part.reshape(shape)
+            leaves.append((torch.complex(*part.unbind(-1)) if dtype.is_complex else part).to(dtype))
+        return leaves[0] if self.single else tree_unflatten(leaves, self.structure)
+
     def spread(self, x: Tensor, y: Tensor) -> Tensor:
         """One number for each sample, such that it broadcasts to a state of the solver."""
         return x.view(-1, *[1] * (y.ndim - 1))
 
 
-def sample_norm(norm: Callable | str | None, packing: BatchPacking) -> Callable[[Tensor], Tensor]:
+def sample_norm(norm: Callable | None, packing: BatchPacking) -> Callable[[Tensor], Tensor]:
     """Every sample's norm: the user's, of a sample's state, or the root mean square, the largest of its tensors'."""
     if callable(norm):
-
-        def of_sample(x: Tensor) -> Tensor:
-            if packing.single:
-                state = x
-            else:
-                parts = x.split(packing.sample_sizes, dim=-1)
-                shaped = [part.reshape(shape) for part, shape in zip(parts, packing.sample_shapes, strict=True)]
-                state = torch.utils._pytree.tree_unflatten(shaped, packing.structure)
-            return torch.as_tensor(norm(state))
-
-        return torch.func.vmap(of_sample)
+        return torch.func.vmap(lambda x: torch.as_tensor(norm(packing.sample(x))))
     if packing.single:
         return lambda x: _rms(x)
     return lambda x: torch.stack([_rms(part) for part in packing.parts(x)]).amax(0)

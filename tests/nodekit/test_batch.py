@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
 import nodekit
 from nodekit import errors
@@ -64,3 +65,45 @@ def test_a_component_that_stays_zero_has_no_error_in_any_sample(method):
     assert solution.y[-1, 0, 0].item() == pytest.approx(math.exp(-1), rel=1e-6)
     assert solution.y[-1].count_nonzero() == 1
     assert (solution.stats.rejected == 0).all()
+
+
+def test_progress_of_independent_samples_is_refused():
+    with pytest.raises(errors.UnsupportedCombination, match="progress"):
+        nodekit.solve(lambda t, y: -y, torch.ones(2, 1), [0.0, 1.0], batch="independent", progress=True)
+
+
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_a_norm_that_is_no_function_is_refused(batch):
+    with pytest.raises(errors.InvalidOption, match="seminorm"):
+        nodekit.solve(lambda t, y: -y, torch.ones(2, 1), [0.0, 1.0], batch=batch, options={"norm": "seminorm"})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        torch.ones(3, 2, dtype=torch.complex64),
+        torch.ones(3, dtype=torch.complex128),
+        torch.ones(3, 2, dtype=torch.float16),
+        (torch.ones(3, 2, dtype=torch.complex64), torch.ones(3, dtype=torch.float32)),
+        {"x": torch.ones(3, 2, 2), "z": torch.ones(3, 1, dtype=torch.complex128)},
+    ],
+    ids=["complex64", "no further dimension", "float16", "tuple", "dict"],
+)
+def test_a_norm_takes_a_sample_as_it_is_given(state):
+    seen = []
+
+    def norm(sample):
+        seen.append(tree_map(lambda x: (x.dtype, x.shape), sample))
+        return torch.stack([x.abs().amax().float() for x in tree_leaves(sample)]).amax()
+
+    def decay(t, y):
+        return tree_map(lambda x: -x, y)
+
+    solution = nodekit.solve(
+        decay, state, [0.0, 1.0], rtol=1e-4, atol=1e-4, batch="independent", options={"norm": norm}
+    )
+    assert seen[0] == tree_map(lambda x: (x.dtype, x.shape[1:]), state)
+    largest = nodekit.solve(
+        decay, tree_map(lambda x: x[0], state), [0.0, 1.0], rtol=1e-4, atol=1e-4, options={"norm": norm}
+    )
+    assert (solution.stats.accepted == largest.stats.accepted).all()
