@@ -128,6 +128,37 @@ def test_large_stiff_systems_are_solved_without_their_matrix():
     np.testing.assert_allclose(solution.y[-1].numpy(), expm(0.05 * A) @ y0.numpy(), atol=2e-5)
 
 
+@pytest.mark.parametrize("method", ["radauIIA3", "radauIIA5"])
+@pytest.mark.parametrize(("size", "solver"), [(4, "krylov"), (260, "auto")])
+def test_error_estimates_of_several_stages_are_filtered_without_the_matrix(method, size, solver):
+    """y' = r (cos t − y), whose solution is known: in the steps that a matrix would take."""
+    r = torch.logspace(0, 3, size, dtype=torch.float64)
+
+    def solve(solver):
+        return nodekit.solve(
+            lambda t, y: r * (torch.cos(t) - y), torch.ones_like(r), [0.0, 1.0], method=method, rtol=1e-4, atol=1e-4,
+            options={"solver": solver},
+        )  # fmt: skip
+
+    solution = solve(solver)
+    expected = (r**2 * math.cos(1) + r * math.sin(1) + torch.exp(-r)) / (r**2 + 1)
+    torch.testing.assert_close(solution.y[-1], expected, rtol=0, atol=2e-4)
+    assert solution.stats.accepted == pytest.approx(solve("newton").stats.accepted, abs=3)
+
+
+def test_a_part_of_a_change_is_not_taken_for_convergence():
+    """GMRES sees nothing of a cyclic shift before its space holds the whole cycle."""
+    y0 = torch.eye(64, dtype=torch.float64)[0]
+
+    def step(solver):
+        given = {"method": "implicit_euler", "options": {"step_size": 1.0, "solver": solver}}
+        return nodekit.odeint(lambda t, y: 1e3 * y.roll(1), y0, [0.0, 1.0], **given)[-1]
+
+    torch.testing.assert_close(step("newton"), -1e-3 * y0.roll(-1), rtol=0, atol=2e-6)
+    with pytest.raises(errors.NewtonDidNotConverge):
+        step("krylov")
+
+
 def test_gmres_finds_the_solution_of_a_linear_system():
     generator = torch.Generator().manual_seed(0)
     A = torch.eye(50, dtype=torch.float64) + torch.randn(50, 50, dtype=torch.float64, generator=generator) / 20
