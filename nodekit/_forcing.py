@@ -30,6 +30,8 @@ class Forcing(nn.Module):
     def __init__(self, t: Any, values: Any, kind: str = "linear"):
         super().__init__()
         values = torch.as_tensor(values)
+        if not (values.is_floating_point() or values.is_complex()):
+            values = values.to(torch.get_default_dtype())
         t = torch.as_tensor(t, dtype=torch.float64, device=values.device)
         if t.ndim != 1 or len(t) < 2 or len(t) != len(values) or not bool((t[1:] > t[:-1]).all()):
             raise InvalidTimes(

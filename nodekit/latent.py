@@ -141,7 +141,7 @@ class LatentODE(nn.Module):
         Raises:
             ValueError: for a time before times[0].
         """
-        at = at.to(times)
+        times, at = times.to(x), at.to(x)
         if at[0] < times[0]:
             raise ValueError(f"cannot predict at {at[0]:g}, before the first time {times[0]:g}")
         z0, _ = self.encode(x, times, mask)

@@ -27,6 +27,13 @@ def test_each_kind_reproduces_what_it_should():
     assert Forcing(T, T, "constant")(0.99).item() == 0.5
 
 
+def test_values_that_are_whole_numbers_have_fractions_between():
+    at = torch.tensor([0.0, 0.5, 0.9, 1.5], dtype=torch.float64)
+    torch.testing.assert_close(Forcing([0, 1, 2], [0, 10, 40], "cubic")(at), torch.tensor([0.0, 2.5, 8.1, 22.5]))
+    torch.testing.assert_close(Forcing([0, 1, 2], [0, 10, 40], "linear")(at), torch.tensor([0.0, 5.0, 9.0, 25.0]))
+    torch.testing.assert_close(Forcing([0, 1, 2], [0, 10, 40], "constant")(at), torch.tensor([0.0, 0.0, 0.0, 10.0]))
+
+
 def test_a_forced_solve_steps_onto_the_jumps():
     forcing = Forcing([0.0, 0.3, 1.1], torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), "constant")
     y0 = torch.zeros((), dtype=torch.float64)

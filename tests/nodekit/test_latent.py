@@ -143,6 +143,13 @@ def test_predicts_where_the_latent_ode_leads():
     torch.testing.assert_close(predicted[0, :, 0], 2 * torch.exp(-(at - 1)), rtol=0, atol=1e-7)
 
 
+def test_whole_times_do_not_round_what_is_predicted_between_them():
+    torch.manual_seed(0)
+    model, x, at = LatentODE(1), torch.randn(2, 5, 1), torch.tensor([4.5, 5.5])
+    torch.testing.assert_close(model.predict(x, torch.arange(5), at), model.predict(x, torch.arange(5.0), at))
+    assert (model.predict(x, torch.arange(5), at) != model.predict(x, torch.arange(5), at.floor())).any()
+
+
 def test_bad_input_says_what_is_wrong(series):
     x, times, mask = series
     model = LatentODE(2)
