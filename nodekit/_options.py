@@ -17,6 +17,7 @@ from ._clock import Clock
 from ._control import Controller, Tolerance, controller_coefficients, rms_norm
 from ._loops import Adaptive, Callbacks, FixedGrid, OpenGrid, grid_points
 from ._methods import Method
+from ._methods.ranges import within
 from ._state import Derivative, Packing
 from .errors import InvalidOption, InvalidTimes, InvalidTolerance, UnknownOption, UnsupportedCombination, nearest
 
@@ -132,20 +133,12 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
 def _check_ranges(options: Options) -> None:
     for name, (holds, words) in _RANGES.items():
         value = getattr(options, name)
-        if not (value is None and name in _UNSET) and not holds(_number(value)):
-            raise InvalidOption(f"the option {name} must be {words}, not {value}")
+        if not (value is None and name in _UNSET):
+            within(name, value, holds, words)
     if options.grid_constructor is not None and not callable(options.grid_constructor):
         raise InvalidOption(f"the option grid_constructor must be a function, not {options.grid_constructor!r}")
     if float(options.min_step) > float(options.max_step):
         raise InvalidOption(f"min_step = {options.min_step} exceeds max_step = {options.max_step}")
-
-
-def _number(value: Any) -> float:
-    """A number of any kind as a Python float; not a number where it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return math.nan
 
 
 def is_fixed(method: Method, options: Options) -> bool:
@@ -211,7 +204,7 @@ def make_plan(
 def _times(name: str, values) -> list[float]:
     try:
         return as_floats(values)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InvalidOption(f"the option {name} must be times, not {values!r}") from error
 
 
@@ -220,7 +213,7 @@ def as_floats(values) -> list[float]:
     if values is None:
         return []
     if isinstance(values, Tensor):
-        return values.detach().reshape(-1).tolist()
+        values = values.detach().reshape(-1).tolist()
     if isinstance(values, list | tuple) and all(isinstance(value, int | float) for value in values):
         return [float(value) for value in values]  # which torch.compile can follow
     return np.asarray(values, dtype=float).reshape(-1).tolist()
@@ -239,10 +232,10 @@ def output_times(t, open_end: bool = False) -> list[float]:
         raise InvalidTimes(f"t must be one-dimensional, it has shape {tuple(t.shape)}")
     try:
         times = as_floats(t)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidTimes(f"t must hold numbers, it is {t!r}") from error
-    if any(isinstance(time, complex) for time in times):
-        raise InvalidTimes(f"t is complex: {times}")
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InvalidTimes(
+            f"t must hold numbers, it is {t!r}", remedy="Of tensors make one, by torch.stack, which keeps gradients"
+        ) from error
     if not times:
         raise InvalidTimes("t is empty", remedy="Give the initial time first, then the times at which to have y")
     if not all(map(math.isfinite, times[: max(1, len(times) - open_end)])) or math.isnan(times[-1]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._stepper import Stepper
 from .._tableau import ButcherTableau
@@ -102,7 +102,9 @@ for _name, _tableau, _adaptive, _reference in (
     ("dopri8", DOPRI8, True, "Dormand & Prince 8(5,3), Hairer's DOP853; " + _BOOK + "II.5 and II.10"),
 ):
     register(_name, _tableau, ExplicitRungeKutta, _reference, adaptive=_adaptive)
-    if _name not in ("heun2", "slides_midpoint"):
+    if _name in ("heun2", "slides_midpoint"):  # heun by its first name, by which its reversible form is found
+        METHODS[_name] = replace(METHODS[_name], name="heun")
+    else:
         _reference = f"McCallum & Foster 2024, arXiv:2410.11648, over {_name}"
         register(f"reversible_{_name}", _tableau, ReversibleRungeKutta, _reference, adaptive=_adaptive)
 METHODS["alf"] = Method(

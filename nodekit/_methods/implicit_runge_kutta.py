@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from .._stepper import Step, combine
 from .._tableau import ButcherTableau
 from ..errors import UnknownOption, nearest
 from .fixed_point import SOLVERS
+from .ranges import whole, within
 from .runge_kutta import ExplicitRungeKutta, nonzero
 from .stages import StageEquations, differentiable_solution
 
@@ -70,6 +72,10 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         if solver not in SOLVERS:
             raise UnknownOption(f"no solver of implicit steps is called {solver!r}", remedy=nearest(solver, SOLVERS))
         self.blocks = blocks_of(tableau.A)
+        if newton_tol is not None:
+            newton_tol = within("newton_tol", newton_tol, lambda x: 0 < x < math.inf, "positive")
+        if max_newton_iterations is not None:
+            max_newton_iterations = whole("max_newton_iterations", max_newton_iterations)
         self.solver, self.newton_tol, self.iterations = SOLVERS[solver], newton_tol, max_newton_iterations
         self.tolerance: Tolerance | None = None
         self.norm: Callable[[Tensor], Tensor] | None = None

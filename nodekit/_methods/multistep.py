@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .._stepper import Step, Stepper, combine
-from ..errors import UnknownOption
 from . import explicit
 from .dopri8 import DOPRI8
+from .ranges import whole, within
 from .runge_kutta import ExplicitRungeKutta
 
 
@@ -55,9 +55,8 @@ class AdamsBashforth(Stepper):
     corrections = 0
 
     def __init__(self, max_order: int = 4):
-        if not 1 <= max_order <= 12:
-            raise UnknownOption(f"max_order must be between 1 and 12, not {max_order}")
-        self.order = max_order
+        words = "a whole number from 1 to 12"
+        self.order = max_order = int(within("max_order", max_order, lambda x: x in range(1, 13), words))
         self.start = ExplicitRungeKutta(explicit.RK4 if max_order <= 5 else DOPRI8)
         self.nodes = self.start.nodes
 
@@ -117,6 +116,4 @@ class AdamsBashforthMoulton(AdamsBashforth):
 
     def __init__(self, max_order: int = 4, max_iters: int = 2):
         super().__init__(max_order)
-        if max_iters < 1:
-            raise UnknownOption(f"max_iters must be at least 1, not {max_iters}")
-        self.corrections = max_iters
+        self.corrections = whole("max_iters", max_iters)

@@ -12,6 +12,7 @@ from .._clock import Interval
 from .._stepper import Step, Stepper
 from .._tableau import ButcherTableau
 from .._vjp import vector_jacobian
+from .ranges import within
 from .runge_kutta import ExplicitRungeKutta
 
 
@@ -32,7 +33,7 @@ class AsynchronousLeapfrog(Stepper):
     reversible = True
 
     def __init__(self, damping: float = 1.0):
-        self.pull = 2 * float(damping)
+        self.pull = 2 * within("damping", damping, lambda x: 0.5 < x <= 1, "in (0.5, 1]")
 
     def step(self, func, interval, y, carry, estimate=True, final=False):
         """Half a step with the old velocity, a slope there, half a step with the velocity reflected in the slope."""
@@ -86,7 +87,8 @@ class ReversibleRungeKutta(Stepper):
     reversible = True
 
     def __init__(self, tableau: ButcherTableau, coupling: float = 0.999, interp: str = "dense"):
-        self.base, self.coupling = ExplicitRungeKutta(tableau, interp), float(coupling)
+        self.base = ExplicitRungeKutta(tableau, interp)
+        self.coupling = within("coupling", coupling, lambda x: 0 < x < 1, "in (0, 1)")
         self.order, self.error_exponent = self.base.order, self.base.error_exponent
         self.nodes = (*self.base.nodes, *(1 - c for c in self.base.nodes))
 

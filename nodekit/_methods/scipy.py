@@ -9,7 +9,9 @@ import torch
 
 from .._loops import Accepted, Callbacks
 from .._stepper import Step, Stepper
-from ..errors import GradientUnavailable, SolveFailed, UnsupportedCombination
+from ..errors import GradientUnavailable, SolveFailed, UnknownOption, UnsupportedCombination, nearest
+
+SOLVERS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 
 
 class ScipySolver(Stepper):
@@ -23,6 +25,8 @@ class ScipySolver(Stepper):
     error_exponent = 1
 
     def __init__(self, solver: str = "LSODA"):
+        if solver not in SOLVERS and not isinstance(solver, type):  # SciPy takes classes as well
+            raise UnknownOption(f"no solver of SciPy's is called {solver!r}", remedy=nearest(solver, SOLVERS))
         self.solver = solver
 
     def step(self, func, interval, y, carry, estimate=True, final=False):

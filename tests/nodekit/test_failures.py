@@ -41,6 +41,19 @@ def grid(func, y0, t):
         ({"t": torch.tensor([0.0, float("nan")])}, errors.InvalidTimes, "finite"),
         ({"t": torch.zeros(2, 2)}, errors.InvalidTimes, "one-dimensional"),
         ({"t": torch.tensor([])}, errors.InvalidTimes, "empty"),
+        ({"t": torch.tensor([0j, 1j])}, errors.InvalidTimes, "must hold numbers"),
+        ({"t": [0.0, torch.ones((), requires_grad=True)]}, errors.InvalidTimes, "torch.stack"),
+        *(
+            ({"method": "implicit_euler", "options": {"max_newton_iterations": value}}, errors.InvalidOption, "whole")
+            for value in (-1, 0, 2.5, "many")
+        ),
+        *(
+            ({"method": "gl4", "options": {"newton_tol": value}}, errors.InvalidOption, "newton_tol must be positive")
+            for value in (-1.0, 0.0, float("nan"))
+        ),
+        ({"method": "explicit_adams", "options": {"max_order": 2.5}}, errors.InvalidOption, "from 1 to 12, not 2.5"),
+        ({"method": "implicit_adams", "options": {"max_iters": 1.5}}, errors.InvalidOption, "whole"),
+        ({"method": "scipy_solver", "options": {"solver": "LSODE"}}, errors.UnknownOption, "Did you mean 'LSODA'"),
         ({"y0": torch.ones(2, dtype=torch.int64)}, errors.InvalidState, "floating"),
         ({"y0": ()}, errors.InvalidState, "no tensor"),
         ({"y0": "one"}, errors.InvalidState, "not a number"),

@@ -170,3 +170,26 @@ def test_a_solve_is_let_go_with_its_solution(choice):
         assert [kept() for kept in watched] == [None, None]
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "value"),
+    [
+        *(("alf", "damping", value) for value in (0.5, 0.3, 1.1, float("nan"), "half")),
+        *(("reversible_rk4", "coupling", value) for value in (0.0, 1.0, 1.5, float("nan"))),
+    ],
+)
+def test_parameters_that_cannot_be_undone_are_refused(method, option, value, y0):
+    with pytest.raises(nodekit.errors.InvalidOption, match=f"{option} must be in \\(.*not {value}"):
+        nodekit.odeint(lambda t, y: -y, y0, TIMES, method=method, options={option: value}, gradient="reversible")
+
+
+@pytest.mark.parametrize("name", ["heun2", "slides_midpoint"])
+def test_other_names_of_a_method_are_made_reversible_as_it_is(name, field, y0):
+    gradients = [
+        flat_gradient(
+            field, y0, nodekit.odeint(field, y0, TIMES, method=method, gradient=gradient, options={"step_size": 0.1})
+        )
+        for method, gradient in ((name, "reversible"), ("reversible_heun", "backprop"))
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)

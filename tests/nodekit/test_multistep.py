@@ -99,5 +99,5 @@ def test_gradients_of_adams_steps_agree_with_each_other_and_with_differences(met
 
 @pytest.mark.parametrize("options", [{"max_order": 0}, {"max_order": 13}, {"max_iters": 0}])
 def test_orders_out_of_range_are_refused(options):
-    with pytest.raises(nodekit.errors.UnknownOption, match="max_"):
+    with pytest.raises(nodekit.errors.InvalidOption, match="max_"):
         nodekit.odeint(growth, 1.0, [0.0, 1.0], method="implicit_adams", options={"step_size": 0.1, **options})
