@@ -274,6 +274,7 @@ def solve_until_event(solve: Callable, func: Callable, y0: Any, t: Any, event_fn
     """
     independent = given.get("batch", "shared") != "shared"
     span = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
+    span = span if span.is_floating_point() or span.is_complex() else span.double()
     span = span if span.ndim and (independent or span.ndim == 1) else span.reshape(-1)
     if span.shape[-1] not in (1, 2):
         raise InvalidTimes(

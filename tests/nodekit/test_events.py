@@ -236,6 +236,13 @@ def test_states_of_every_kind_meet_events():
     assert float(event_t) == pytest.approx(math.log(2), abs=1e-7)
 
 
+@pytest.mark.parametrize("t", [torch.tensor([0, 1]), torch.tensor([0, -1]), torch.tensor(0)])
+def test_a_search_may_start_at_a_whole_number(t):
+    direction = -1 if t.ndim and t[1] < 0 else 1
+    event_t, _ = nodekit.odeint(lambda t, y: -y, number(1.0, False), t, event_fn=lambda t, y: y - 0.5**direction)
+    assert event_t.item() == pytest.approx(direction * math.log(2), abs=1e-7)
+
+
 def test_torch_func_differentiates_event_times():
     def flight(h):
         y0 = torch.stack([h, torch.zeros_like(h)])

@@ -70,3 +70,11 @@ def test_given_steps_suggest_no_first_step():
     layer = nodekit.NeuralODE(lambda t, y: -y, method="euler", options={"step_size": 0.5}, carry_first_step=True)
     for _ in range(2):
         torch.testing.assert_close(layer(torch.ones(2)), torch.full((2,), 0.25))
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4", "dopri5", "trapezoid", "explicit_adams"])
+def test_whole_numbers_are_times(method):
+    """y' = t."""
+    y = nodekit.odeint(lambda t, y: t.expand(1), torch.zeros(1), torch.arange(3), method=method)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y[:, 0], torch.tensor([0.0, 0.0, 1.0] if method == "euler" else [0.0, 0.5, 2.0]))
