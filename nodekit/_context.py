@@ -54,16 +54,17 @@ class Surroundings:
     @contextlib.contextmanager
     def _scratch_buffers(self):
         owners = [module for module in self.modules if module.training and module._buffers]
-        originals = [dict(module._buffers) for module in owners]
+        originals = [dict(module._buffers.items()) for module in owners]
         try:
             for module, buffers in zip(owners, originals, strict=True):
-                module._buffers.update(
-                    {k: b.clone() for k, b in buffers.items() if b is not None and not b.requires_grad}
-                )
+                for name, buffer in buffers.items():
+                    if buffer is not None and not buffer.requires_grad:
+                        setattr(module, name, buffer.clone())  # TorchScript's modules have no dict to be updated
             yield
         finally:
             for module, buffers in zip(owners, originals, strict=True):
-                module._buffers.update(buffers)
+                for name, buffer in buffers.items():
+                    setattr(module, name, buffer)
 
 
 class RandomState:

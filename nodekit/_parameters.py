@@ -18,14 +18,17 @@ def held_by(func: Callable) -> Iterator[Any]:
     """The modules and tensors that a callable is or holds.
 
     Followed are bound objects, closures, arguments of partial functions, globals that the code names, attributes of
-    callable objects, tensors that modules keep without owning them, and lists, tuples and dicts of all these.
+    callable objects, modules, leaves and methods of other objects that the code names, tensors that modules keep
+    without owning them, and lists, tuples and dicts of all these.
     """
     pending, seen = [func], set()
     while pending:
         thing = pending.pop()
-        if id(thing) in seen:
+        # Bound methods are made anew each time they are asked for.
+        key = (id(thing.__func__), id(thing.__self__)) if isinstance(thing, types.MethodType) else id(thing)
+        if key in seen:
             continue
-        seen.add(id(thing))
+        seen.add(key)
         if isinstance(thing, Tensor):
             yield thing
         elif isinstance(thing, nn.Module):
@@ -35,11 +38,12 @@ def held_by(func: Callable) -> Iterator[Any]:
         elif isinstance(thing, functools.partial):
             pending += [thing.func, *thing.args, *thing.keywords.values()]
         elif isinstance(thing, types.MethodType):
-            pending += [thing.__func__, thing.__self__]
+            pending += [thing.__func__, thing.__self__, *_used(thing.__self__, thing.__func__)]
         elif isinstance(thing, types.FunctionType):
-            pending += [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
-            named = (thing.__globals__.get(name) for name in thing.__code__.co_names)
-            pending += [x for x in named if isinstance(x, Tensor | nn.Module) or _is_own_function(x)]
+            closed = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+            named = [thing.__globals__.get(name) for name in thing.__code__.co_names]
+            pending += closed + [x for x in named if isinstance(x, Tensor | nn.Module) or _is_own_function(x)]
+            pending += [x for owner in closed + named for x in _used(owner, thing)]
         elif isinstance(thing, list | tuple):
             pending += [x for x in thing if not isinstance(x, int | float | str)]
         elif isinstance(thing, dict):
@@ -51,6 +55,18 @@ def held_by(func: Callable) -> Iterator[Any]:
 def modules_of(func: Callable) -> Iterator[nn.Module]:
     """The modules a callable is or holds."""
     return (thing for thing in held_by(func) if isinstance(thing, nn.Module))
+
+
+def _used(owner: Any, function: Any) -> Iterator[Any]:
+    """The modules, leaf tensors and methods of a plain object that are called what the function's code names."""
+    if isinstance(owner, type | types.ModuleType | nn.Module | Tensor) or not hasattr(owner, "__dict__"):
+        return
+    for name in getattr(getattr(function, "__code__", None), "co_names", ()):
+        value, method = vars(owner).get(name), getattr(type(owner), name, None)
+        if isinstance(value, nn.Module) or (isinstance(value, Tensor) and value.is_leaf):
+            yield value
+        elif isinstance(method, types.FunctionType):
+            yield types.MethodType(method, owner)
 
 
 def _is_own_function(thing: Any) -> bool:

@@ -37,6 +37,43 @@ def test_running_statistics_are_updated_by_the_forward_pass_only(gradient):
     torch.testing.assert_close(field.norm.running_mean, before, rtol=0, atol=0)
 
 
+class Holding:
+    """A plain object with a module, a list of its calls, and a method that calls another."""
+
+    def __init__(self):
+        self.net, self.calls = Normalized(), []
+
+    def slope(self, t, y):
+        self.calls.append(y)
+        return self.inner(t, y)
+
+    def inner(self, t, y):
+        return self.net(t, y)
+
+
+HOLDING = Holding()
+
+
+@pytest.mark.parametrize("how", ["method", "closure", "global", "script"])
+def test_running_statistics_are_updated_once_wherever_the_module_is(how):
+    holding = HOLDING if how == "global" else Holding()
+    net = torch.jit.script(holding.net) if how == "script" else holding.net
+    func = {
+        "method": holding.slope,
+        "closure": lambda t, y: holding.slope(t, y),
+        "global": lambda t, y: HOLDING.slope(t, y),
+        "script": net,
+    }[how]
+    y0 = torch.randn(8, 4, requires_grad=True)
+    for solves in (1, 2):
+        y = nodekit.odeint(func, y0, [0.0, 1.0], method="rk4", options={"step_size": 0.25})
+        before = net.norm.running_mean.clone()
+        y.sum().backward()
+        assert net.norm.num_batches_tracked.item() == 16 * solves
+        torch.testing.assert_close(net.norm.running_mean, before, rtol=0, atol=0)
+    assert y0.grad.isfinite().all()
+
+
 def test_dropout_is_replayed():
     torch.manual_seed(0)
     field = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Tanh(), nn.Linear(16, 4))
