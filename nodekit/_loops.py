@@ -229,11 +229,13 @@ class Adaptive:
         outputs, stops, jumps = _Outputs(times), self._stops(t, end), set(self.jump_t)
         random = Randomness(clock.device, self.random)
         stepper.prepare(self.tolerance, self.norm)
+        stepper = with_fresh_slopes(stepper, t) if t in jumps else stepper
         carry, recorded = stepper.begin(y, slope), None
         size = self.size or self.first_step
         if size is None:
             with torch.no_grad():
                 order = stepper.error_exponent - 1
+                slope = func(self.behind(clock, t, sign), y) if t in jumps else slope
                 size = first_step(func, clock, t, end, y, slope, order, self.tolerance, self.norm)
         attempts, after_jump = 0, t in jumps
         while t != end:
@@ -282,9 +284,12 @@ class Adaptive:
             recorded = carry
             after_jump = t in jumps
             if after_jump and t != end:
-                start = clock.interval(t, end, open_start=True).times[0]
                 random.before_slope()
-                carry, recorded = stepper.begin(y, func(start, y)), None
+                carry, recorded = stepper.begin(y, func(self.behind(clock, t, sign), y)), None
+
+    def behind(self, clock: Clock, t: float, sign: float) -> Tensor:
+        """The time right behind a jump."""
+        return clock.interval(t, t + sign, open_start=True).times[0]
 
     def _stops(self, t: float, end: float) -> list[float]:
         """Times to land on, the next one last."""

@@ -91,7 +91,8 @@ def solve(
 
     Args:
         func: f(t, y, *args) → the slope, like y. t is a scalar tensor of the state's real dtype (float32 for half
-            precision); with a NumPy state, func receives and returns NumPy.
+            precision); with a NumPy state, func receives and returns NumPy. Slopes are kept as they are: each call must
+            return a tensor that later calls do not overwrite.
         y0: initial state: a tensor of any shape, real or complex, or a tuple, list or dict of them, nested; or NumPy
             arrays or numbers.
         t: times at which to have the state, strictly increasing or decreasing, the initial time first. With events
@@ -168,6 +169,8 @@ def solve(
         kind, differentiate = CompiledProblem, compiled_checkpoint
     if getattr(plan, "perturb", False):
         stepper = with_fresh_slopes(stepper)
+    elif times[0] in getattr(plan, "jump_t", ()):
+        stepper = with_fresh_slopes(stepper, times[0])
     problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
     problem.throw, problem.states = throw, parsed.checkpoints
     problem.progress = Progress(times[0], times[-1]) if progress else None

@@ -38,7 +38,7 @@ class Stepper:
         nodes: the times within a step (fractions of it) at which `interval.times[1:-1]` are wanted.
         order: of the solution; error_exponent: the error estimate scales as dt to this power, None without one.
         reversible: whether `reverse` undoes `step`; its carry is a second state, and no slope.
-        fresh: whether the slope at a step's start is evaluated there, whatever the last step carries over.
+        fresh: whether it is made to evaluate the slope at a step's start, whatever is carried over to it.
     """
 
     nodes: tuple[float, ...] = ()
@@ -90,18 +90,23 @@ class Stepper:
 
 
 class FreshSlopes:
-    """A stepper that evaluates the slope at every step's start anew, and is the wrapped one in everything else."""
+    """A stepper that evaluates the slope at a step's start anew, and is the wrapped one in everything else.
+
+    Args:
+        stepper: the wrapped one.
+        at: the start of the only steps that do; None: all steps do.
+    """
 
     fresh = True
 
-    def __init__(self, stepper: Stepper):
-        self.stepper = stepper
+    def __init__(self, stepper: Stepper, at: float | None = None):
+        self.stepper, self.at = stepper, at
 
     def __getattr__(self, name):
         return getattr(self.stepper, name)
 
     def _carry(self, func, interval, y, carry):
-        return (func(interval.times[0], y), *carry[1:])
+        return (func(interval.times[0], y), *carry[1:]) if self.at in (None, interval.t0) else carry
 
     def step(self, func, interval, y, carry, estimate=True, final=False) -> Step:
         """The wrapped stepper's; of what was carried over, a multistep method's history stays."""
@@ -112,9 +117,9 @@ class FreshSlopes:
         self.stepper.extend(func, interval, y, self._carry(func, interval, y, carry), step)
 
 
-def with_fresh_slopes(stepper):
-    """The stepper made to evaluate the slope at every step's start, if it carries that slope over from the last one."""
-    return stepper if stepper.fresh or stepper.reversible else FreshSlopes(stepper)
+def with_fresh_slopes(stepper, at: float | None = None):
+    """`FreshSlopes` of the stepper, unless it is that already, or carries no slope over."""
+    return stepper if stepper.fresh or stepper.reversible else FreshSlopes(stepper, at)
 
 
 def combine(y: Tensor | None, dt, terms: Sequence[tuple[int, float]], slopes: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,70 @@
+"""jump_t: adaptive steps begin behind a jump of the slope, wherever it lies."""
+
+import math
+
+import pytest
+import torch
+
+import nodekit
+
+Y0 = torch.zeros(1, dtype=torch.float64)
+
+
+def cosine(t, y):
+    return torch.cos(t) * torch.ones_like(y)
+
+
+def jumps_at_the_ends(t, y):
+    return torch.where((t > 0) & (t < 1), 1.0, 100.0) * cosine(t, y)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "trbdf2", "kvaerno3", "dopri8"])
+@pytest.mark.parametrize("times", [[0.0, 1.0], [0.0, 0.3, 1.0], [1.0, 0.0]])
+def test_jumps_at_the_ends_cost_no_steps(method, times):
+    given = {"method": method, "rtol": 1e-6, "atol": 1e-6}
+    smooth = nodekit.solve(cosine, Y0, times, **given)
+    solution = nodekit.solve(jumps_at_the_ends, Y0, times, options={"jump_t": [0.0, 1.0]}, **given)
+    torch.testing.assert_close(solution.y, smooth.y, rtol=1e-9, atol=1e-9)
+    assert solution.stats.accepted == smooth.stats.accepted
+    assert solution.stats.rejected == smooth.stats.rejected
+    attempts = solution.stats.accepted + solution.stats.rejected
+    assert solution.stats.nfe_forward <= smooth.stats.nfe_forward + 3 + attempts // 2
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint", "interpolated"])
+def test_gradients_begin_behind_a_jump_too(gradient):
+    """y' = a cos(t) from 0 to 1, and b at both ends alone, by which y does not change."""
+    a = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    b = torch.tensor(100.0, dtype=torch.float64, requires_grad=True)
+
+    def func(t, y, a, b):
+        return torch.where((t > 0) & (t < 1), a, b) * cosine(t, y)
+
+    solution = nodekit.solve(
+        func, Y0, [0.0, 1.0], options={"jump_t": [0.0, 1.0]}, args=(a, b), gradient=gradient, rtol=1e-9
+    )
+    found = torch.autograd.grad(solution.y[-1].sum(), [a, b], allow_unused=True)
+    assert found[0].item() == pytest.approx(math.sin(1.0), rel=1e-6)
+    assert found[1].item() == 0.0
+    assert solution.stats.nfe_backward < 150
+
+
+def test_second_derivatives_begin_behind_a_jump_too():
+    a = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+
+    def func(t, y):
+        return torch.where(t > 0, a, 100 * a) * torch.ones_like(y)
+
+    y = nodekit.odeint(func, Y0, [0.0, 1.0], options={"jump_t": [0.0]}, params=[a])[-1]
+    (first,) = torch.autograd.grad(y.square().sum(), a, create_graph=True)
+    (second,) = torch.autograd.grad(first, a)
+    assert (first.item(), second.item()) == pytest.approx((2.0, 2.0), rel=1e-9)
+
+
+def test_a_jump_on_the_way_to_an_event_is_stepped_over():
+    """y' = 1 up to t = 0.5 and 2 from there: y = 2 at t = 1.25."""
+    solution = nodekit.solve(
+        lambda t, y: torch.where(t > 0.5, 2.0, 1.0) + 0 * t * y, Y0, [0.0, math.inf],
+        options={"jump_t": [0.5]}, events=[lambda t, y: y - 2],
+    )  # fmt: skip
+    assert solution.events.t.item() == pytest.approx(1.25, rel=1e-9)
