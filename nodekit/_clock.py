@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 
 class Interval:
@@ -71,3 +72,18 @@ class Clock:
             return math.nextafter(t, towards)
         here, there = (torch.tensor(value, dtype=self.dtype) for value in (t, towards))
         return torch.nextafter(here, there).item()
+
+
+def has_time_gradients(t) -> bool:
+    """Whether derivatives with respect to the times are asked for, backward or forward."""
+    if not isinstance(t, Tensor):
+        return False
+    return (t.requires_grad and torch.is_grad_enabled()) or _has_tangent(t)
+
+
+def _has_tangent(t: Tensor) -> bool:
+    """Whether forward-mode derivatives go through a tensor, of this or of an outer torch.func.jvp."""
+    if torch.compiler.is_compiling():
+        return False
+    wrapped = torch._C._functorch.is_gradtrackingtensor(t)
+    return wrapped or torch.autograd.forward_ad.unpack_dual(t).tangent is not None

@@ -81,6 +81,8 @@ class Tolerance:
     def positive_scale(self, t: float, size: Tensor) -> Tensor:
         """The same, but nowhere zero: a component that stays zero has an error of zero, and of that the ratio is 0."""
         scale = self.scale(t, size)
+        if isinstance(self.atol, float) and self.atol > 0:
+            return scale
         return scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
 

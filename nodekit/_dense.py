@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._clock import has_time_gradients
 from ._loops import Accepted
 from ._problem import Problem
 from .errors import InvalidTimes
@@ -63,7 +64,7 @@ class DenseSolution:
         times = torch.as_tensor(t) if hasattr(t, "dtype") else torch.as_tensor(t, dtype=torch.float64)
         numbers = [self._within(number, times.dtype) for number in times.detach().reshape(-1).tolist()]
         states = [self._dense(number) if self._dense.steps else packing.y0 for number in numbers]
-        if times.requires_grad:
+        if has_time_gradients(times):
             shifts = (times - times.detach()).reshape(-1)
             states = [
                 y + shift.to(y) * self.problem.func(clock.instant(number), y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._clock import has_time_gradients
 from ._context import RandomState
 from ._gradients.backprop import backprop
 from ._parameters import is_transformed, parameters_of
@@ -42,21 +43,6 @@ def differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> lis
         return differentiate(problem, y0, slope)
     finally:
         problem.start = None
-
-
-def has_time_gradients(t) -> bool:
-    """Whether derivatives with respect to the times are asked for, backward or forward."""
-    if not isinstance(t, Tensor):
-        return False
-    return (t.requires_grad and torch.is_grad_enabled()) or _has_tangent(t)
-
-
-def _has_tangent(t: Tensor) -> bool:
-    """Whether forward-mode derivatives go through a tensor, of this or of an outer torch.func.jvp."""
-    if torch.compiler.is_compiling():
-        return False
-    wrapped = torch._C._functorch.is_gradtrackingtensor(t)
-    return wrapped or torch.autograd.forward_ad.unpack_dual(t).tangent is not None
 
 
 def _with_time_gradients(problem: Problem, differentiate, y0: Tensor, t: Tensor, named) -> list[Tensor]:

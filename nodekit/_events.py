@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ._clock import Clock
-from ._differentiate import carried_on, differentiably, has_time_gradients, time_shifts
+from ._clock import Clock, has_time_gradients
+from ._differentiate import carried_on, differentiably, time_shifts
 from ._event_search import EventFunctions, Watch
 from ._loops import Adaptive, FixedGrid, Stats
 from ._parameters import is_transformed

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._clock import has_time_gradients
 from .._context import Surroundings
 from .._control import refuse_vmap
-from .._differentiate import differentiably, has_time_gradients, time_shifts
+from .._differentiate import differentiably, time_shifts
 from .._events import Occurrences
 from .._methods import Method
 from .._methods.runge_kutta import ExplicitRungeKutta

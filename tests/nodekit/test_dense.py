@@ -74,3 +74,11 @@ def test_a_whole_number_is_not_rounded_to():
     assert dense(torch.tensor(1)).item() == pytest.approx(math.exp(-0.5), rel=1e-5)
     with pytest.raises(errors.InvalidTimes, match="outside"):
         dense(torch.tensor(0))
+
+
+def test_forward_mode_differentiates_by_the_time_of_the_question():
+    start = torch.tensor([2.0], dtype=torch.float64)
+    solution = nodekit.solve(lambda t, y: -y, start, [0.0, 1.0], rtol=1e-10, atol=1e-10, dense=True)
+    t = torch.tensor(0.5, dtype=torch.float64)
+    y, slope = torch.func.jvp(solution.dense, (t,), (torch.ones_like(t),))
+    torch.testing.assert_close(slope, -y, rtol=1e-8, atol=0.0)
