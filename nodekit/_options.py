@@ -176,12 +176,6 @@ def make_plan(
     if is_fixed(method, options):
         points = construct(options.grid_constructor) if options.grid_constructor is not None else None
         step_size = None if options.step_size is None else float(options.step_size)
-        if step_size is not None and abs(times[-1] - times[0]) / step_size > Options.max_num_steps:
-            raise InvalidOption(
-                f"step_size = {step_size:g} makes more than {Options.max_num_steps} steps from {times[0]:g} to "
-                f"{times[-1]:g}",
-                remedy="Take larger steps",
-            )
         points = grid_points(times, step_size, points)
         return FixedGrid(points, options.perturb, check_finite=options.check_finite, callbacks=callbacks)
     p, i, d = controller_coefficients(options.controller)

@@ -27,14 +27,13 @@ class Backward:
     """The backward solve of a continuous adjoint.
 
     Attributes:
-        method, options: its method and how to step.
-        plan: (times, norm) → the plan between two times.
-        norm: of the adjoint's error.
+        stepper, clock: its method, and its times.
+        plan: (two times, the plan between those before, the parameters) → the plan between the two.
     """
 
     stepper: Stepper
     clock: Clock
-    plan: Callable[[list[float]], FixedGrid | Adaptive]
+    plan: Callable[..., FixedGrid | Adaptive]
 
 
 @dataclass

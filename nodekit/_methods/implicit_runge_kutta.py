@@ -143,6 +143,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         eps = torch.finfo(x.dtype).eps
         if not self._to_rounding:
             scale = 0.01 * self.tolerance.scale(t1, x.abs()) + 10 * eps * x.abs()
+            scale = scale.clamp(min=torch.finfo(x.dtype).tiny)  # a component that stays zero does not change
             return lambda change: torch.stack([self.norm(part / scale) for part in change.unbind()]).max()
         parts = getattr(equations.func, "parts", lambda x: (x,))
         scales = [self._rounding(*both) for both in zip(parts(x), parts(equations.moved(guess)[0]), strict=True)]

@@ -135,6 +135,14 @@ def test_a_component_that_stays_zero_has_no_error_where_none_is_allowed(method, 
     assert solution.stats.accepted <= alone.stats.accepted + 12  # the first step is as small as when nothing is known
 
 
+@pytest.mark.parametrize("method", ["kvaerno3", "radauIIA5"])
+def test_newtons_iteration_has_no_error_either_where_a_component_stays_zero(method):
+    y0 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    y = nodekit.odeint(lambda t, y: -y, y0, T, atol=0.0, method=method)
+    assert y[-1, 0].item() == pytest.approx(math.exp(-10.0), rel=1e-4)
+    assert y[-1, 1] == 0
+
+
 def test_a_component_that_leaves_zero_is_followed_without_an_absolute_tolerance():
     y = nodekit.odeint(lambda t, y: torch.ones_like(y), torch.zeros(2, dtype=torch.float64), T, atol=0.0)
     torch.testing.assert_close(y[-1], torch.full((2,), 10.0, dtype=torch.float64), rtol=1e-6, atol=0)
