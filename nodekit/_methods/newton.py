@@ -127,11 +127,13 @@ class NewtonKrylov:
             def product(v, linearization=self.linearization):
                 return equations.times_matrix(linearization, v)
 
-            change, found = gmres(product, image.detach() - k, self.forcing)
+            residual = image.detach() - k
+            change, found = gmres(product, residual, self.forcing)
             size = host(measure(equations.moved(change)))
             previous = progress.size
             k = k + change
-            if progress.converged(size) and found:  # a change that is small because it is a part says nothing
+            # A change that is small because it is a part of what was sought says nothing; the residual does.
+            if progress.converged(size) and (found or host(measure(equations.moved(residual))) <= self.floor):
                 return k
             if not math.isfinite(size) or size > 1e3 * previous:
                 break
