@@ -308,12 +308,7 @@ class Adaptive:
         cut = remaining <= min(size / self.controller.safety, self.max_step)
         t1 = stops[-1] if cut else t + sign * size
         if t1 == t:
-            raise StepSizeUnderflow(
-                "a step is smaller than float64 resolves at this time",
-                t=t,
-                dt=size,
-                remedy="Measure time from a nearer origin, or allow larger steps (first_step, max_step)",
-            )
+            raise unresolved_step(t=t, dt=size)
         return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut
 
     def too_many(self, t: float, dt: float, end: float) -> MaxStepsReached:
@@ -356,6 +351,15 @@ def offending_sample(y: Tensor) -> int | None:
         return None
     bad = (~torch.isfinite(y).flatten(1).all(1)).nonzero()
     return int(bad[0]) if len(bad) else None
+
+
+def unresolved_step(**where) -> StepSizeUnderflow:
+    """The failure of a step that would not move in time; where: its t and dt, and its sample if there are several."""
+    return StepSizeUnderflow(
+        "a step is smaller than float64 resolves at this time",
+        remedy="Measure time from a nearer origin, or allow larger steps (first_step, max_step)",
+        **where,
+    )
 
 
 def grid_points(times: Sequence[float], step_size: float | None, points: Sequence[float] | None) -> list[float]:

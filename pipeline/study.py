@@ -234,7 +234,7 @@ def reductions(document: Settings, resolved: Settings) -> str:
         if path in NOT_SIZES or now == was:
             continue
         if path in SIZES:
-            whole = WHOLE[resolved.dataset.name][path.partition(".")[2]] if was is None else was
+            whole = WHOLE.get(resolved.dataset.name, {}).get(path.partition(".")[2], "all") if was is None else was
             parts.append(f"{now} of {whole} {SIZES[path]}")
         else:
             words = (

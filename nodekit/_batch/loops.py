@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._control import host_values
-from .._loops import Accepted, Adaptive, Callbacks, Randomness, Stats, grid_points
+from .._loops import Accepted, Adaptive, Callbacks, Randomness, Stats, grid_points, unresolved_step
 from .._stepper import Step, Stepper
 from ..errors import (
     EventNotReached,
@@ -308,11 +308,7 @@ class BatchAdaptive:
 def _failure(code: int, t: float, dt: float, sample: int, seeking: bool) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
     if code == _UNDERFLOW and dt == 0:
-        return StepSizeUnderflow(
-            "a step is smaller than float64 resolves at this time",
-            remedy="Measure time from a nearer origin, or allow larger steps (first_step, max_step)",
-            **where,
-        )
+        return unresolved_step(**where)
     if code == _UNDERFLOW:
         return StepSizeUnderflow(
             "the error test fails at every step size that float64 time resolves",

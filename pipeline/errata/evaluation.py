@@ -96,10 +96,7 @@ def run_check(erratum: Erratum, tables: Path, processed: Path) -> Finding:
 
 def words_of(finding: Finding) -> str:
     """The numbers of a finding as text, six significant digits each."""
-    parts = []
-    for name, value in finding.numbers.items():
-        parts.append(f"{name}: {text_of(value)}")
-    return "; ".join(parts)
+    return "; ".join(f"{name}: {text_of(value)}" for name, value in finding.numbers.items())
 
 
 def text_of(value: Any) -> str:

@@ -23,7 +23,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 def fingerprint(run: Run, data_source: str, precision: str) -> str:
     """What a checkpoint must agree on with the run that wants to go on from it, as JSON."""
-    settings = run.settings.model_dump(exclude={"seeds"})  # how many other seeds there are does not matter to this one
+    settings = run.parameters()["settings"]
     identity = [FORMAT, run.experiment, run.variant, run.seed, settings, data_source, precision]
     return json.dumps(identity, sort_keys=True)
 

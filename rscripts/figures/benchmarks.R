@@ -47,14 +47,19 @@ figure_benchmarks_growth <- function(growth) {
   }))
   several <- ends$by == "many steps"
   exponent <- formatC(round(ends$slope, 2) + 0, digits = 2, format = "f")
-  ends$label <- ifelse(several, paste0(ends$gradient, " \u00b7 ", exponent), exponent)
+  ends$label <- ifelse(several, paste0(sub(", ", ",\n", ends$gradient), " \u00b7 ", exponent), exponent)
+  # Room for the labels right of the lines.
+  start <- stats::ave(growth$x, growth$panel, FUN = min)[match(ends$panel, growth$panel)]
+  ends$beside <- ends$x * (ends$x / start)^0.04
+  ends$room <- ends$x * (ends$x / start)^ifelse(several, 1.05, 0.2)
   plot <- ggplot(growth, aes(x, value, group = gradient)) +
     geom_line(colour = PALETTE[["vermillion"]], linewidth = 0.7) +
     geom_point(colour = PALETTE[["vermillion"]], size = 1.4) +
-    label_beside(ends, aes(x, value, label = label, vjust = ifelse(grepl("checkpoint, ", gradient), 1.7, -0.7)), hjust = 1, size = 0.75) +
+    label_beside(ends, aes(beside, value, label = label), hjust = 0, lineheight = 0.9, size = 0.7) +
+    geom_blank(aes(x = room), ends) +
     facet_wrap(~panel, ncol = 2, scales = "free") +
-    scale_x_log10(breaks = 10^(0:5), labels = function(x) format(x, big.mark = "\u2009", scientific = FALSE, trim = TRUE)) +
-    scale_y_log10(expand = expansion(c(0.05, 0.3))) +
+    scale_x_log10(breaks = 10^(0:4), labels = function(x) format(x, big.mark = "\u2009", scientific = FALSE, trim = TRUE)) +
+    scale_y_log10(expand = expansion(c(0.1, 0.15))) +
     labs(x = NULL, y = NULL)
   structure(plot, size = FIGURE_HEIGHT * 0.42 * ceiling(nlevels(growth$panel) / 2))
 }
