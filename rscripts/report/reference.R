@@ -9,7 +9,7 @@ read_references <- function(root) {
   kept <- lapply(folders, function(folder) {
     file <- file.path(folder, "claims.csv")
     claims <- read_table(file)
-    require_table(claims, c(CLAIM_KEY, "reproduced", "n_seeds", "verdict", "unit"), file)
+    require_table(claims, CLAIM_COLUMNS, file)
     list(profile = basename(folder), claims = claims, provenance = jsonlite::read_json(file.path(folder, "provenance.json")))
   })
   stats::setNames(kept, basename(folders))
@@ -22,7 +22,7 @@ reference_cells <- function(reference, claims) {
   same <- intersect(CLAIM_KEY, names(claims))
   rows <- reference$claims[match(claim_keys(claims[same]), claim_keys(reference$claims[same])), ]
   if (all(is.na(rows$reproduced))) return(NULL)
-  found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), seeds_said(rows$n_seeds))
+  found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), values_said(rows$n, rows$repeats))
   ifelse(is.na(rows$verdict), "\u2013", paste0(ifelse(is.na(rows$reproduced), "\u2013", found), "<small>", escape(rows$verdict), "</small>"))
 }
 

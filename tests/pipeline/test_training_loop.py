@@ -12,8 +12,8 @@ from pipeline.training import TrainingError, progress, train
 from pipeline.training.reproducible import permutation, reproducible
 
 HISTORY = (
-    "experiment,variant,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy,"
-    "nfe_forward,nfe_backward,learning_rate,data_source,reduced"
+    "experiment,variant,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy,most_predicted,"
+    "nfe_forward,nfe_backward,learning_rate,data_source,origin,reduced"
 )
 
 
@@ -42,7 +42,7 @@ def test_tables_have_their_columns_and_labels(trained):
     timing = pd.read_csv(trained / "timing.csv")
     assert ",".join(timing.columns) == "experiment,variant,seed,epoch,seconds,derivative_share,device,threads"
     metrics = pd.read_csv(trained / "metrics.csv")
-    assert ",".join(metrics.columns) == "experiment,variant,seed,quantity,value,unit,data_source,reduced"
+    assert ",".join(metrics.columns) == "experiment,variant,seed,quantity,value,unit,data_source,origin,reduced"
 
 
 def test_losses_are_the_listing_s_table(trained):
