@@ -15,6 +15,8 @@ from pipeline.study import Study
 from pipeline.verdicts import DEPENDS, VERDICTS, interval, judge, stands_in
 
 KEY = ["id", "document", "place", "quantity", "variant", "metric", "epoch"]
+# What tells one measurement from another: several claims may be about the same.
+MEASURED = ["id", "variant", "metric", "epoch"]
 FOUND = ["reproduced", "ci_low", "ci_high", "n", "repeats", "origin", "data_source", "reduced"]
 KEPT = ["kept", "kept_low", "kept_high", "kept_n", "kept_in"]
 COLUMNS = [
@@ -97,21 +99,20 @@ def clean(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def kept_at_size(files: list[Path]) -> dict[tuple, dict]:
-    """What kept runs of the documents' size found, by the key of the claim; of several the one with most values."""
+    """What kept runs of the documents' size found, by what was measured; of several the one with most values."""
     best: dict[tuple, dict] = {}
     for file in files:
         for row in clean(pd.read_csv(file)).to_dict("records"):
-            key = key_of(row)
-            more = row["n"] > best.get(key, {"kept_n": 0})["kept_n"]
-            if more and not row["reduced"] and not stands_in(row):
+            key = key_of(row, MEASURED)
+            if not row["reduced"] and row["n"] > best.get(key, {"kept_n": 0})["kept_n"]:
                 values = [row[name] for name in ("reproduced", "ci_low", "ci_high", "n")]
-                best[key] = dict(zip(KEPT, [*values, file.parent.name], strict=True))
+                best[key] = {**dict(zip(KEPT, [*values, file.parent.name], strict=True)), "origin": row["origin"]}
     return best
 
 
-def key_of(row: dict) -> tuple:
-    """What tells one claim from another."""
-    return tuple("" if pd.isna(row[name]) else str(row[name]).removesuffix(".0") for name in KEY)
+def key_of(row: dict, columns: list[str] = KEY) -> tuple:
+    """What tells one claim, or one measurement, from another."""
+    return tuple("" if pd.isna(row[name]) else str(row[name]).removesuffix(".0") for name in columns)
 
 
 def closing_words(results: Path) -> str:
@@ -143,7 +144,9 @@ def claim_row(study: Study, claim: Claim, tables: Path, kept: dict[tuple, dict])
         "kept_in": "",
         "command": f"snakemake --cores{option} -- {study.profile.results}/tables/{claim.id}/metrics.csv",
     }
-    row |= kept.get(key_of(row), {})
+    larger = kept.get(key_of(row, MEASURED))
+    if larger and not stands_in({**row, "origin": larger["origin"]}):
+        row |= {name: larger[name] for name in KEPT}
     return row | judge(row)._asdict()
 
 

@@ -1,7 +1,8 @@
 # Runs kept with the project, beside the one that the page is of: data/reference/<profile>/claims.csv, in the columns of
 # results/tables/claims.csv, and provenance.json, as results/provenance.json. Shown where they exist.
 
-CLAIM_KEY <- c("id", "document", "place", "quantity", "variant", "metric", "epoch")
+# What tells one measurement from another: several claims may be about the same.
+MEASURED <- c("id", "variant", "metric", "epoch")
 
 #' The kept runs by profile: list(profile, claims, provenance).
 read_references <- function(root) {
@@ -15,15 +16,14 @@ read_references <- function(root) {
   stats::setNames(kept, basename(folders))
 }
 
-claim_keys <- function(claims) do.call(paste, c(lapply(intersect(CLAIM_KEY, names(claims)), function(name) claims[[name]]), sep = "\r"))
+measured_keys <- function(claims) do.call(paste, c(lapply(MEASURED, function(name) claims[[name]]), sep = "\r"))
 
 #' What a kept run found for each of `claims`, as HTML cells; NULL where it has none of them.
 reference_cells <- function(reference, claims) {
-  same <- intersect(CLAIM_KEY, names(claims))
-  rows <- reference$claims[match(claim_keys(claims[same]), claim_keys(reference$claims[same])), ]
+  rows <- reference$claims[match(measured_keys(claims), measured_keys(reference$claims)), ]
   if (all(is.na(rows$reproduced))) return(NULL)
   found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), values_said(rows$n, rows$repeats))
-  ifelse(is.na(rows$verdict), "\u2013", paste0(ifelse(is.na(rows$reproduced), "\u2013", found), "<small>", escape(rows$verdict), "</small>"))
+  ifelse(is.na(rows$reproduced), "\u2013", found)
 }
 
 reference_head <- function(reference) paste0(reference$profile, " profile, ", reference$provenance$device)

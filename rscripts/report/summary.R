@@ -19,7 +19,8 @@ found_claims <- function(study, document) {
   if (!nrow(claims)) return(NULL)
   kept <- claims$judged %in% "kept run"
   value <- ifelse(kept, claims$kept, claims$reproduced)
-  found <- ifelse(is.na(value), "", paste0(": ", escape(format_value(value, claims$unit)), " found"))
+  # What is too small to say anything has no number here.
+  found <- ifelse(is.na(value) | claims$verdict == "not run at size", "", paste0(": ", escape(format_value(value, claims$unit)), " found"))
   said <- ifelse(
     claims$kind %in% c("printed", "cited"),
     paste0(", ", escape(format_published(claims$published, claims$unit, claims$relation)), " published"), ""

@@ -63,12 +63,10 @@ def test_verdicts_can_be_computed_again_from_the_file_alone(tables, tmp_path):
     pd.testing.assert_frame_equal(again[["verdict", "reason", "judged"]], found[["verdict", "reason", "judged"]])
 
 
-@pytest.mark.parametrize("changes", [{}, {"reduced": "2 of 3 epochs"}, {"origin": "simulated"}])
+@pytest.mark.parametrize("changes", [{}, {"reduced": "2 of 3 epochs"}])
 def test_what_is_kept_of_a_run_at_the_documents_size_judges_a_smaller_one(tables, tmp_path, changes):
     study = load_study({"profile": "test", "experiments": ["M1"]})
     kept = evaluate(study, PUBLISHED, tables([1.4, 1.5, 1.6]), []).assign(**changes)
-    if "origin" in changes:  # the claim is of these data
-        kept["depends"] += " data"
     (tmp_path / "full").mkdir()
     kept.to_csv(tmp_path / "full/claims.csv", index=False)
     row = evaluated(tables([40.0], reduced="2 of 60000 training images"), [tmp_path / "full/claims.csv"])
@@ -77,6 +75,27 @@ def test_what_is_kept_of_a_run_at_the_documents_size_judges_a_smaller_one(tables
     else:
         assert (row.verdict, row.judged) == ("reproduced", "kept run")
         assert (row.kept, row.kept_n, row.kept_in) == (1.5, 3, "full")
+
+
+def test_what_is_kept_of_simulated_data_judges_nothing_that_is_about_the_real_ones(tmp_path):
+    study = load_study({"profile": "test", "experiments": ["N3"]})
+    (tmp_path / "tables/N3").mkdir(parents=True)
+    labels = {"variant": "main", "quantity": "test_accuracy", "data_source": "made", "origin": "simulated"}
+    runs = pd.DataFrame([{**labels, "seed": seed, "value": 90.0 + seed, "reduced": ""} for seed in (1, 2, 3)])
+    runs.to_csv(tmp_path / "tables/N3/metrics.csv", index=False)
+    kept = evaluate(study, PUBLISHED, tmp_path / "tables", [])
+    kept.to_csv(tmp_path / "claims.csv", index=False)
+    runs.assign(origin="real", reduced="3 of 150 epochs").to_csv(tmp_path / "tables/N3/metrics.csv", index=False)
+    row = evaluate(study, PUBLISHED, tmp_path / "tables", [tmp_path / "claims.csv"]).iloc[0]
+    assert (row.verdict, row.kept_n) == ("not run at size", 0)
+
+
+def test_what_is_kept_of_a_measurement_judges_every_claim_about_it(tables, tmp_path):
+    study = load_study({"profile": "test", "experiments": ["M1"]})
+    kept = evaluate(study, PUBLISHED, tables([1.4, 1.5, 1.6]), []).assign(document="another", place="", quantity="same")
+    (tmp_path / "full").mkdir()
+    kept.to_csv(tmp_path / "full/claims.csv", index=False)
+    assert evaluated(tables([40.0], reduced="2 images"), [tmp_path / "full/claims.csv"]).judged == "kept run"
 
 
 @pytest.fixture
