@@ -40,7 +40,7 @@ figure_accuracy_by_solver <- function(history, published) {
     ribbon +
     geom_line(aes(linetype = source), linewidth = 0.8) +
     geom_point(aes(fill = source), shape = 21, size = 1.9, stroke = 0.9) +
-    facet_wrap(~panel, ncol = if (length(solvers) > 4) 3 else 2) +
+    facet_wrap(~panel, ncol = if (length(solvers) > 4) 3 else 2, labeller = label_wrap_gen(18)) +
     scale_colour_manual(values = c("this study" = PALETTE[["blue"]], published = INK)) +
     scale_fill_manual(values = c("this study" = PALETTE[["blue"]], published = "white")) +
     scale_linetype_manual(values = c("this study" = "solid", published = "22")) +
@@ -48,5 +48,5 @@ figure_accuracy_by_solver <- function(history, published) {
     scale_y_continuous(limits = c(0, 100)) +
     labs(x = "Epoch", y = "Test accuracy (%)", subtitle = origin_words(history)) +
     theme(panel.border = element_rect(fill = NA, colour = GRID), strip.text = element_text(size = rel(0.75)))
-  structure(plot, size = FIGURE_HEIGHT * max(1.15, 0.4 * ceiling(length(solvers) / 3) + 0.25))
+  structure(plot, size = FIGURE_HEIGHT * max(1.15, 0.5 * ceiling(length(solvers) / 3) + 0.25))
 }

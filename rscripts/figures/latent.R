@@ -63,6 +63,6 @@ figure_predictive_rmse <- function(metrics) {
     label_beside(ends, aes(seen, mean, label = model, colour = model, vjust = ifelse(above, -1, 2)), hjust = 1) +
     scale_colour_manual(values = unname(PALETTE[c("vermillion", "blue")]), guide = "none") +
     scale_x_continuous(breaks = unique(ours$seen)) +
-    scale_y_log10(expand = expansion(c(0.06, 0.14))) +
+    scale_y_log10(expand = expansion(c(0.16, 0.14))) +
     labs(x = "Observed points of 100", y = "Predictive RMSE (log scale)", subtitle = origin_words(metrics))
 }
