@@ -8,14 +8,17 @@ import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ._compiled_loops import Chunk, Loops
+from ._compiled_loops import Chunk, Loops, Within
 from ._control import error_ratio, first_step
+from ._gradients import Gradient
 from ._gradients._replay import differentiable_gradient
+from ._gradients._unchanged import Watched
 from ._loops import Accepted, Adaptive
 from ._methods.runge_kutta import ExplicitRungeKutta
 from ._problem import Problem
@@ -26,18 +29,33 @@ from .errors import SolveFailed, UnsupportedCombination
 _LOOPS: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
 
 
+class Piece(NamedTuple):
+    """Steps of a compiled solve, and where the outputs lie in them."""
+
+    chunk: Chunk
+    outputs: Within
+
+    @property
+    def until(self) -> float:
+        """Where they end."""
+        return self.chunk.times[-1]
+
+
 class CompiledProblem(Problem):
     """A solve in compiled loops, which are compiled once for each module, method and shape of state."""
 
-    def solved(self, y0: Tensor, slope: Tensor, keep) -> Iterator[tuple[float, Sequence[Tensor]]]:
-        """As in `Problem`; keep is called with every `Chunk` and where the outputs lie in it."""
+    def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Piece]:
+        """The steps, many at once."""
         left = self.times[1:]
         for chunk in (self._chosen if isinstance(self.plan, Adaptive) else self._given)(y0, slope):
             within = chunk.within(left)
             left = left[len(within.states) :]
-            if keep is not None:
-                keep(chunk, within)
-            yield chunk.times[-1], within.outputs(self.stepper, chunk).unbind() if within.states else ()
+            yield Piece(chunk, within)
+
+    def within(self, accepted: Piece) -> Sequence[Tensor]:
+        """The solution at the output times within some steps."""
+        chunk, within = accepted
+        return within.outputs(self.stepper, chunk).unbind() if within.states else ()
 
     @property
     def loops(self) -> Loops:
@@ -125,19 +143,23 @@ class _CompiledCheckpoint(Function):
     @staticmethod
     def forward(ctx, problem: CompiledProblem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         kept = []
+        ctx.watched = Watched(problem, y0, slope)
         with problem.surroundings.forward():
-            outputs = problem.integrate(y0, slope, lambda *chunk: kept.append(chunk))
+            outputs = problem.integrate(y0, slope, kept.append)
+        ctx.watched.over(problem)
         ctx.problem, ctx.kept, ctx.start, problem.start = problem, kept, problem.start, None
-        ctx.save_for_backward(y0)
-        return torch.stack(outputs)
+        outputs = torch.stack(outputs)
+        ctx.save_for_backward(y0, outputs)
+        return outputs
 
     @staticmethod
     def backward(ctx, gradients: Tensor):
         problem, kept = ctx.problem, ctx.kept
+        ctx.watched.insist(problem, ctx.saved_tensors[1].unbind())
         with problem.differentiation():
             if torch.is_grad_enabled():
                 steps = list(problem.accepted(kept))
-                found = differentiable_gradient(problem, steps, {0}, ctx.saved_tensors[0], gradients.unbind())
+                found, _ = differentiable_gradient(problem, steps, {0}, ctx.saved_tensors[0], (), gradients.unbind())
             else:
                 found = _pulled_back(problem, kept, ctx.start, gradients)
         return None, None, *found
@@ -179,6 +201,9 @@ def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> 
             remedy="Leave compile out",
         )
     return list(_CompiledCheckpoint.apply(problem, slope, y0, *problem.parameters).unbind())
+
+
+COMPILED = Gradient("compiled checkpoint", compiled_checkpoint)
 
 
 def check_compilable(stepper, func, packing, args, plan, options, gradient: str, everywhere: bool) -> None:

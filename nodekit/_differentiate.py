@@ -7,17 +7,17 @@ from torch import Tensor
 
 from ._clock import has_time_gradients
 from ._context import RandomState
+from ._gradients import Gradient
 from ._gradients.backprop import backprop
 from ._parameters import is_transformed, parameters_of
 from ._problem import Problem
 from ._state import Derivative
 
 
-def differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> list[Tensor]:
+def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -> list[Tensor]:
     """The outputs after the first, with the chosen gradient.
 
     Args:
-        differentiate: one of the gradient methods.
         t: the output times as the user gave them; None: not to be differentiated by.
         named: what the user named to differentiate by.
     """
@@ -25,31 +25,35 @@ def differentiably(problem: Problem, differentiate, y0: Tensor, t, named) -> lis
     if len(problem.times) == 1:
         return []
     if has_time_gradients(t):
-        return _with_time_gradients(problem, differentiate, y0, t, named)
-    if not torch.is_grad_enabled() or differentiate is backprop or is_transformed():
+        return _with_time_gradients(problem, gradient, y0, t, named)
+    y0 = y0.clone()  # a derivative that writes to its argument must not write to the user's state
+    if not torch.is_grad_enabled() or is_transformed():
         return backprop(problem, y0, func(start, y0))
-    before = RandomState(problem.clock.device)
-    state = y0.detach().requires_grad_(y0.requires_grad)
+    before, state = RandomState(problem.clock.device), y0
+    if not gradient.records:
+        state = y0.detach().requires_grad_(y0.requires_grad)
     slope = func(start, state)
     if RandomState(problem.clock.device) != before:
         problem.plan.random = before
-    problem.parameters = parameters_of(func.func, named, slope, state)
-    problem.start, slope = (state, slope), slope.detach()
+    if gradient.records:
+        problem.named = named
+        return gradient.function(problem, y0, slope)
+    problem.parameters = parameters_of(func.func, named, slope, [state])
     if not problem.parameters and not y0.requires_grad:
-        problem.start = None
         with torch.no_grad():
-            return backprop(problem, y0, slope)
+            return backprop(problem, y0, slope.detach())
+    problem.start, slope = (state, slope), slope.detach()
     try:
-        return differentiate(problem, y0, slope)
+        return gradient.function(problem, y0, slope)
     finally:
         problem.start = None
 
 
-def _with_time_gradients(problem: Problem, differentiate, y0: Tensor, t: Tensor, named) -> list[Tensor]:
+def _with_time_gradients(problem: Problem, gradient: Gradient, y0: Tensor, t: Tensor, named) -> list[Tensor]:
     """The outputs, with the flow's derivatives ∂y(tᵢ)/∂tᵢ = f(tᵢ, yᵢ) and ∂y/∂t₀ = −∂y/∂y₀ f(t₀, y₀) attached."""
     func, clock, shifts = problem.func, problem.clock, time_shifts(t, y0)
     y0 = carried_on(func, clock.instant(problem.times[0]) + shifts[0], y0, -shifts[0])
-    outputs = differentiably(problem, differentiate, y0, None, named)
+    outputs = differentiably(problem, gradient, y0, None, named)
     times = zip(problem.times[1:], shifts[1:], outputs, strict=True)
     return [carried_on(func, clock.instant(time), y, shift) for time, shift, y in times]
 

@@ -44,6 +44,15 @@ class Accepted:
         self.interval, self.y, self.carry, self.step, self.thetas, self.lands = interval, y, carry, step, thetas, lands
         self.until, self.random = interval.t1, random
 
+    @property
+    def outputs(self) -> int:
+        """How many output times lie in it."""
+        return len(self.thetas) + self.lands
+
+    def without_tensors(self) -> Accepted:
+        """What it takes to take the step again from its beginning."""
+        return Accepted(self.interval, None, None, None, self.thetas, self.lands, self.random)
+
 
 @dataclass
 class Stats:

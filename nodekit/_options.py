@@ -38,7 +38,9 @@ class Options:
         safety, ifactor, dfactor: margin, largest and smallest factor between adaptive steps.
         controller: "I", "PI" or "PID", or their coefficients pcoeff, icoeff, dcoeff.
         max_num_steps: adaptive steps to attempt at most, or steps of any kind in search of an event (100,000).
-        checkpoints: states that gradient="checkpoint" keeps at most.
+        graph_bytes: memory that gradient="checkpoint" may keep graphs of steps in; by default 1 GiB, or none where
+            checkpoints is given. What fits is evaluated once, other steps are taken again in the backward pass.
+        checkpoints: states that gradient="checkpoint" keeps at most of the steps that are taken again.
         dtype: accepted for torchdiffeq's sake; times are float64 always.
     """
 
@@ -61,13 +63,22 @@ class Options:
     icoeff: float | None = None
     dcoeff: float | None = None
     max_num_steps: int = 2**31 - 1
+    graph_bytes: float | None = None
     checkpoints: int | None = None
     dtype: torch.dtype | None = None
+
+    def graphs(self) -> float:
+        """The memory that graphs of steps may take."""
+        if self.graph_bytes is not None:
+            return self.graph_bytes
+        return _GRAPH_BYTES if self.checkpoints is None else 0
 
 
 _KNOWN = {field.name for field in fields(Options)}
 #: steps after which a solve that only an event can end gives up, unless max_num_steps says otherwise
 _STEPS_WITHOUT_EVENT = 100_000
+#: what a laptop can spare, and enough for all steps of most solves
+_GRAPH_BYTES = 2**30
 _OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb", "check_finite"}
 _OF_ADAPTIVE_STEPS = {
     "norm", "first_step", "min_step", "max_step", "step_t", "jump_t", "safety", "ifactor", "dfactor", "controller",
@@ -90,6 +101,7 @@ _RANGES = {
     "dcoeff": _FINITE,
     "max_num_steps": (lambda x: 1 <= x < math.inf, "one or larger"),
     "checkpoints": (lambda x: 1 <= x < math.inf, "one or larger"),
+    "graph_bytes": (lambda x: x >= 0, "zero or positive"),
 }
 
 

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from . import _gradients, _methods
 from ._adjoint_solve import AdjointChoices, backward_solve
-from ._batch import GRADIENTS as INDEPENDENT_GRADIENTS
 from ._batch import solve_independent
-from ._compiled import CompiledProblem, check_compilable, compiled_checkpoint
+from ._compiled import COMPILED, CompiledProblem, check_compilable
 from ._context import Surroundings
 from ._dense import DenseSolution
 from ._differentiate import differentiably
 from ._events import Event, Occurrences, solve_with_events
+from ._gradients import Gradient
+from ._gradients._graphs import Graphs
 from ._loops import Stats
 from ._options import (
     callbacks_of,
@@ -139,7 +140,7 @@ def solve(
         raise UnsupportedCombination("scipy_solver knows no events, no dense output and no independent samples")
     events = [event if isinstance(event, Event) else Event(event) for event in events]
     if batch != "shared":
-        _check_independent(batch, gradient, dense, progress)
+        _check_independent(batch, differentiate, dense, progress)
         if compile:
             raise UnsupportedCombination("compile=True cannot be had with batch='independent'", remedy="Leave one out")
         y, stats, failure, occurred = solve_independent(
@@ -166,26 +167,34 @@ def solve(
     kind = Problem
     if compile and not is_transformed():
         check_compilable(stepper, func, packing, args, plan, parsed, gradient, bool(events or dense))
-        kind, differentiate = CompiledProblem, compiled_checkpoint
+        kind, differentiate = CompiledProblem, COMPILED
     if getattr(plan, "perturb", False):
         stepper = with_fresh_slopes(stepper)
     elif times[0] in getattr(plan, "jump_t", ()):
         stepper = with_fresh_slopes(stepper, times[0])
     problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
-    problem.throw, problem.states = throw, parsed.checkpoints
+    problem.throw, problem.states, problem.graphs = (
+        throw,
+        parsed.checkpoints,
+        Graphs(parsed.graphs() if stepper.differentiable else 0),
+    )
     problem.progress = Progress(times[0], times[-1]) if progress else None
-    if gradient in ("adjoint", "interpolated"):
+    if differentiate.solves_backwards:
         choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options)
         problem.adjoint = backward_solve(problem, chosen, options, tolerance, packing, choices)
     named, occurred, everywhere = [args, list(params)], None, None
     if dense:
         everywhere, differentiate = DenseSolution(problem), _gradients.find("backprop")
         problem.plan.dense, problem.keep = True, everywhere.keep
-    if events:
-        outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
-        t = t[: 1 + len(outputs)]
-    else:
-        outputs = differentiably(problem, differentiate, packing.y0, t, named)
+    try:
+        if events:
+            outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
+            t = t[: 1 + len(outputs)]
+        else:
+            outputs = differentiably(problem, differentiate, packing.y0, t, named)
+    finally:
+        if progress:
+            problem.progress.close()
     problem.keep = None  # lest the problem and its dense solution keep each other alive
     stats = problem.stats
     stats.nfe_forward = derivative.evaluations
@@ -197,13 +206,14 @@ def _to_floats(grid) -> list[float]:
     return grid.detach().reshape(-1).tolist() if isinstance(grid, Tensor) else [float(x) for x in grid]
 
 
-def _check_independent(batch: str, gradient: str, dense: bool, progress: bool) -> None:
+def _check_independent(batch: str, gradient: Gradient, dense: bool, progress: bool) -> None:
     if batch != "independent":
         raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
-    if gradient not in INDEPENDENT_GRADIENTS:
+    if not gradient.samples:
+        able = ", ".join(other.name for other in _gradients.GRADIENTS.values() if other.samples)
         raise UnsupportedCombination(
-            f"gradient={gradient!r} is not available with batch='independent'",
-            remedy=f"Use one of {', '.join(INDEPENDENT_GRADIENTS)}, which are exact",
+            f"gradient={gradient.name!r} is not available with batch='independent'",
+            remedy=f"Use one of {able}, which are exact",
         )
     if dense:
         raise UnsupportedCombination("dense=True cannot be had with batch='independent'", remedy="Name the times in t")

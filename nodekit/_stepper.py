@@ -38,6 +38,7 @@ class Stepper:
         nodes: the times within a step (fractions of it) at which `interval.times[1:-1]` are wanted.
         order: of the solution; error_exponent: the error estimate scales as dt to this power, None without one.
         reversible: whether `reverse` undoes `step`; its carry is a second state, and no slope.
+        differentiable: whether its steps are torch operations.
         fresh: whether it is made to evaluate the slope at a step's start, whatever is carried over to it.
     """
 
@@ -45,6 +46,7 @@ class Stepper:
     order: int
     error_exponent: int | None = None
     reversible = False
+    differentiable = True
     fresh = False
 
     def begin(self, y: Tensor, slope: Tensor) -> tuple[Tensor, ...]:

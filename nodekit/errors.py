@@ -120,6 +120,10 @@ class GradientUnavailable(NodekitError, RuntimeError):
     """The chosen gradient method cannot give the derivative that was asked for."""
 
 
+class DerivativeChanged(GradientUnavailable):
+    """The derivative is no longer what it was in the forward pass, so its gradient cannot be that of the solve."""
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """A sentence that proposes the known name closest to a misspelt one, and lists them all."""
     known = sorted(known)

@@ -14,6 +14,7 @@ from .._context import Surroundings
 from .._control import refuse_vmap
 from .._differentiate import differentiably, time_shifts
 from .._events import Occurrences
+from .._gradients._graphs import Graphs
 from .._methods import Method
 from .._methods.runge_kutta import ExplicitRungeKutta
 from .._options import Options, callbacks_of, is_fixed, make_plan, norm_of, tolerance_of
@@ -23,9 +24,6 @@ from .events import BatchEvents
 from .loops import BatchAdaptive, BatchGrid, BatchStats
 from .problem import BatchProblem
 from .state import BatchClock, BatchPacking, sample_norm
-
-#: the gradients that take accepted steps again, whichever way their sizes were chosen
-GRADIENTS = ("checkpoint", "backprop")
 
 
 def solve_independent(
@@ -76,7 +74,7 @@ def solve_independent(
     columns, surroundings = list(on_device.unbind(1)), Surroundings(func, packing.device)
     problem = BatchProblem(derivative, stepper, plan, clock, columns, (), surroundings, norm=norm)
     problem.stats, problem.throw = BatchStats(packing.samples, packing.device), throw
-    problem.states = options.checkpoints
+    problem.states, problem.graphs = options.checkpoints, Graphs(options.graphs())
     y, at_events = _solved(problem, differentiate, packing, t, named)
     occurred = None
     if happening is not None:

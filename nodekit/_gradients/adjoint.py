@@ -7,11 +7,11 @@ import warnings
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from .._loops import Stats
 from .._problem import Problem
-from .._vjp import GradientSum, vector_jacobian
+from .._vjp import GradientSum, once, vector_jacobian
+from ._unchanged import Watched
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
 _GAUSS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
@@ -25,7 +25,7 @@ def slope_and_vjp(problem: Problem, t: Tensor, z: Tensor, a: Tensor) -> tuple[Te
         if not slope.requires_grad:
             return slope, torch.zeros_like(a), [None] * len(problem.parameters)
         vjp, *parameters = vector_jacobian([slope], [z, *problem.parameters], [a])
-    return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.neg(), parameters
+    return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.detach().neg(), parameters
 
 
 class AugmentedDerivative:
@@ -61,18 +61,23 @@ class _Adjoint(Function):
     @staticmethod
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
+        ctx.watched = Watched(problem, y0, slope)
         with problem.surroundings.forward():
             outputs = problem.integrate(y0, slope)
+        ctx.watched.over(problem)
         ctx.problem, ctx.reached = problem, reached(problem, outputs)
-        ctx.save_for_backward(*outputs, *parameters)
+        ctx.save_for_backward(*outputs, y0, *parameters)
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, *gradients):
-        outputs = ctx.saved_tensors[: ctx.reached]
-        found = solve_backwards(ctx.problem, AugmentedDerivative(ctx.problem), outputs, gradients)
-        return None, None, *found
+        outputs, differentiated = ctx.saved_tensors[: len(gradients)], ctx.saved_tensors[len(gradients) :]
+
+        def found(gradients):
+            ctx.watched.insist(ctx.problem, outputs)
+            return solve_backwards(ctx.problem, AugmentedDerivative(ctx.problem), outputs[: ctx.reached], gradients)
+
+        return None, None, *once(found, gradients, differentiated, "adjoint")
 
 
 def reached(problem: Problem, outputs) -> int:

@@ -23,6 +23,7 @@ class ScipySolver(Stepper):
 
     order = 0
     error_exponent = 1
+    differentiable = False
 
     def __init__(self, solver: str = "LSODA"):
         if solver not in SOLVERS and not isinstance(solver, type):  # SciPy takes classes as well

@@ -210,7 +210,7 @@ class _Solve(Function):
         if order > system.differentiations:
             raise GradientUnavailable(
                 f"derivatives of order {order} through an implicit step",
-                remedy='gradient="checkpoint" gives second ones' if order == 2 else "Use an explicit method",
+                remedy="Use an explicit method",
             )
         # The anchor ties the result to the equations, so that a further derivative never passes it by in silence.
         (anchor,) = ctx.saved_tensors
