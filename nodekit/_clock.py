@@ -47,6 +47,10 @@ class Clock:
         """One time as a scalar tensor."""
         return torch.tensor(t, dtype=self.dtype, device=self.device)
 
+    def length(self, dt: float) -> float:
+        """A difference of times, such that slopes can be multiplied by it."""
+        return dt
+
     def interval(self, t0: float, t1: float, *, open_start: bool = False, open_end: bool = False) -> Interval:
         """The interval from t0 to t1; an open end is evaluated at the next number inside, past a jump of the slope."""
         # c·t1 + (1 − c)·t0 is exactly t0 at c = 0 and exactly t1 at c = 1: no evaluation outside the interval.

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ._clock import Clock, Interval
 from ._context import RandomState
-from ._control import Controller, Tolerance, constant, error_ratio, first_step, host
+from ._control import Controller, Pace, Tolerance, constant, error_norm, first_step
+from ._numbers import Floats, host
 from ._stepper import Step, Stepper, with_fresh_slopes
 from .errors import (
     InvalidOption,
@@ -217,8 +218,8 @@ class Adaptive:
     callbacks: Callbacks = field(default_factory=Callbacks)
     #: the random state before the slope at the start was evaluated, where the derivative draws random numbers
     random: RandomState | None = None
-    #: the size proposed last; a solve that goes on from another starts with it
-    size: float | None = field(default=None, init=False)
+    #: after the last step accepted; a solve that goes on from another starts with it
+    pace: Pace | None = field(default=None, init=False)
 
     def steps(self, func, stepper: Stepper, clock: Clock, times, y, slope, stats: Stats) -> Iterator[Accepted]:
         """The steps of a solve that starts with state y and slope f(t0, y)."""
@@ -231,54 +232,44 @@ class Adaptive:
         stepper.prepare(self.tolerance, self.norm)
         stepper = with_fresh_slopes(stepper, t) if t in jumps else stepper
         carry, recorded = stepper.begin(y, slope), None
-        size = self.size or self.first_step
-        if size is None:
+        pace = self.pace or (self.first_step and Pace(self.first_step))
+        if pace is None:
             with torch.no_grad():
-                order = stepper.error_exponent - 1
                 slope = func(self.behind(clock, t, sign), y) if t in jumps else slope
-                size = first_step(func, clock, t, end, y, slope, order, self.tolerance, self.norm)
+                pace = Pace(self.first_size(func, stepper, clock, t, end, y, slope))
         attempts, after_jump = 0, t in jumps
         while t != end:
-            size = min(max(size, self.min_step), self.max_step)
-            interval, cut = self.next(clock, t, size, sign, stops, jumps, after_jump)
+            interval, cut, pace = self.next(clock, t, pace, sign, stops, jumps, after_jump)
             if attempts >= self.max_num_steps:
                 raise self.too_many(t, interval.dt, end)
             attempts += 1
             self.callbacks.call(self.callbacks.step, interval, y)
             random.before_step()
+            length = abs(interval.dt)
             try:
                 step = stepper.step(func, interval, y, carry)
             except NewtonDidNotConverge:
-                stats.rejected += 1
-                self.callbacks.call(self.callbacks.reject, interval, y)
-                size = abs(interval.dt) / 4
-                if size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step:
+                pace, failed = self.controller.retry(Floats, t, length, pace, self.min_step)
+                self.reject(interval, y, stats)
+                if failed:
                     raise
                 continue
-            with constant():
-                ratio = error_ratio(step, interval.t1, y, self.tolerance, self.norm)
-            floor = abs(interval.dt) <= self.min_step and math.isfinite(ratio)
-            accepted = ratio <= 1.0 or floor
-            factor = self.controller.factor(ratio, accepted)
+            ratio = self.error_ratio(step, interval.t1, y)
+            accepted, failed, pace, free = self.controller.judge(Floats, ratio, t, length, cut, pace, self.min_step)
             if not accepted:
-                stats.rejected += 1
-                self.callbacks.call(self.callbacks.reject, interval, y)
-                size = abs(interval.dt) * factor
-                smallest = size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step
+                self.reject(interval, y, stats)
                 # From a slope that is not finite no step leads on, however small.
-                if smallest or not (math.isfinite(ratio) or all(map(is_finite, carry))):
+                if failed or not (math.isfinite(ratio) or all(map(is_finite, carry))):
                     raise self.failure(interval, ratio, step)
                 continue
             self.callbacks.call(self.callbacks.accept, interval, y)
-            # A step cut short by a stop says little about the sizes to come: the size before the cut stays.
-            size = max(size, abs(interval.dt) * factor) if cut else abs(interval.dt) * factor
             thetas, lands = outputs.within(interval)
             if thetas or self.dense:
                 stepper.extend(func, interval, y, carry, step)
             stats.accepted += 1
             if stats.first_step is None:
-                stats.first_step = abs(interval.dt) * factor
-            self.size = size
+                stats.first_step = free
+            self.pace = pace
             yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
             t, y, carry = interval.t1, step.y1, step.carry
             recorded = carry
@@ -286,6 +277,11 @@ class Adaptive:
             if after_jump and t != end:
                 random.before_slope()
                 carry, recorded = stepper.begin(y, func(self.behind(clock, t, sign), y)), None
+
+    def reject(self, interval: Interval, y: Tensor, stats: Stats) -> None:
+        """Count and report a rejected step."""
+        stats.rejected += 1
+        self.callbacks.call(self.callbacks.reject, interval, y)
 
     def behind(self, clock: Clock, t: float, sign: float) -> Tensor:
         """The time right behind a jump."""
@@ -297,19 +293,24 @@ class Adaptive:
         inside = {stop for stop in (*self.step_t, *self.jump_t) if low < stop < high} | {end}
         return sorted(inside, reverse=end > t)
 
-    def next(self, clock, t, size, sign, stops, jumps=frozenset(), after_jump=False) -> tuple[Interval, bool]:
-        """The next interval, which never steps over a stop nor leaves a crumb before it.
-
-        The controller's margin is given up where that saves a step: at size / safety the error is just tolerable.
-        """
+    def next(self, clock, t, pace, sign, stops, jumps=frozenset(), after_jump=False) -> tuple[Interval, bool, Pace]:
+        """The next interval, which never steps over a stop, whether it is cut there, and the pace meant."""
         while stops[-1] == t:
             stops.pop()
-        remaining = abs(stops[-1] - t)
-        cut = remaining <= min(size / self.controller.safety, self.max_step)
-        t1 = stops[-1] if cut else t + sign * size
+        t1, cut, pace = self.controller.propose(Floats, pace, t, stops[-1], sign, self.min_step, self.max_step)
         if t1 == t:
-            raise unresolved_step(t=t, dt=size)
-        return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut
+            raise unresolved_step(t=t, dt=pace.size)
+        return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut, pace
+
+    def first_size(self, func, stepper: Stepper, clock: Clock, t: float, end: float, y: Tensor, slope: Tensor) -> float:
+        """A size for the first step, from the slope at the start; one evaluation."""
+        scale, order = self.tolerance.scale(t, y.abs()), stepper.error_exponent - 1
+        return first_step(Floats, func, clock, t, end, y, slope, order, scale, self.norm)
+
+    def error_ratio(self, step: Step, t1: float, y: Tensor) -> float:
+        """A step's error in units of what is allowed, on the host."""
+        with constant():
+            return host(error_norm(step, self.tolerance.of_step(t1, y, step.y1), self.norm))
 
     def too_many(self, t: float, dt: float, end: float) -> MaxStepsReached:
         """That the steps allowed were not enough."""

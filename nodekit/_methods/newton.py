@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._control import host
+from .._numbers import host
 from .krylov import gmres
 from .stages import StageEquations
 
