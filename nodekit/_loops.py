@@ -12,7 +12,7 @@ from torch import Tensor
 from ._clock import Clock, Interval
 from ._context import RandomState
 from ._control import Controller, Pace, Tolerance, constant, error_norm, first_step
-from ._numbers import Floats, host
+from ._numbers import Floats, host, is_finite
 from ._stepper import Step, Stepper, with_fresh_slopes
 from .errors import (
     InvalidOption,
@@ -337,13 +337,6 @@ class Adaptive:
             sample=offending_sample(step.error),
             remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
         )
-
-
-def is_finite(y: Tensor) -> bool:
-    """Whether a state is finite; not asked where the answer cannot be waited for."""
-    if torch.compiler.is_compiling() or (y.is_cuda and torch.cuda.is_current_stream_capturing()):
-        return True
-    return host(torch.isfinite(y.detach()).all().logical_not()) == 0
 
 
 def offending_sample(y: Tensor) -> int | None:

@@ -29,6 +29,13 @@ def host(x: Tensor | float) -> float:
     return float(x if x.ndim == 0 else x.max())
 
 
+def is_finite(y: Tensor) -> bool:
+    """Whether a state is finite; not asked where the answer cannot be waited for."""
+    if torch.compiler.is_compiling() or (y.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return True
+    return host(torch.isfinite(y.detach()).all().logical_not()) == 0
+
+
 class Floats:
     """Of one solve, on the host, which does not wait for a device to compute with them."""
 
