@@ -203,6 +203,7 @@ class Adaptive:
         first_step, min_step, max_step, max_num_steps: limits; a step of min_step is accepted whatever its error.
         step_t: times to step to exactly; jump_t: also evaluate the slope anew behind them.
         dense: prepare every step for interpolation.
+        patience: attempts by which a hundredth of the way must be done; None: as many as there are.
     """
 
     tolerance: Tolerance
@@ -215,6 +216,7 @@ class Adaptive:
     step_t: Sequence[float] = ()
     jump_t: Sequence[float] = ()
     dense: bool = False
+    patience: int | None = None
     callbacks: Callbacks = field(default_factory=Callbacks)
     #: the random state before the slope at the start was evaluated, where the derivative draws random numbers
     random: RandomState | None = None
@@ -242,6 +244,10 @@ class Adaptive:
             interval, cut, pace = self.next(clock, t, pace, sign, stops, jumps, after_jump)
             if attempts >= self.max_num_steps:
                 raise self.too_many(t, interval.dt, end)
+            if attempts == self.patience and abs(t - times[0]) < 0.01 * abs(end - times[0]):
+                raise MaxStepsReached(
+                    f"{attempts} steps were not a hundredth of the way to {end:g}", t=t, dt=interval.dt
+                )
             attempts += 1
             self.callbacks.call(self.callbacks.step, interval, y)
             random.before_step()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from .._loops import Stats
 from .._problem import Problem
 from .._vjp import GradientSum, vector_jacobian
+from ..errors import SolveFailed
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
 _GAUSS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
@@ -25,7 +28,8 @@ def slope_and_vjp(problem: Problem, t: Tensor, z: Tensor, a: Tensor) -> tuple[Te
         if not slope.requires_grad:
             return slope, torch.zeros_like(a), [None] * len(problem.parameters)
         vjp, *parameters = vector_jacobian([slope], [z, *problem.parameters], [a])
-    return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.neg(), parameters
+    # Of y' = y + … the product is a itself, which may have a graph of its own (while an implicit step is linearised).
+    return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.detach().neg(), parameters
 
 
 class AugmentedDerivative:
@@ -83,6 +87,23 @@ def reached(problem: Problem, outputs) -> int:
     return count
 
 
+@contextlib.contextmanager
+def _failing_as_gradient() -> Iterator[None]:
+    """Say of a failure that it is the backward solve's, and what else differentiates."""
+    try:
+        yield
+    except SolveFailed as failure:
+        raise type(failure)(
+            f"the backward solve of the continuous adjoint failed: {failure.message}",
+            t=failure.t,
+            dt=failure.dt,
+            sample=failure.sample,
+            remedy='What decays forwards explodes backwards: gradient="checkpoint" solves nothing backwards, '
+            '"interpolated" not the state; or give adjoint_rtol, adjoint_atol, adjoint_method and adjoint_options',
+        ) from failure
+
+
+@_failing_as_gradient()
 def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[Tensor | None, ...]:
     """From the last output reached to the first: at each, z is the stored output and a takes up its gradient.
 
