@@ -84,7 +84,7 @@ def backward_solve(
         made = make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
         if isinstance(made, Adaptive) and "max_num_steps" not in given:
             # Where the state explodes backwards, steps shrink to nothing: that is not to be waited for.
-            made.patience = 200 + 3 * (stats.accepted + stats.rejected)
+            made.patience = 200 + stats.accepted + stats.rejected
         return made
 
     return Backward(stepper, clock_of(stepper, packing), plan)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from ._clock import Interval
 from ._compiled_loops import Chunk, Loops
 from ._control import Pace
 from ._gradients._replay import differentiable_gradient
@@ -63,7 +64,7 @@ class CompiledProblem(Problem):
         while t != end:
             most = plan.max_num_steps - stats.accepted - stats.rejected
             if most <= 0:
-                raise plan.too_many(t, pace.size.item(), end)
+                raise plan.too_many(self.func, self.stepper, self.next(t, pace.size.item()), y)
             limits = [end, plan.tolerance.rtol, plan.tolerance.atol, plan.min_step, plan.max_step, most]
             limits = y.new_tensor(limits, dtype=exact)
             records = loops.records(t, y, slope, exact)
@@ -96,10 +97,14 @@ class CompiledProblem(Problem):
             first, (_, y, slope) = first + count, chunk.last()
         plan.check(y)
 
+    def next(self, t: float, size: float) -> Interval:
+        """The interval that an uncompiled solve would step over."""
+        end = self.times[-1]
+        return self.plan.next(self.clock, t, Pace(size), math.copysign(1.0, end - t), [end])[0]
+
     def _failure(self, t: float, y: Tensor, size: float) -> SolveFailed:
         """Why no step is small enough: what an uncompiled one of this size meets."""
-        end, plan = self.times[-1], self.plan
-        interval, *_ = plan.next(self.clock, t, Pace(size), math.copysign(1.0, end - t), [end])
+        plan, interval = self.plan, self.next(t, size)
         step = self.stepper.step(self.func, interval, y, self.stepper.begin(y, self.func(interval.times[0], y)))
         return plan.failure(interval, plan.error_ratio(step, interval.t1, y), step)
 

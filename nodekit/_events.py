@@ -122,7 +122,7 @@ def solve_with_events(
     shifts = time_shifts(t, y0) if has_time_gradients(t) else None
     times, y = problem.times, y0
     if shifts is not None:
-        y = carried_on(func, clock.instant(times[0]) + shifts[0], y, -shifts[0])
+        y = carried_on(func, problem.plan.moment(clock, times[0], times[-1]) + shifts[0], y, -shifts[0])
     outputs: list[Tensor] = []
     when: list[Tensor] = []
     states: list[Tensor] = []
@@ -141,7 +141,8 @@ def solve_with_events(
             if component is None:
                 outputs.append(state)
                 if shifts is not None:
-                    outputs[-1] = carried_on(func, clock.instant(time), state, shifts[len(outputs)])
+                    moment = problem.plan.moment(clock, time, problem.times[0])
+                    outputs[-1] = carried_on(func, moment, state, shifts[len(outputs)])
                 continue
             shift, state = _at_event(functions, component, func, clock, time, state)
             when.append(_instant(time, shift, t, y0))

@@ -8,16 +8,26 @@ import torch
 from torch import Tensor
 
 from .._control import Pace, error_norm, first_step, host_values
-from .._loops import Accepted, Adaptive, Callbacks, Randomness, Stats, grid_points, unresolved_step
+from .._loops import (
+    Accepted,
+    Adaptive,
+    Callbacks,
+    Plan,
+    Randomness,
+    Stats,
+    failing_error_test,
+    grid_points,
+    not_finite,
+    too_many_steps,
+    unresolved_step,
+)
 from .._numbers import Tensors
 from .._stepper import Step, Stepper
 from ..errors import (
     EventNotReached,
-    MaxStepsReached,
     NonFiniteDerivative,
     SamplesFailed,
     SolveFailed,
-    StepSizeUnderflow,
 )
 from .events import BatchEvents
 from .state import BatchClock, BatchInterval
@@ -48,7 +58,7 @@ def settle(step: Step, y: Tensor, interval: BatchInterval) -> None:
     step.carry = tuple(torch.where(moves, after, step.slopes[0]) for after in step.carry)
 
 
-class BatchGrid:
+class BatchGrid(Plan):
     """Fixed steps of every sample between its own points.
 
     Args:
@@ -138,7 +148,7 @@ class BatchGrid:
         return SamplesFailed.of(failures, len(finite)) if failures else None
 
 
-class BatchAdaptive:
+class BatchAdaptive(Plan):
     """Steps of every sample chosen by its own error estimate.
 
     All samples are evaluated together. One that has arrived, or failed, stays where it is until all have; of its
@@ -291,26 +301,22 @@ class BatchAdaptive:
             return None
         t, dt = host_values(self.t), host_values(self.last_dt)
         seeking = torch.isinf(self.end).tolist()
-        failures = {i: _failure(code, t[i], dt[i], i, seeking[i]) for i, code in enumerate(codes) if code}
+        failures = {
+            i: _failure(code, t[i], dt[i], i, seeking[i], self.plan.max_num_steps)
+            for i, code in enumerate(codes)
+            if code
+        }
         return SamplesFailed.of(failures, len(codes))
 
 
-def _failure(code: int, t: float, dt: float, sample: int, seeking: bool) -> SolveFailed:
+def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: int) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
     if code == _UNDERFLOW and dt == 0:
         return unresolved_step(**where)
     if code == _UNDERFLOW:
-        return StepSizeUnderflow(
-            "the error test fails at every step size that float64 time resolves",
-            remedy="Loosen rtol and atol, or use a float64 state",
-            **where,
-        )
+        return failing_error_test("or use a float64 state", **where)
     if code == _NOT_FINITE:
-        return NonFiniteDerivative(
-            "the derivative is infinite or not a number",
-            remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
-            **where,
-        )
+        return not_finite(**where)
     if seeking:
         return EventNotReached(
             "no event was found",
@@ -318,8 +324,4 @@ def _failure(code: int, t: float, dt: float, sample: int, seeking: bool) -> Solv
             "max_num_steps",
             **where,
         )
-    return MaxStepsReached(
-        "the end was not reached",
-        remedy="Loosen rtol and atol, raise max_num_steps, or use an implicit method if the problem is stiff",
-        **where,
-    )
+    return too_many_steps(steps, **where)

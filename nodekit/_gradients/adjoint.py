@@ -121,7 +121,7 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
             span = [times[i], times[i - 1]]
             plan = backward.plan(span, plan, problem.parameters)
             state = derivative.begin(outputs[i - 1], a)
-            slope = derivative(backward.clock.instant(span[0]), state)
+            slope = derivative(plan.start(backward.clock, backward.stepper, span), state)
             steps = plan.steps(derivative, backward.stepper, backward.clock, span, state, slope, Stats())
             for accepted in steps:
                 for parameters, weight in _quadrature(derivative, backward, accepted):

@@ -109,3 +109,36 @@ def test_what_comes_into_a_gradient_as_not_a_number_goes_out_as_it():
     y0 = ones()
     y = nodekit.odeint(lambda t, y: -y, y0, [0.0, 1.0], method="implicit_euler", options={"step_size": 0.5})
     assert torch.autograd.grad(y[-1].sum() * math.nan, y0)[0].isnan().all()
+
+
+def robertson(t, y, rates):
+    a, b, c = y
+    slow, fast, back = rates[0] * a, rates[1] * b * b, rates[2] * b * c
+    return torch.stack([back - slow, slow - fast - back, fast])
+
+
+@pytest.mark.parametrize(
+    ("gradient", "method", "rtol"),
+    [
+        ("checkpoint", "kvaerno5", 1e-7),
+        ("interpolated", "kvaerno5", 1e-7),
+        ("adjoint", "kvaerno5", 1e-7),
+        ("adjoint", "radauIIA5", 1e-6),
+        ("adjoint", "trbdf2", 1e-6),
+    ],
+)
+def test_the_gradient_of_robertsons_problem_is_right_or_refused_soon(gradient, method, rtol):
+    """What decays forwards explodes backwards; right: central differences of SciPy's Radau, at a tolerance of 1e-12."""
+    rates = torch.tensor([0.04, 3e7, 1e4], dtype=torch.float64, requires_grad=True)
+    y = nodekit.odeint(
+        robertson, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64), [0.0, 1e4], args=(rates,), method=method,
+        rtol=rtol, atol=rtol * 1e-3, gradient=gradient,
+    )  # fmt: skip
+    try:
+        (found,) = torch.autograd.grad(y[-1, 2], rates)
+    except errors.SolveFailed as failure:
+        assert gradient == "adjoint"
+        assert "checkpoint" in failure.remedy
+        assert failure.t > 9000
+    else:
+        assert found.tolist() == pytest.approx(ROBERTSON, rel=1e-2)
