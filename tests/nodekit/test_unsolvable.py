@@ -111,6 +111,10 @@ def test_what_comes_into_a_gradient_as_not_a_number_goes_out_as_it():
     assert torch.autograd.grad(y[-1].sum() * math.nan, y0)[0].isnan().all()
 
 
+#: ∂c/∂rates at 10⁴: central differences of SciPy's Radau with its Jacobian, rtol 1e-11
+ROBERTSON = [3.43782, 2.279626e-09, -1.367768e-05]
+
+
 def robertson(t, y, rates):
     a, b, c = y
     slow, fast, back = rates[0] * a, rates[1] * b * b, rates[2] * b * c
@@ -128,17 +132,17 @@ def robertson(t, y, rates):
     ],
 )
 def test_the_gradient_of_robertsons_problem_is_right_or_refused_soon(gradient, method, rtol):
-    """What decays forwards explodes backwards; right: central differences of SciPy's Radau, at a tolerance of 1e-12."""
+    """What decays forwards explodes backwards."""
     rates = torch.tensor([0.04, 3e7, 1e4], dtype=torch.float64, requires_grad=True)
     y = nodekit.odeint(
         robertson, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64), [0.0, 1e4], args=(rates,), method=method,
         rtol=rtol, atol=rtol * 1e-3, gradient=gradient,
     )  # fmt: skip
-    try:
+    if gradient != "adjoint":
         (found,) = torch.autograd.grad(y[-1, 2], rates)
-    except errors.SolveFailed as failure:
-        assert gradient == "adjoint"
-        assert "checkpoint" in failure.remedy
-        assert failure.t > 9000
-    else:
-        assert found.tolist() == pytest.approx(ROBERTSON, rel=1e-2)
+        assert found.tolist() == pytest.approx(ROBERTSON, rel=2e-3)
+        return
+    with pytest.raises(errors.SolveFailed, match="backward solve") as caught:
+        torch.autograd.grad(y[-1, 2], rates)
+    assert "checkpoint" in caught.value.remedy
+    assert caught.value.t > 9000
