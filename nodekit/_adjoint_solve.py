@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _methods
-from ._loops import FixedGrid
+from ._loops import Adaptive, FixedGrid
 from ._methods import Method
 from ._options import callbacks_of, clock_of, is_fixed, make_plan, norm_of, parse, tolerance_of
 from ._problem import Backward, Problem
@@ -68,6 +68,7 @@ def backward_solve(
     stepper = method.stepper(**special)
     callbacks = callbacks_of(problem.func.func, problem.func, "_adjoint")
     state_norm, forward_plan = norm_of(parsed, packing), problem.plan
+    stats = problem.stats
     same_grid = not own and isinstance(forward_plan, FixedGrid) and is_fixed(method, parsed)
 
     # What these functions refer to must not lead back to the problem, which would keep itself alive.
@@ -80,7 +81,11 @@ def backward_solve(
         if previous is not None and not isinstance(previous, FixedGrid):
             return previous
         error_norm = _norm(norm, state_norm, packing, parameters)
-        return make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
+        made = make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
+        if isinstance(made, Adaptive) and "max_num_steps" not in given:
+            # Where the state explodes backwards, steps shrink to nothing: that is not to be waited for.
+            made.patience = 200 + stats.accepted + stats.rejected
+        return made
 
     return Backward(stepper, clock_of(stepper, packing), plan)
 

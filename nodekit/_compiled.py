@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from ._clock import Interval
 from ._compiled_loops import Chunk, Loops, Within
-from ._control import error_ratio, first_step
+from ._control import Pace
 from ._gradients import Gradient
 from ._gradients._replay import differentiable_gradient
 from ._gradients._unchanged import Watched
@@ -76,17 +77,16 @@ class CompiledProblem(Problem):
         t, end = self.times[0], self.times[-1]
         size = plan.first_step
         if size is None:
-            order = self.stepper.error_exponent - 1
-            size = first_step(self.func, self.clock, t, end, y, slope, order, plan.tolerance, plan.norm)
-        size, history = y.new_tensor(size, dtype=exact), y.new_ones(2, dtype=exact)
+            size = plan.first_size(self.func, self.stepper, self.clock, t, end, y, slope)
+        pace = Pace(*y.new_tensor([size, 1.0, 1.0], dtype=exact).unbind())
         while t != end:
             most = plan.max_num_steps - stats.accepted - stats.rejected
             if most <= 0:
-                raise plan.too_many(t, size.item(), end)
+                raise plan.too_many(self.func, self.stepper, self.next(t, pace.size.item()), y)
             limits = [end, plan.tolerance.rtol, plan.tolerance.atol, plan.min_step, plan.max_step, most]
             limits = y.new_tensor(limits, dtype=exact)
             records = loops.records(t, y, slope, exact)
-            size, history, *counts = loops.advance(self.func.func, size, history, limits, records)
+            pace, *counts = loops.advance(self.func.func, pace, limits, records)
             accepted, rejected, failed = torch.stack([x.reshape(()).long() for x in counts]).tolist()
             chunk = Chunk(records, accepted)
             stats.accepted, stats.rejected = stats.accepted + accepted, stats.rejected + rejected
@@ -97,7 +97,7 @@ class CompiledProblem(Problem):
                 yield chunk
                 t, y, slope = chunk.last()
             if failed:
-                raise self._failure(t, y, size.item())
+                raise self._failure(t, y, pace.size.item())
 
     def _given(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
         """Steps between given points."""
@@ -115,12 +115,16 @@ class CompiledProblem(Problem):
             first, (_, y, slope) = first + count, chunk.last()
         plan.check(y)
 
+    def next(self, t: float, size: float) -> Interval:
+        """The interval that an uncompiled solve would step over."""
+        end = self.times[-1]
+        return self.plan.next(self.clock, t, Pace(size), math.copysign(1.0, end - t), [end])[0]
+
     def _failure(self, t: float, y: Tensor, size: float) -> SolveFailed:
         """Why no step is small enough: what an uncompiled one of this size meets."""
-        end, plan = self.times[-1], self.plan
-        interval, _ = plan.next(self.clock, t, size, math.copysign(1.0, end - t), [end])
+        plan, interval = self.plan, self.next(t, size)
         step = self.stepper.step(self.func, interval, y, self.stepper.begin(y, self.func(interval.times[0], y)))
-        return plan.failure(interval, error_ratio(step, interval.t1, y, plan.tolerance, plan.norm), step)
+        return plan.failure(interval, plan.error_ratio(step, interval.t1, y), step)
 
     def accepted(self, kept) -> Iterator[Accepted]:
         """The steps of the solve one by one, to be taken again without the loops.

@@ -21,9 +21,9 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
         t: the output times as the user gave them; None: not to be differentiated by.
         named: what the user named to differentiate by.
     """
-    func, start = problem.func, problem.clock.instant(problem.times[0])
     if len(problem.times) == 1:
         return []
+    func, start = problem.func, problem.plan.start(problem.clock, problem.stepper, problem.times)
     if has_time_gradients(t):
         return _with_time_gradients(problem, gradient, y0, t, named)
     y0 = y0.clone()  # a derivative that writes to its argument must not write to the user's state
@@ -51,11 +51,12 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
 
 def _with_time_gradients(problem: Problem, gradient: Gradient, y0: Tensor, t: Tensor, named) -> list[Tensor]:
     """The outputs, with the flow's derivatives ∂y(tᵢ)/∂tᵢ = f(tᵢ, yᵢ) and ∂y/∂t₀ = −∂y/∂y₀ f(t₀, y₀) attached."""
-    func, clock, shifts = problem.func, problem.clock, time_shifts(t, y0)
-    y0 = carried_on(func, clock.instant(problem.times[0]) + shifts[0], y0, -shifts[0])
+    func, clock, plan, shifts = problem.func, problem.clock, problem.plan, time_shifts(t, y0)
+    first, last = problem.times[0], problem.times[-1]
+    y0 = carried_on(func, plan.moment(clock, first, last) + shifts[0], y0, -shifts[0])
     outputs = differentiably(problem, gradient, y0, None, named)
     times = zip(problem.times[1:], shifts[1:], outputs, strict=True)
-    return [carried_on(func, clock.instant(time), y, shift) for time, shift, y in times]
+    return [carried_on(func, plan.moment(clock, time, first), y, shift) for time, shift, y in times]
 
 
 def time_shifts(t: Tensor, y: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class Options:
         step_t, jump_t: times that adaptive steps land on; behind jump_t the slope is evaluated anew.
         safety, ifactor, dfactor: margin, largest and smallest factor between adaptive steps.
         controller: "I", "PI" or "PID", or their coefficients pcoeff, icoeff, dcoeff.
-        max_num_steps: adaptive steps to attempt at most, or steps of any kind in search of an event (100,000).
+        max_num_steps: adaptive steps to attempt at most, or steps of any kind in search of an event. The default lets
+            a small system run for about a minute, a large one for some; no problem that suits its method needs as many.
         graph_bytes: memory that gradient="checkpoint" may keep graphs of steps in; by default 1 GiB, or none where
             checkpoints is given. What fits is evaluated once, other steps are taken again in the backward pass.
         checkpoints: states that gradient="checkpoint" keeps at most of the steps that are taken again.
@@ -62,7 +63,7 @@ class Options:
     pcoeff: float | None = None
     icoeff: float | None = None
     dcoeff: float | None = None
-    max_num_steps: int = 2**31 - 1
+    max_num_steps: int = 100_000
     graph_bytes: float | None = None
     checkpoints: int | None = None
     dtype: torch.dtype | None = None
@@ -75,8 +76,6 @@ class Options:
 
 
 _KNOWN = {field.name for field in fields(Options)}
-#: steps after which a solve that only an event can end gives up, unless max_num_steps says otherwise
-_STEPS_WITHOUT_EVENT = 100_000
 #: what a laptop can spare, and enough for all steps of most solves
 _GRAPH_BYTES = 2**30
 _OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb", "check_finite"}
@@ -175,8 +174,6 @@ def make_plan(
         construct: calls the grid constructor.
     """
     limit, open_end = int(options.max_num_steps), math.isinf(times[-1])
-    if open_end and limit == Options.max_num_steps:
-        limit = _STEPS_WITHOUT_EVENT
     if is_fixed(method, options) and open_end:
         if options.step_size is None:
             raise UnsupportedCombination(

@@ -142,7 +142,7 @@ class Problem:
         before_slope, before_step = accepted.random or (None, None)
         if carry is None:
             with replayed_randomness(before_slope, y.device):
-                carry = self.stepper.begin(y, self.func(interval.times[0], y))
+                carry = self.stepper.begin(y, self.func(self.plan.beginning(self.stepper, interval), y))
         with replayed_randomness(before_step, y.device):
             step = self.stepper.step(self.func, interval, y, carry, estimate=False, final=final)
             if accepted.thetas or self.plan.dense:  # as in the forward pass: what is carried depends on it

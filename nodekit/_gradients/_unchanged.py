@@ -92,7 +92,7 @@ class Watched:
         before = func.evaluations
         with torch.no_grad(), problem.surroundings.again():
             same = Comparison(digits)
-            same.add(func(problem.clock.instant(problem.times[0]), self.y0), self.slope)
+            same.add(func(problem.plan.start(problem.clock, problem.stepper, problem.times), self.y0), self.slope)
             same.insist()
             now = _snapshot(func.func)
             places = (now.keys() | self._steady.keys()) - self._changing

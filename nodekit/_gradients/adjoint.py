@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch.autograd import Function
 from .._loops import Stats
 from .._problem import Problem
 from .._vjp import GradientSum, once, vector_jacobian
+from ..errors import SolveFailed
 from ._unchanged import Watched
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
@@ -25,6 +28,7 @@ def slope_and_vjp(problem: Problem, t: Tensor, z: Tensor, a: Tensor) -> tuple[Te
         if not slope.requires_grad:
             return slope, torch.zeros_like(a), [None] * len(problem.parameters)
         vjp, *parameters = vector_jacobian([slope], [z, *problem.parameters], [a])
+    # Of y' = y + … the product is a itself, which may have a graph of its own (while an implicit step is linearised).
     return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.detach().neg(), parameters
 
 
@@ -88,6 +92,23 @@ def reached(problem: Problem, outputs) -> int:
     return count
 
 
+@contextlib.contextmanager
+def _failing_as_gradient() -> Iterator[None]:
+    """Say of a failure that it is the backward solve's, and what else differentiates."""
+    try:
+        yield
+    except SolveFailed as failure:
+        raise type(failure)(
+            f"the backward solve of the continuous adjoint failed: {failure.message}",
+            t=failure.t,
+            dt=failure.dt,
+            sample=failure.sample,
+            remedy='What decays forwards explodes backwards: gradient="checkpoint" solves nothing backwards, '
+            '"interpolated" not the state; or give adjoint_rtol, adjoint_atol, adjoint_method and adjoint_options',
+        ) from failure
+
+
+@_failing_as_gradient()
 def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[Tensor | None, ...]:
     """From the last output reached to the first: at each, z is the stored output and a takes up its gradient.
 
@@ -105,7 +126,7 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
             span = [times[i], times[i - 1]]
             plan = backward.plan(span, plan, problem.parameters)
             state = derivative.begin(outputs[i - 1], a)
-            slope = derivative(backward.clock.instant(span[0]), state)
+            slope = derivative(plan.start(backward.clock, backward.stepper, span), state)
             steps = plan.steps(derivative, backward.stepper, backward.clock, span, state, slope, Stats())
             for accepted in steps:
                 for parameters, weight in _quadrature(derivative, backward, accepted):

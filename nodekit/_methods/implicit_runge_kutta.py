@@ -60,6 +60,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         max_newton_iterations: of the solver, in each block, before `NewtonDidNotConverge`.
     """
 
+    implicit = True
+
     def __init__(
         self,
         tableau: ButcherTableau,
@@ -72,6 +74,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         if solver not in SOLVERS:
             raise UnknownOption(f"no solver of implicit steps is called {solver!r}", remedy=nearest(solver, SOLVERS))
         self.blocks = blocks_of(tableau.A)
+        self.guesses = bool(self.blocks[0].rows)
         if newton_tol is not None:
             newton_tol = within("newton_tol", newton_tol, lambda x: 0 < x < math.inf, "positive")
         if max_newton_iterations is not None:

@@ -1,5 +1,7 @@
 """perturb=True: no fixed step sees the slope on the other side of a jump at one of its ends."""
 
+import math
+
 import pytest
 import torch
 import torchdiffeq
@@ -106,3 +108,44 @@ def test_a_reversible_method_keeps_its_second_state():
 def test_without_perturb_slopes_are_carried_on_as_ever():
     stats = nodekit.solve(jumps_at_the_end, Y0, [0.0, 1.0], method="dopri5", options={"step_size": 0.25}).stats
     assert stats.nfe_forward == 1 + 3 * 6 + 5
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint", "interpolated"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("times", [[0.0, 1.0], [1.0, 0.0], [0.0, 0.5, 1.0]])
+@pytest.mark.parametrize("method", ["rk4", "dopri5", "alf", "explicit_adams", "trapezoid", "kvaerno3", "gl4", "sdirk2"])
+def test_the_ends_of_steps_are_never_asked_for(method, times, dtype, gradient):
+    """Forwards, backwards, and by the gradients of the state and of the times."""
+
+    def func(t, y):
+        assert t.item() not in (0.0, 0.5, 1.0)
+        return -y / (1 + t)
+
+    y0, t = torch.ones(1, dtype=dtype, requires_grad=True), torch.tensor(times, dtype=dtype, requires_grad=True)
+    options = {"step_size": 0.5, "perturb": True}
+    y = nodekit.odeint(func, y0, t, method=method, options=options, gradient=gradient)
+    by_y0, by_t = torch.autograd.grad(y[-1].sum(), [y0, t])
+    exact = (1 + times[0]) / (1 + times[-1])
+    assert by_y0.item() == pytest.approx(exact, rel=0.2)
+    assert by_t[[0, -1]].tolist() == pytest.approx([exact / (1 + times[0]), -exact / (1 + times[-1])], rel=0.3)
+
+
+def test_a_jump_at_the_start_is_asked_for_from_behind_only():
+    def func(t, y):
+        assert t.item() != 0.0
+        return torch.ones_like(y)
+
+    y = nodekit.odeint(func, Y0, [0.0, 1.0], options={"jump_t": [0.0]})
+    assert y[-1].item() == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["gl4", "gl6", "implicit_midpoint"])
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop"])
+def test_a_gauss_method_has_no_use_for_the_ends_of_a_step(method, gradient):
+    def func(t, y):
+        assert t.item() not in (0.0, 0.5, 1.0)
+        return -y
+
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    y = nodekit.odeint(func, y0, [0.0, 1.0], method=method, options={"step_size": 0.5}, gradient=gradient)[-1]
+    assert torch.autograd.grad(y, y0)[0].item() == pytest.approx(math.exp(-1), rel=0.02)
