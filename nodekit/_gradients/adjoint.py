@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
+import contextlib
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from .._context import RandomState, without_none
 from .._loops import Stats
 from .._problem import Problem
 from .._vjp import GradientSum, vector_jacobian
+from .._warning import warn
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
 _GAUSS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
@@ -61,7 +63,7 @@ class _Adjoint(Function):
     @staticmethod
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
-        with problem.surroundings.forward():
+        with problem.surroundings.forward(), noticing_randomness(problem):
             outputs = problem.integrate(y0, slope)
         ctx.problem, ctx.reached = problem, reached(problem, outputs)
         ctx.save_for_backward(*outputs, *parameters)
@@ -107,7 +109,7 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
                     totals.add(parameters, -accepted.interval.dt * weight)
                 state = accepted.step.y1
             a = derivative.adjoint(state)
-    return a, *totals.values
+    return a, *without_none(totals.values, problem.parameters)  # zeros for unused ones, as in torchdiffeq
 
 
 def _quadrature(derivative, backward, accepted):
@@ -123,17 +125,21 @@ def _quadrature(derivative, backward, accepted):
     return zip(values, (weight for _, weight in _GAUSS), strict=True)
 
 
-def warn_of_randomness(problem: Problem) -> None:
-    """A continuous adjoint of a derivative that draws anew at each evaluation is not the gradient of the solve."""
-    if problem.plan.random is not None:
-        warnings.warn(
+@contextlib.contextmanager
+def noticing_randomness(problem: Problem):
+    """Around the solve: warns of a derivative that draws in it, for then its adjoint is not that of what was solved.
+
+    What is drawn at the start alone, before the solve proper, is kept by the derivative, as FFJORD keeps its noise.
+    """
+    before = RandomState(problem.clock.device)
+    yield
+    if RandomState(problem.clock.device) != before:
+        warn(
             "the derivative draws random numbers (dropout?) anew at each evaluation: a continuous adjoint "
-            "differentiates other draws than the solve's; gradient='checkpoint' replays them",
-            stacklevel=6,
+            "differentiates other draws than the solve's; gradient='checkpoint' replays them"
         )
 
 
 def adjoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The gradient of the continuous problem, with the solver's error; memory does not grow with the steps."""
-    warn_of_randomness(problem)
     return list(_Adjoint.apply(problem, slope, y0, *problem.parameters))

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from .._clock import Clock, Interval
 from .._dense import DenseOutput
 from .._problem import Problem
-from .adjoint import reached, slope_and_vjp, solve_backwards, warn_of_randomness
+from .adjoint import noticing_randomness, reached, slope_and_vjp, solve_backwards
 
 
 class PairedClock(Clock):
@@ -56,7 +56,7 @@ class _Interpolated(Function):
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
         ctx.problem, ctx.dense = problem, DenseOutput(problem)
-        with problem.surroundings.forward():
+        with problem.surroundings.forward(), noticing_randomness(problem):
             outputs = problem.integrate(y0.clone(), slope, ctx.dense.keep)
         ctx.reached = reached(problem, outputs)
         ctx.save_for_backward(*parameters)
@@ -78,7 +78,6 @@ def interpolated(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     The backward solve has a alone as its state, so its steps need not resolve z once more (Kim et al. 2021, stiff
     neural ODEs, call it the interpolating adjoint; SciML's InterpolatingAdjoint). Memory grows with the steps.
     """
-    warn_of_randomness(problem)
     problem.plan.dense = True
     problem.adjoint.clock = PairedClock(problem.adjoint.clock.nodes[1:-1], problem.clock.dtype, problem.clock.device)
     return list(_Interpolated.apply(problem, slope, y0, *problem.parameters))
