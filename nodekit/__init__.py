@@ -4,6 +4,7 @@ Four independent choices: the method (`METHODS`), how its steps are chosen (`opt
 the solve is differentiated (`gradient`).
 """
 
+from . import _impl as _impl
 from . import errors
 from ._dense import DenseSolution
 from ._events import Event, Occurrences
@@ -16,6 +17,8 @@ from ._options import Options
 from ._solve import Solution, solve
 from ._tableau import ButcherTableau
 from .errors import NodekitError
+
+__version__ = "0.1.0"
 
 __all__ = [
     "METHODS",

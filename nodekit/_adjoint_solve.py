@@ -20,12 +20,18 @@ from .errors import UnsupportedCombination
 
 @dataclass
 class AdjointChoices:
-    """What `odeint_adjoint` lets one choose for the backward solve; None: as in the forward solve."""
+    """What `odeint_adjoint` lets one choose for the backward solve; None: as in the forward solve.
+
+    Attributes:
+        rtol, atol, method, options: as of `solve`.
+        strict: whether unknown options are errors.
+    """
 
     rtol: Any = None
     atol: Any = None
     method: str | None = None
     options: dict[str, Any] | None = None
+    strict: bool = True
 
 
 def backward_solve(
@@ -59,14 +65,14 @@ def backward_solve(
         given.pop("norm", None)
     if norm not in (None, "seminorm") and not callable(norm):
         raise UnsupportedCombination(f"the adjoint's norm must be 'seminorm' or a function, not {norm!r}")
-    parsed, special = parse(method, given)
+    parsed, special = parse(method, given, choices.strict)
     if choices.rtol is not None or choices.atol is not None:
         chosen = (forward if mine is None else mine for forward, mine in zip(
             (tolerance.rtol, tolerance.atol), (choices.rtol, choices.atol), strict=True
         ))  # fmt: skip
         tolerance = tolerance_of(*chosen, packing)
     stepper = method.stepper(**special)
-    callbacks = callbacks_of(problem.func.func, problem.func, "_adjoint")
+    callbacks = callbacks_of(problem.func.func, problem.func, method, parsed, "_adjoint")
     state_norm, forward_plan = norm_of(parsed, packing), problem.plan
     stats = problem.stats
     same_grid = not own and isinstance(forward_plan, FixedGrid) and is_fixed(method, parsed)

@@ -78,9 +78,10 @@ def parameters_of(func: Callable, named: Iterable[Any], value: Tensor | None = N
 
 
 def is_transformed() -> bool:
-    """Whether torch.func transforms, forward-mode duals or a compiler are watching: then only plain operations do."""
+    """Whether torch.func transforms, forward-mode duals, a compiler or a tracer watch: only plain operations do."""
     return (
         torch._C._are_functorch_transforms_active()
         or torch.autograd.forward_ad._current_level >= 0
         or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
     )

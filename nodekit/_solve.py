@@ -87,6 +87,7 @@ def solve(
     compile: bool = False,
     progress: bool = False,
     throw: bool = True,
+    strict: bool = True,
 ) -> Solution:
     """Solve y' = func(t, y), y(t[0]) = y0, and say what happened.
 
@@ -122,6 +123,9 @@ def solve(
             gradient="checkpoint"; the states of all steps are kept.
         progress: whether to show on the standard error how far the solve has come.
         throw: whether a failure on the way is raised or returned as the status.
+        strict: whether arguments must fit exactly. False, the default of `odeint` and its like: as in torchdiffeq,
+            unknown options are ignored with a warning, explicit adaptive methods stay adaptive where a step_size or
+            grid_constructor is given, and slopes of a state of several tensors need only have their numbers of entries.
 
     Returns:
         A `Solution`. Gradients with respect to t are those of the flow: f at an output time, −aᵀf at the first.
@@ -135,20 +139,20 @@ def solve(
     differentiate = _gradients.find(gradient)
     if gradient == "reversible":
         chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)
-    parsed, special = parse(chosen, options)
+    events = [event if isinstance(event, Event) else Event(event) for event in events]
+    parsed, special = parse(chosen, options, strict, bool(events))
     if chosen is _methods.SCIPY and (events or dense or batch != "shared"):
         raise UnsupportedCombination("scipy_solver knows no events, no dense output and no independent samples")
-    events = [event if isinstance(event, Event) else Event(event) for event in events]
     if batch != "shared":
         _check_independent(batch, differentiate, dense, progress)
         if compile:
             raise UnsupportedCombination("compile=True cannot be had with batch='independent'", remedy="Leave one out")
         y, stats, failure, occurred = solve_independent(
             func, y0, t, chosen, parsed, chosen.stepper(**special), (rtol, atol), differentiate, tuple(args),
-            [args, list(params)], events, throw,
+            [args, list(params)], events, throw, strict,
         )  # fmt: skip
         return Solution(t, y, stats, failure, occurred)
-    packing = Packing(y0)
+    packing = Packing(y0, strict)
     derivative = Derivative(func, packing, tuple(args))
     times = output_times(t, open_end=bool(events))
     tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
@@ -159,10 +163,10 @@ def solve(
         grid = constructor(func, y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
         return _to_floats(grid)
 
+    callbacks = callbacks_of(func, derivative, chosen, parsed)
     if chosen is _methods.SCIPY:
         plan = stepper.plan(tolerance, parsed)
     else:
-        callbacks = callbacks_of(func, derivative)
         plan = make_plan(chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks, construct)
     kind = Problem
     if compile and not is_transformed():
@@ -173,14 +177,11 @@ def solve(
     elif times[0] in getattr(plan, "jump_t", ()):
         stepper = with_fresh_slopes(stepper, times[0])
     problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
-    problem.throw, problem.states, problem.graphs = (
-        throw,
-        parsed.checkpoints,
-        Graphs(parsed.graphs() if stepper.differentiable else 0),
-    )
+    problem.throw, problem.states = throw, parsed.checkpoints
+    problem.graphs = Graphs(parsed.graphs() if stepper.differentiable else 0)
     problem.progress = Progress(times[0], times[-1]) if progress else None
     if differentiate.solves_backwards:
-        choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options)
+        choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options, strict)
         problem.adjoint = backward_solve(problem, chosen, options, tolerance, packing, choices)
     named, occurred, everywhere = [args, list(params)], None, None
     if dense:

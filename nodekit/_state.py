@@ -27,12 +27,13 @@ class Packing:
 
     Args:
         y0: the initial state.
+        strict: whether slopes must have the shapes of the state's tensors, not only their numbers of entries.
 
     Raises:
         InvalidState: a state without tensors, of integers, or spread over devices.
     """
 
-    def __init__(self, y0: Any):
+    def __init__(self, y0: Any, strict: bool = True):
         if isinstance(y0, list | tuple) and y0 and all(isinstance(number, int | float) for number in y0):
             try:
                 y0 = np.array(y0, dtype=float)  # a list of numbers is a vector, as in SciPy and as R's vectors arrive
@@ -55,6 +56,7 @@ class Packing:
         self.sizes = [torch.Size(shape).numel() for shape in self.real_shapes]
         real = [torch.float32 if d in _HALF else torch.zeros((), dtype=d).abs().dtype for d in self.dtypes]
         self.dtype = max(real, key=lambda d: torch.finfo(d).bits)
+        self.strict = strict
         self.single = len(leaves) == 1 and leaves[0] is y0
         #: whether packing is the identity
         self.trivial = self.single and not self.numpy and self.dtypes[0] == self.dtype
@@ -111,6 +113,9 @@ class Packing:
             leaf = torch.tensor(np.asarray(leaf))
             if leaf.numel() == 1:  # an R vector of length one arrives as a scalar
                 leaf = leaf.reshape(self.shapes[i]) if self.sizes[i] == 1 else leaf
+        # Broadcasting makes (n, n) of (n,) and (n, 1), so where a tensor alone is the state its shape is asked for.
+        if not self.strict and leaf.numel() == self.shapes[i].numel() and (not self.single or leaf.numel() == 1):
+            leaf = leaf.reshape(self.shapes[i])
         if leaf.shape != self.shapes[i]:
             raise InvalidDerivative(f"{what} has shape {tuple(leaf.shape)}, the state has {tuple(self.shapes[i])}")
         if leaf.is_complex() and not self.dtypes[i].is_complex:

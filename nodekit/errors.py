@@ -16,12 +16,16 @@ class NodekitError(Exception):
         remedy: what to try, in words.
     """
 
+    #: words of torchdiffeq's that the message begins with, for programs that look for them
+    begins = ""
+
     def __init__(self, message: str, *, remedy: str = "", t=None, dt=None, sample=None):
         self.message, self.remedy, self.t, self.dt, self.sample = message, remedy, t, dt, sample
         where = ", ".join(
             f"{name} = {value:g}" for name, value in (("t", t), ("dt", dt), ("sample", sample)) if value is not None
         )
-        super().__init__(f"{message}{f' ({where})' if where else ''}{f'. {remedy}' if remedy else ''}")
+        begins = "" if message.startswith(self.begins) else self.begins  # an error that was pickled comes back whole
+        super().__init__(f"{begins}{message}{f' ({where})' if where else ''}{f'. {remedy}' if remedy else ''}")
 
 
 class InvalidState(NodekitError, TypeError):
@@ -64,16 +68,20 @@ class SolveFailed(NodekitError, RuntimeError):
     """Base of the failures that happen on the way; with `throw=False` these become the solution's status."""
 
 
-class StepSizeUnderflow(SolveFailed):
-    """The error test asks for steps smaller than the time axis resolves."""
+class StepSizeUnderflow(SolveFailed, AssertionError):
+    """The error test asks for steps smaller than the time axis resolves; an AssertionError as in torchdiffeq."""
+
+    begins = "underflow in dt: "
 
 
-class NonFiniteDerivative(SolveFailed):
-    """The derivative or the state became infinite or not a number."""
+class NonFiniteDerivative(SolveFailed, AssertionError):
+    """The derivative or the state became infinite or not a number; an AssertionError as in torchdiffeq."""
 
 
-class MaxStepsReached(SolveFailed):
-    """The solve needed more steps than `max_num_steps` allows."""
+class MaxStepsReached(SolveFailed, AssertionError):
+    """The solve needed more steps than `max_num_steps` allows; an AssertionError as in torchdiffeq."""
+
+    begins = "max_num_steps exceeded: "
 
 
 class NewtonDidNotConverge(SolveFailed):

@@ -81,6 +81,7 @@ def test_every_public_name_is_in_the_reference():
 
 def test_version_changelog_and_citation_agree():
     current = version("nodekit-ode")
+    assert nodekit.__version__ == current
     assert f"## {current}" in Path("CHANGELOG.md").read_text(encoding="utf-8")
     assert f"version: {current}\n" in Path("CITATION.cff").read_text(encoding="utf-8")
 

@@ -18,13 +18,14 @@ class BatchPacking(Packing):
 
     Args:
         y0: the initial state.
+        strict: as of `Packing`.
 
     Raises:
         InvalidState: as for any state, and where the first dimensions differ.
     """
 
-    def __init__(self, y0):
-        super().__init__(y0)
+    def __init__(self, y0, strict: bool = True):
+        super().__init__(y0, strict)
         if self.single:
             self._batch([self.y0])
         self.samples = len(self.y0)

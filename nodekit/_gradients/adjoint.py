@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
+from .._context import RandomState
 from .._loops import Stats
 from .._problem import Problem
 from .._vjp import GradientSum, once, vector_jacobian
+from .._warning import warn
 from ..errors import SolveFailed
 from ._unchanged import Watched
 
@@ -66,7 +67,7 @@ class _Adjoint(Function):
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
         ctx.watched = Watched(problem, y0, slope)
-        with problem.surroundings.forward():
+        with problem.surroundings.forward(), noticing_randomness(problem):
             outputs = problem.integrate(y0, slope)
         ctx.watched.over(problem)
         ctx.problem, ctx.reached = problem, reached(problem, outputs)
@@ -133,7 +134,15 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
                     totals.add(parameters, -accepted.interval.dt * weight)
                 state = accepted.step.y1
             a = derivative.adjoint(state)
-    return a, *totals.values
+    return a, *_zeros_for_own(problem, totals.values)
+
+
+def _zeros_for_own(problem: Problem, gradients) -> list[Tensor | None]:
+    """The gradients; of the function's own parameters that it did not use, zeros, as torchdiffeq's adjoint gives them."""
+    func = problem.func.func
+    own = {id(x) for x in func.parameters()} if isinstance(func, nn.Module) else set()
+    pairs = zip(gradients, problem.parameters, strict=True)
+    return [torch.zeros_like(x) if g is None and id(x) in own else g for g, x in pairs]
 
 
 def _quadrature(derivative, backward, accepted):
@@ -149,17 +158,23 @@ def _quadrature(derivative, backward, accepted):
     return zip(values, (weight for _, weight in _GAUSS), strict=True)
 
 
-def warn_of_randomness(problem: Problem) -> None:
-    """A continuous adjoint of a derivative that draws anew at each evaluation is not the gradient of the solve."""
-    if problem.plan.random is not None:
-        warnings.warn(
+@contextlib.contextmanager
+def noticing_randomness(problem: Problem):
+    """Around the solve: warns of a derivative that draws in it, for then its adjoint is not that of what was solved.
+
+    What is drawn at the start alone, before the solve proper, is kept by the derivative, as FFJORD keeps its noise.
+    """
+    before = RandomState(problem.clock.device)
+    yield
+    if RandomState(problem.clock.device) == before:
+        problem.plan.random = None
+    else:
+        warn(
             "the derivative draws random numbers (dropout?) anew at each evaluation: a continuous adjoint "
-            "differentiates other draws than the solve's; gradient='checkpoint' replays them",
-            stacklevel=6,
+            "differentiates other draws than the solve's; gradient='checkpoint' replays them"
         )
 
 
 def adjoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The gradient of the continuous problem, with the solver's error; memory does not grow with the steps."""
-    warn_of_randomness(problem)
     return list(_Adjoint.apply(problem, slope, y0, *problem.parameters))

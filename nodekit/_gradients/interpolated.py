@@ -12,7 +12,7 @@ from .._dense import DenseOutput
 from .._problem import Problem
 from .._vjp import once
 from ._unchanged import Watched
-from .adjoint import reached, slope_and_vjp, solve_backwards, warn_of_randomness
+from .adjoint import noticing_randomness, reached, slope_and_vjp, solve_backwards
 
 
 class PairedClock(Clock):
@@ -58,7 +58,7 @@ class _Interpolated(Function):
         ctx.set_materialize_grads(False)
         ctx.problem, ctx.dense = problem, DenseOutput(problem)
         ctx.watched = Watched(problem, y0, slope)
-        with problem.surroundings.forward():
+        with problem.surroundings.forward(), noticing_randomness(problem):
             outputs = problem.integrate(y0.clone(), slope, ctx.dense.keep)
         ctx.watched.over(problem)
         ctx.reached = reached(problem, outputs)
@@ -85,7 +85,6 @@ def interpolated(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     The backward solve has a alone as its state, so its steps need not resolve z once more (Kim et al. 2021, stiff
     neural ODEs, call it the interpolating adjoint; SciML's InterpolatingAdjoint). Memory grows with the steps.
     """
-    warn_of_randomness(problem)
     problem.plan.dense = True
     problem.adjoint.clock = PairedClock(problem.adjoint.clock.nodes[1:-1], problem.clock.dtype, problem.clock.device)
     return list(_Interpolated.apply(problem, slope, y0, *problem.parameters))

@@ -64,8 +64,7 @@ class PlanarFlow(Flow):
 
     def log_prob(self, x: Tensor, after: int = 0) -> Tensor:
         """The log-density (…) at points x (…, d) of what the data have become after some layers, by default none."""
-        z, logdet = self(x, after)
-        return self.base.log_prob(z) + logdet
+        return super().log_prob(x, after)
 
 
 def _before_bending(after: Tensor, bias: Tensor, slope: Tensor) -> Tensor:

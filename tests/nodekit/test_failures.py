@@ -66,7 +66,7 @@ def grid(func, y0, t):
 def test_bad_input_is_named(arguments, error, words):
     given = {"func": decay, "y0": Y0, "t": T, **arguments}
     with pytest.raises(error, match=words) as caught:
-        nodekit.odeint(given.pop("func"), given.pop("y0"), given.pop("t"), **given)
+        nodekit.solve(given.pop("func"), given.pop("y0"), given.pop("t"), **given)
     assert isinstance(caught.value, nodekit.NodekitError)
 
 

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+import torchdiffeq
 from torch import nn
 
 import nodekit
@@ -97,21 +98,33 @@ def test_parameters_that_only_matter_later_are_found():
         torch.testing.assert_close(rate.grad, 0.5 * end, rtol=1e-7, atol=0)
 
 
-def test_unused_parameters_have_no_gradient():
-    module = nn.Linear(2, 2).double()
-    unused = nn.Linear(2, 2).double()
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(2, 2).double(), nn.Linear(2, 2).double()
 
-    class Both(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.used, self.unused = module, unused
+    def forward(self, t, y):
+        return self.used(y)
 
-        def forward(self, t, y):
-            return self.used(y)
 
-    solve(Both(), torch.ones(2, dtype=torch.float64), "checkpoint").sum().backward()
-    assert module.weight.grad is not None
-    assert unused.weight.grad is None
+@pytest.mark.parametrize("solve", [torchdiffeq.odeint, nodekit.odeint])
+def test_unused_parameters_have_no_gradient(solve):
+    module = Both()
+    solve(module, torch.ones(2, dtype=torch.float64), T).sum().backward()
+    assert module.used.weight.grad is not None
+    assert module.unused.weight.grad is None
+
+
+@pytest.mark.parametrize(
+    "solve",
+    [torchdiffeq.odeint_adjoint, nodekit.odeint_adjoint, functools.partial(nodekit.odeint, gradient="interpolated")],
+)
+def test_unused_parameters_have_a_gradient_of_zero_by_a_continuous_adjoint(solve):
+    module = Both()
+    solve(module, torch.ones(2, dtype=torch.float64), T).sum().backward()
+    assert module.used.weight.grad.abs().min() > 0
+    for parameter in module.unused.parameters():
+        torch.testing.assert_close(parameter.grad, torch.zeros_like(parameter), rtol=0, atol=0)
 
 
 RATE = tensor(0.9)

@@ -26,7 +26,7 @@ test_that("a failure of the library is a condition of its class, with its detail
   explodes <- function(t, y, parms) list(y^2) # reaches infinity at t = 1
   found <- error_of(nk_ode(c(a = 1), c(0, 2), explodes))
   expect_s3_class(found, c("nodekit_step_size_underflow", "nodekit_solve_failed", "nodekit_error", "nodekit_runtime_error",
-    "error", "condition"), exact = TRUE)
+    "nodekit_assertion_error", "error", "condition"), exact = TRUE)
   expect_false(grepl("Traceback|File \"", conditionMessage(found)))
   expect_match(conditionMessage(found), "No step at t = 1 is small enough for rtol and atol.\nThe solution may grow")
   expect_equal(found$t, 1, tolerance = 0.01)
