@@ -49,13 +49,38 @@ class BatchStats(Stats):
         self.nfe, self.accepted, self.rejected = torch.zeros(3, samples, dtype=torch.int64, device=device)
 
 
-def settle(step: Step, y: Tensor, interval: BatchInterval) -> None:
+def settle(step: Step, y: Tensor, carry, interval: BatchInterval) -> None:
     """Let the samples that do not move stay where they are, with the slope that they have."""
     if interval.moves is None:
         return
     moves = interval.moves.view(-1, *[1] * (y.ndim - 1))
     step.y1 = torch.where(moves, step.y1, y)
-    step.carry = tuple(torch.where(moves, after, step.slopes[0]) for after in step.carry)
+    step.carry = tuple(torch.where(moves, *pair) for pair in zip(step.carry, carry, strict=False))
+
+
+def of_those_that_move(func, stepper: Stepper, clock: BatchClock, interval: BatchInterval, y, carry, extend) -> Step:
+    """A step in which the samples that do not move take part as copies of one that does.
+
+    A derivative that is not a number at one of them would spoil the gradients of parameters that all share: in a
+    backward pass, zero times infinity is not a number.
+    """
+    source = torch.where(interval.moves, torch.arange(len(y), device=y.device), interval.moves.long().argmax())
+    start, carried = y[source], tuple(x[source] for x in carry)
+    copies = clock.interval(interval.t0[source], interval.t1[source])
+    step = stepper.step(func, copies, start, carried)
+    if extend:
+        stepper.extend(func, copies, start, carried, step)
+    return step
+
+
+def of_those_that_begin(func, t: Tensor, y: Tensor, slope: Tensor) -> Tensor:
+    """The slope at the start, those that are not numbers being constants, evaluated as copies of one that is."""
+    finite = torch.isfinite(slope).reshape(len(y), -1).all(1)
+    if not slope.requires_grad or not finite.any() or finite.all():
+        return slope
+    source = torch.where(finite, torch.arange(len(y), device=y.device), finite.long().argmax())
+    rows = finite.view(-1, *[1] * (y.ndim - 1))
+    return torch.where(rows, func(t[source], y[source]), slope.detach())
 
 
 class BatchGrid(Plan):
@@ -111,7 +136,7 @@ class BatchGrid(Plan):
             step = stepper.step(func, interval, y, carry, estimate=False, final=final)
             if interval.inside is not None:
                 stepper.extend(func, interval, y, carry, step)
-            settle(step, y, interval)
+            settle(step, y, carry, interval)
             moved = moves.to(clock.device).long()
             stats.accepted += moved
             stats.nfe += moved * (func.evaluations - before)
@@ -179,6 +204,7 @@ class BatchAdaptive(Plan):
         self.pace = Pace(size, ones, ones)
         stats.nfe += func.evaluations
         random, between = Randomness(clock.device, self.random), self.times.shape[1] > 2
+        slope = of_those_that_begin(func, clock.instant(self.t), y, slope)
         carry, recorded, pending = stepper.begin(y, slope), None, None
         for _ in range(self.plan.max_num_steps):
             interval, cut = self._propose(clock)
@@ -187,28 +213,33 @@ class BatchAdaptive(Plan):
             random.before_step()
             before, active = func.evaluations, self.active
             step = stepper.step(func, interval, y, carry)
+            if self.events is not None:
+                stepper.extend(func, interval, y, carry, step)
             with torch.no_grad():
                 scale = self.plan.tolerance.of_step(clock.instant(interval.t1), y, step.y1)
                 ratio = Tensors.of(error_norm(step, scale, norm))
                 accepted = self._judge(ratio, interval, cut)
-                happening = self._happening(func, stepper, interval, y, carry, step, accepted)
+                happening = self._happening(stepper, interval, y, step, accepted)
                 stats.accepted += accepted
                 stats.rejected += active & ~accepted
-                asked = [self.active.any(), accepted.all(), accepted.any()]
+                asked = [self.active.any(), accepted.all(), accepted.any(), torch.isfinite(ratio).all()]
                 if between or self.events:
                     inside = self._inside(interval, accepted, happening)
                     asked.append(inside.any())
                 # The one place in a round where the host waits for the device.
-                going_on, every, some, *outputs = host_values(torch.stack(asked))
+                going_on, every, some, finite, *outputs = host_values(torch.stack(asked))
             if some:
                 if not every:
                     t1 = torch.where(accepted, interval.t1, interval.t0)
                     interval = BatchInterval(interval.t0, t1, interval.times, interval.dt, moves=accepted)
                 if any(outputs):
                     interval.inside = self._located(interval, inside, happening)
-                    if not self.dense:
-                        stepper.extend(func, interval, y, carry, step)
-                settle(step, y, interval)
+                extend = self.dense or any(outputs)
+                if not finite and step.y1.requires_grad:
+                    step = of_those_that_move(func, stepper, clock, interval, y, carry, extend)
+                elif extend and not self.dense:
+                    stepper.extend(func, interval, y, carry, step)
+                settle(step, y, carry, interval)
                 if pending is not None:
                     yield pending
                 pending = Accepted(
@@ -255,11 +286,10 @@ class BatchAdaptive(Plan):
         self.active = self.active & ~failed & (self.t != self.end)
         return accepted
 
-    def _happening(self, func, stepper, interval: BatchInterval, y, carry, step, accepted: Tensor) -> Tensor | None:
+    def _happening(self, stepper, interval: BatchInterval, y, step, accepted: Tensor) -> Tensor | None:
         """The fractions of their steps at which samples end by an event, infinite elsewhere."""
         if self.events is None:
             return None
-        stepper.extend(func, interval, y, carry, step)
         happening = self.events.within(stepper, interval, y, step, accepted)
         self.active = self.active & torch.isinf(happening)
         return happening

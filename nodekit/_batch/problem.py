@@ -34,8 +34,8 @@ class BatchProblem(Problem):
     failed: Tensor | None = None
 
     def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
-        """The accepted steps; where they are recorded, they are chosen first, and then taken again."""
-        if not torch.is_grad_enabled():
+        """The accepted steps; recorded ones are taken twice where only the end tells which samples failed."""
+        if not torch.is_grad_enabled() or not self.plan.void:
             yield from self._chosen(y0, slope)
             return
         self.plan.random = RandomState(y0.device)
@@ -111,7 +111,7 @@ class BatchProblem(Problem):
             step = self.stepper.step(self.func, interval, start, carried, estimate=False, final=final)
             if kept.inside is not None or self.plan.dense:
                 self.stepper.extend(self.func, interval, start, carried, step)
-        settle(step, y, kept)
+        settle(step, y, carried, kept)
         return step
 
     def assembled(self, y0: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -138,7 +138,7 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
 
 
 def _zeros_for_own(problem: Problem, gradients) -> list[Tensor | None]:
-    """The gradients; of the function's own parameters that it did not use, zeros, as torchdiffeq's adjoint gives them."""
+    """The gradients; zeros for the function's own parameters that it did not use, as in torchdiffeq."""
     func = problem.func.func
     own = {id(x) for x in func.parameters()} if isinstance(func, nn.Module) else set()
     pairs = zip(gradients, problem.parameters, strict=True)
