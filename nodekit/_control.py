@@ -94,22 +94,6 @@ class Pace(NamedTuple):
     before: Number = 1.0
 
 
-class Verdict(NamedTuple):
-    """What the error of a step leads to.
-
-    Attributes:
-        accepted: whether the solve goes on from the step's end.
-        failed: whether no smaller step is to be tried either.
-        pace: how the solve steps on.
-        free: the next step's size if nothing had cut this one short.
-    """
-
-    accepted: Condition
-    failed: Condition
-    pace: Pace
-    free: Number
-
-
 @dataclass(frozen=True)
 class Controller:
     """Chooses step sizes from error ratios (1 = just tolerable): of one solve in floats, of every sample in tensors.
@@ -144,32 +128,36 @@ class Controller:
         """
         size = n.clip(pace.size, low, high)
         cut = abs(stop - t) <= n.smaller(size / self.safety, high)
-        return n.where(cut, stop, t + sign * size), cut, pace._replace(size=size)
+        return n.where(cut, stop, t + sign * size), cut, Pace(size, pace.last, pace.before)
 
-    def judge(self, n, ratio: Number, t: Number, length: Number, cut: Condition, pace: Pace, low: Number) -> Verdict:
-        """What a step leads to.
+    def judge(self, n, ratio: Number, t: Number, length: Number, cut: Condition, pace: Pace, low: Number):
+        """What the error of a step leads to.
 
         Args:
-            ratio: its error's.
-            t, length: where it began, and how far it went: nowhere, if it was below the resolution of time.
+            ratio: the error in units of what is allowed.
+            t, length: where the step began, and how far it went: nowhere, if it was below the resolution of time.
             cut, pace: as `propose` gave them.
             low: a step meant to be no longer is accepted whatever its error.
+
+        Returns:
+            Whether the step is accepted; whether no smaller one is to be tried either; the pace to go on with; and the
+            next step's size if nothing had cut this one short.
         """
         finite, least = n.isfinite(ratio), self._least(n, length, pace, low)
         accepted = ((ratio <= 1.0) | (least & finite)) & (length > 0)
         # An error of zero still grows the step by no more than ifactor.
         now = n.clip(ratio, 1e-10, math.inf) ** (-1 / self.exponent)
-        again = n.clip(self.safety * now, self.dfactor, 1.0)
         onward, last, before = self.safety * now ** (self.pcoeff + self.icoeff + self.dcoeff), pace.last, pace.before
         if self.pcoeff or self.dcoeff:
             onward = onward * last ** -(self.pcoeff + 2 * self.dcoeff) * before**self.dcoeff
             last, before = n.where(accepted, now, last), n.where(accepted, last, before)
         onward = n.clip(onward, self.dfactor, self.ifactor)
-        free = length * n.where(finite, n.where(accepted, onward, again), self.dfactor)
+        factor = n.where(accepted, onward, n.clip(self.safety * now, self.dfactor, 1.0))
+        free = length * n.where(finite, factor, self.dfactor)
         # A step cut short by a stop says little about the sizes to come: the size before the cut stays.
         size = n.where(accepted & cut, n.larger(free, pace.size), free)
         failed = n.invert(accepted) & self._exhausted(n, free, t, least)
-        return Verdict(accepted, failed, Pace(size, last, before), free)
+        return accepted, failed, Pace(size, last, before), free
 
     def retry(self, n, t: Number, length: Number, pace: Pace, low: Number) -> tuple[Pace, Condition]:
         """How to go on after a step that has no result, and so no error; and whether that is hopeless."""
@@ -187,7 +175,7 @@ class Controller:
 
     @staticmethod
     def _exhausted(n, size: Number, t: Number, least: Condition) -> Condition:
-        """Whether no step of this size is worth trying after a shorter one than the last is not allowed."""
+        """Whether no step of this size is worth trying, after one that was the shortest there may be or was not."""
         return least | (size <= 16 * n.resolution(t))
 
 

@@ -36,7 +36,8 @@ class Event:
 
     Args:
         fn: g(t, y) → a number or a tensor of them, each of which is an event of its own. Differentiable functions
-            pass gradients, to the tensors they use as well.
+            pass gradients, to the tensors they use as well. One that stays zero (a mask, relu) has its event where it
+            first is zero; the gradient of that time is refused when it is asked for.
         terminal: whether the solve ends there; a change makes it go on all the same.
         direction: 1: only where g grows with the progress of the solve; −1: only where it falls; 0: both.
         change: (t, y) → the state to restart with.

@@ -47,7 +47,7 @@ class Floats:
 
     @staticmethod
     def clip(x: float, low: float, high: float) -> float:
-        return min(max(x, low), high)
+        return low if x < low else high if x > high else x
 
     @staticmethod
     def resolution(t: float) -> float:

@@ -85,7 +85,7 @@ class MaxStepsReached(SolveFailed, AssertionError):
 
 
 class NewtonDidNotConverge(SolveFailed):
-    """The equations of an implicit step could not be solved.
+    """The equations of an implicit step could not be solved, or their solution has no derivative.
 
     Attributes:
         residual: the last change of the state, in units of what is allowed.

@@ -8,27 +8,11 @@ import torch
 from torch import Tensor
 
 from .._control import Pace, error_norm, first_step, host_values
-from .._loops import (
-    Accepted,
-    Adaptive,
-    Callbacks,
-    Plan,
-    Randomness,
-    Stats,
-    failing_error_test,
-    grid_points,
-    not_finite,
-    too_many_steps,
-    unresolved_step,
-)
+from .._failures import failing_error_test, not_finite, too_many_steps, unresolved_step
+from .._loops import Accepted, Adaptive, Callbacks, Plan, Randomness, Stats, grid_points
 from .._numbers import Tensors
 from .._stepper import Step, Stepper
-from ..errors import (
-    EventNotReached,
-    NonFiniteDerivative,
-    SamplesFailed,
-    SolveFailed,
-)
+from ..errors import EventNotReached, NonFiniteDerivative, SamplesFailed, SolveFailed
 from .events import BatchEvents
 from .state import BatchClock, BatchInterval
 

@@ -74,7 +74,6 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         if solver not in SOLVERS:
             raise UnknownOption(f"no solver of implicit steps is called {solver!r}", remedy=nearest(solver, SOLVERS))
         self.blocks = blocks_of(tableau.A)
-        self.guesses = bool(self.blocks[0].rows)
         if newton_tol is not None:
             newton_tol = within("newton_tol", newton_tol, lambda x: 0 < x < math.inf, "positive")
         if max_newton_iterations is not None:
@@ -84,6 +83,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         self.norm: Callable[[Tensor], Tensor] | None = None
         #: whether the last slope is the one at the end of the step, so that the next step starts with it
         self.stiffly_accurate = tableau.c[-1] == 1.0 and np.array_equal(tableau.A[-1], tableau.b)
+        # A stiffly accurate method's dense output starts with the slope that is carried over.
+        self.guesses = bool(self.blocks[0].rows) and not self.stiffly_accurate
         self.damping = self._damping(tableau)
 
     @staticmethod

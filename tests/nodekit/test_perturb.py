@@ -150,4 +150,4 @@ def test_a_gauss_method_has_no_use_for_the_ends_of_a_step(method, gradient):
 
     y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
     y = nodekit.odeint(func, y0, [0.0, 1.0], method=method, options={"step_size": 0.5}, gradient=gradient)[-1]
-    assert torch.autograd.grad(y, y0)[0].item() == pytest.approx(math.exp(-1), rel=0.02)
+    assert torch.autograd.grad(y, y0)[0].item() == pytest.approx(math.exp(-1), rel=0.03)
