@@ -128,7 +128,8 @@ def solve(
             grid_constructor is given, and slopes of a state of several tensors need only have their numbers of entries.
 
     Returns:
-        A `Solution`. Gradients with respect to t are those of the flow: f at an output time, −aᵀf at the first.
+        A `Solution`. Gradients with respect to t are those of the flow: f at an output time, −aᵀf at the first. Where a
+        Runge–Kutta method steps from one of the times to the next, "checkpoint" and "backprop" give those of the steps.
 
     Raises:
         NodekitError: see `nodekit.errors`.

@@ -184,7 +184,7 @@ class Derivative:
         self.leaves: UnknownLeaves | None = None
         self._needs_graph, self._buffers = False, Buffers()
         #: whether tensors count their changes here
-        self._versions = not (torch.is_inference_mode_enabled() or torch.compiler.is_compiling())
+        self._versions = not torch.compiler.is_compiling() and not torch.is_inference_mode_enabled()
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         self.evaluations += 1

@@ -67,7 +67,7 @@ class Watched:
     """
 
     def __init__(self, problem: Problem, y0: Tensor, slope: Tensor):
-        self.y0, self.slope, self._size = y0.detach(), slope.detach(), getattr(problem.plan, "size", None)
+        self.y0, self.slope, self._pace = y0.detach(), slope.detach(), getattr(problem.plan, "pace", None)
         self._before = _snapshot(problem.func.func)
 
     def over(self, problem: Problem) -> None:
@@ -91,10 +91,9 @@ class Watched:
         func, digits = problem.func, problem.surroundings.autocast_dtype
         before = func.evaluations
         with torch.no_grad(), problem.surroundings.again():
-            same = Comparison(digits)
+            now, same = _snapshot(func.func), Comparison(digits)
             same.add(func(problem.plan.start(problem.clock, problem.stepper, problem.times), self.y0), self.slope)
             same.insist()
-            now = _snapshot(func.func)
             places = (now.keys() | self._steady.keys()) - self._changing
             if any(now.get(place, _GONE) != self._steady.get(place, _GONE) for place in places):
                 for found, output in zip(self._again(problem), outputs, strict=False):
@@ -107,7 +106,7 @@ class Watched:
         """The outputs of the same solve today."""
         plan = copy.copy(problem.plan)
         if isinstance(plan, Adaptive):
-            plan.size = self._size
+            plan.pace = self._pace
         again = dataclasses.replace(problem, plan=plan, stats=Stats(), watch=None, progress=None, throw=False)
         return again.integrate(self.y0, self.slope)
 

@@ -117,7 +117,7 @@ def test_noise_that_is_drawn_once_and_kept_is_no_cause_for_a_warning(gradient):
     torch.testing.assert_close(kept, exact, rtol=1e-4, atol=1e-5)
     late = Keeping(nn.Linear(4, 4))
     late.after = 0.5
-    with pytest.warns(UserWarning, match="draws"):
+    with pytest.warns(UserWarning, match="draws"), pytest.raises(nodekit.errors.DerivativeChanged):
         forward_and_gradient(late, torch.ones(3, 4), gradient, options={"step_size": 0.25})
 
 
