@@ -21,7 +21,7 @@ class StepGraph:
     def __init__(self, problem: Problem, accepted, y: Tensor, carry: tuple[Tensor, ...] | None, final: bool):
         self.y = y.detach().requires_grad_()
         self.carry = None if carry is None else tuple(x.detach().requires_grad_() for x in carry)
-        with torch.enable_grad():
+        with torch.enable_grad(), differentiable(times=1):
             self.step, self.outputs = problem.repeat(accepted, self.y, self.carry, final)
 
     def pullback(self, parameters, incoming, adjoint, adjoint_carry):
@@ -54,8 +54,7 @@ def differentiable_gradient(problem: Problem, steps, restarts, y: Tensor, carry,
     y, carry, outputs = start, start_carry, []
     for index, accepted in enumerate(steps):
         final = index == len(steps) - 1
-        with differentiable(times=2):
-            step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
+        step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
         y, carry = step.y1, step.carry
         outputs += inside
     inputs = [start, *start_carry, *problem.parameters]

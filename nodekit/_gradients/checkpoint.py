@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .._loops import Accepted
-from .._methods.stages import differentiable
 from .._parameters import parameters_of
 from .._problem import Problem
 from .._vjp import GradientSum
@@ -40,8 +39,7 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
             last = accepted
         over = False
 
-    with differentiable(times=2):
-        outputs = problem.collected(recorded())
+    outputs = problem.collected(recorded())
     if not over:
         value, known = (slope, [y0]) if last is None else (last.step.y1, [last.y, *(last.carry or ())])
         problem.parameters = parameters_of(problem.func.func, problem.named, value, known)

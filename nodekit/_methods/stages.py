@@ -22,12 +22,12 @@ from .linearization import Linearization, jacobian
 #: Systems of up to so many unknowns are solved with their matrix, larger ones with its products.
 DENSE = 512
 
-_differentiations: ContextVar[int] = ContextVar("differentiations", default=1)
+_differentiations: ContextVar[int] = ContextVar("differentiations", default=2)
 
 
 @contextlib.contextmanager
 def differentiable(times: int) -> Iterator[None]:
-    """Make implicit steps taken within differentiable so many times; elsewhere they are once."""
+    """Make implicit steps taken within differentiable so many times; elsewhere they are twice."""
     token = _differentiations.set(times)
     try:
         yield
