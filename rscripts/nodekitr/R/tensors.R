@@ -35,7 +35,7 @@
 #'   c(g$parms, expected = -20 * exp(-1))
 #' }
 #' @export
-nk_gradient <- function(y, times, func, parms = NULL, loss, method = "dopri5", rtol = 1e-6, atol = 1e-6, ...,
+nk_gradient <- function(y, times, func, parms = NULL, loss, method = "auto", rtol = 1e-6, atol = 1e-6, ...,
                         gradient = "checkpoint", options = list()) {
   state <- as_state(y)
   times <- as_times(times)
@@ -73,10 +73,27 @@ array_of <- function(x) {
 
 named_states <- function(y, state) if (is.null(state$names)) y else stats::setNames(y, state$names)
 
-# The derivative on tensors for nk_ode(tensors = TRUE).
-tensor_slope <- function(func, state, parms, ...) {
+# The derivative on tensors for nk_ode(tensors = TRUE), as as_derivative() gives it.
+tensor_derivative <- function(func, state, shape, t0, parms, ...) {
   entries <- as_tensors(parms)$parms
-  function(t, y) called_back(func(t, named_states(y, state), entries, ...))[[1L]]
+  named <- function(y) if (is.null(shape$names)) y else stats::setNames(y, shape$names)
+  on_tensors <- function(t, y) func(t, named(y), entries, ...)
+  as_state_tensors <- function(values) {
+    values <- bridge()$parameter(array(values, state$dim %||% state$n))
+    if (is.null(shape$names)) values else lapply(seq_len(state$n), function(i) values[i])
+  }
+  further <- function(t, values) plain_values(on_tensors(t, as_state_tensors(values))[-1L])
+  more <- length(on_tensors(t0, as_state_tensors(state$values))) > 1
+  list(
+    slope = bridge()$TensorDerivative(function(t, y) called_back(on_tensors(t, y))[[1L]], is.null(shape$names)),
+    further = function() if (more) further
+  )
+}
+
+# Tensors within a list as numbers.
+plain_values <- function(x) {
+  if (inherits(x, "torch.Tensor")) return(as.double(x))
+  if (is.list(x)) lapply(x, plain_values) else x
 }
 
 #' Arithmetic on PyTorch tensors
