@@ -9,7 +9,8 @@
 #' Instead of an R function, `func` may be a model fitted by [nk_fit()] or a Python callable of `(t, y)` such as a
 #' PyTorch module: then no R code runs while it is solved.
 #'
-#' With `tensors = TRUE` the function computes on PyTorch tensors: see [nk_gradient()], which needs that.
+#' With `tensors = TRUE` the function computes on PyTorch tensors: with named `y` on a named list with one tensor a
+#' state, without names on one tensor; numeric `parms` are tensors too. See [tensor_arithmetic].
 #'
 #' # Methods
 #' `names(nodekit()$METHODS)` lists them. Explicit with adaptive steps: `"dopri5"` (deSolve's `"ode45"`), `"tsit5"`,
@@ -126,6 +127,8 @@ as_derivative <- function(func, state, t0, parms, tensors, ynames, ...) {
   check_derivative(first, size)
   more <- length(first) > 1
   slope <- function(t, y) {
+    # Whatever func makes of a state that overflowed, a stop included, the step is to be taken again, shorter.
+    if (!is.finite(sum(y)) && !all(is.finite(y))) return(array(rep(NaN, size)))
     called_back({
       attributes(y) <- shape
       found <- func(t, y, parms, ...)

@@ -26,8 +26,8 @@ def solve(func, y0, times, *, method, rtol, atol, options, roots=None, watch=Fal
     y0 = torch.tensor(y0, dtype=next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64))
     derivative = func if isinstance(func, torch.nn.Module | TensorDerivative) else _on_arrays(func)
     chosen = nodekit.METHODS[method]
-    if watch and chosen.adaptive and not chosen.implicit and method != "auto":
-        derivative = Watched(derivative, times[0], times[-1], method)
+    if watch and not isinstance(derivative, torch.nn.Module):
+        derivative = watched(derivative, times, method)
     events = _events(**roots) if roots else ()
     with torch.no_grad():
         solution = nodekit.solve(
@@ -49,6 +49,14 @@ def solve(func, y0, times, *, method, rtol, atol, options, roots=None, watch=Fal
             "terminated": found.terminated,
         } if events else None,
     }  # fmt: skip
+
+
+def watched(derivative, times, method):
+    """The derivative, watched for stiffness where an explicit method chooses its steps."""
+    chosen = nodekit.METHODS[method]
+    watch = Watched(derivative, times[0], times[-1], method)
+    watch.active = chosen.adaptive and not chosen.implicit and method != "auto"
+    return watch
 
 
 def with_grid(options):

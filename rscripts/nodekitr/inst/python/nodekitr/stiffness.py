@@ -29,11 +29,11 @@ class Watched:
 
     def __init__(self, func, start, end, method):
         self.func, self.end, self.method = func, float(end), method
-        self.evaluations, self.before = 0, float(start)
+        self.evaluations, self.before, self.active = 0, float(start), True
 
     def __call__(self, t, y):
         self.evaluations += 1
-        if self.evaluations % _BETWEEN_LOOKS == 0:
+        if self.active and self.evaluations % _BETWEEN_LOOKS == 0:
             self.look(t, y)
         return self.func(t, y)
 
