@@ -74,6 +74,17 @@ refuse_arguments <- function(known, ...) {
   )
 }
 
+# For methods that hand `...` to plot.default().
+refuse_plot_arguments <- function(own, ...) {
+  known <- c(names(formals(graphics::plot.default)), names(graphics::par(no.readonly = TRUE)), "bg", "lwd", "lty")
+  for (name in setdiff(names_in(...), c(known, ""))) {
+    similar <- similar_name(name, c(own, known))
+    abort("unknown_argument", "There is no argument '", name, "'.",
+      remedy = if (is.null(similar)) "See ?plot.default." else paste0("Did you mean '", similar, "'?")
+    )
+  }
+}
+
 # Names of what is in `...`, "" where there is none; nothing is evaluated.
 names_in <- function(...) {
   quoted <- eval(substitute(alist(...)))
