@@ -74,13 +74,17 @@ refuse_arguments <- function(known, ...) {
   )
 }
 
-# For methods that hand `...` to plot.default().
+# For methods that hand `...` on: to plot.default(), or to a function with these arguments.
 refuse_plot_arguments <- function(own, ...) {
-  known <- c(names(formals(graphics::plot.default)), names(graphics::par(no.readonly = TRUE)), "bg", "lwd", "lty")
+  if (!length(names_in(...))) return(invisible())
+  refuse_unless(c(own, names(formals(graphics::plot.default)), names(graphics::par(no.readonly = TRUE))), ...)
+}
+
+refuse_unless <- function(known, ...) {
   for (name in setdiff(names_in(...), c(known, ""))) {
-    similar <- similar_name(name, c(own, known))
+    similar <- similar_name(name, known)
     abort("unknown_argument", "There is no argument '", name, "'.",
-      remedy = if (is.null(similar)) "See ?plot.default." else paste0("Did you mean '", similar, "'?")
+      remedy = if (!is.null(similar)) paste0("Did you mean '", similar, "'?")
     )
   }
 }

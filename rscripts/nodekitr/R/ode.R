@@ -101,6 +101,7 @@ nk_ode <- function(y, times, func, parms = NULL, method = "auto", rtol = 1e-6, a
 
 #' @export
 print.nk_ode <- function(x, ...) {
+  refuse_unless(c(names(formals(print.data.frame)), names(formals(print.default))), ...)
   print(as.data.frame(unclass_ode(x)), ...)
   invisible(x)
 }

@@ -37,3 +37,10 @@ test_that("a fitted model or a module takes no further arguments", {
   needs_python()
   unknown(nk_ode(c(a = 1), 0:1, decay_module(1), flux = 1), "'flux'")
 })
+
+test_that("print() of a solution knows what it hands on", {
+  needs_python()
+  out <- nk_ode(c(a = 1), 0:1, decay)
+  expect_output(print(out, digits = 3), "0.368")
+  unknown(print(out, digts = 3), "'digits'")
+})

@@ -26,7 +26,7 @@ def solve(func, y0, times, *, method, rtol, atol, options, roots=None, watch=Fal
     y0 = torch.tensor(y0, dtype=next((p.dtype for p in getattr(func, "parameters", list)()), torch.float64))
     derivative = func if isinstance(func, torch.nn.Module | TensorDerivative) else _on_arrays(func)
     chosen = nodekit.METHODS[method]
-    if watch and not isinstance(derivative, torch.nn.Module):
+    if watch:
         derivative = watched(derivative, times, method)
     events = _events(**roots) if roots else ()
     with torch.no_grad():

@@ -79,7 +79,7 @@ class Training:
         loss, weight = self.loss(batch)
         forward, self.model.nfe = self.model.nfe, 0
         if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"the loss is {loss.item()}. Check the data and the scale of the network's outputs.")
+            raise FloatingPointError(f"the loss is {loss.item()}. Check the data.")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
