@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class NodekitError(Exception):
@@ -16,7 +17,15 @@ class NodekitError(Exception):
         remedy: what to try, in words.
     """
 
-    def __init__(self, message: str, *, remedy: str = "", t=None, dt=None, sample=None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        t: float | None = None,
+        dt: float | None = None,
+        sample: int | None = None,
+    ):
         self.message, self.remedy, self.t, self.dt, self.sample = message, remedy, t, dt, sample
         where = ", ".join(
             f"{name} = {value:g}" for name, value in (("t", t), ("dt", dt), ("sample", sample)) if value is not None
@@ -83,7 +92,7 @@ class NewtonDidNotConverge(SolveFailed):
         residual: the last change of the state, in units of what is allowed.
     """
 
-    def __init__(self, message: str, *, residual: float | None = None, **more):
+    def __init__(self, message: str, *, residual: float | None = None, **more: Any):
         super().__init__(message, **more)
         self.residual = residual
 

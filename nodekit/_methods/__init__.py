@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .._stepper import Stepper
 from .._tableau import ButcherTableau
@@ -47,7 +48,7 @@ class Method:
         object.__setattr__(self, "options", frozenset(inspect.signature(self.family).parameters) - {"tableau"})
         object.__setattr__(self, "_prepared", None if self.implicit else self._make())
 
-    def stepper(self, **options) -> Stepper:
+    def stepper(self, **options: Any) -> Stepper:
         """The method at work, with the options of its family."""
         if self._prepared is not None and options in ({}, {"interp": "dense"}):
             return self._prepared
