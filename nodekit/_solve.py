@@ -17,6 +17,7 @@ from ._compiled import CompiledProblem, check_compilable, compiled_checkpoint
 from ._context import Surroundings
 from ._dense import DenseSolution
 from ._differentiate import differentiably
+from ._display import as_html, as_text, described
 from ._events import Event, Occurrences, solve_with_events
 from ._loops import Stats
 from ._options import (
@@ -62,6 +63,12 @@ class Solution:
     def success(self) -> bool:
         """Whether every output time was reached."""
         return self.status is None
+
+    def __repr__(self) -> str:
+        return as_text("Solution", described(self))
+
+    def _repr_html_(self) -> str:
+        return as_html("Solution", described(self))
 
 
 def solve(

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from ._display import as_html
+
 
 class NodekitError(Exception):
     """Base of every error nodekit raises.
@@ -31,6 +33,11 @@ class NodekitError(Exception):
             f"{name} = {value:g}" for name, value in (("t", t), ("dt", dt), ("sample", sample)) if value is not None
         )
         super().__init__(f"{message}{f' ({where})' if where else ''}{f'. {remedy}' if remedy else ''}")
+
+    def _repr_html_(self) -> str:
+        where = {"t": self.t, "step": self.dt, "sample": self.sample}
+        rows = [("what", self.message), *((name, f"{value:g}") for name, value in where.items() if value is not None)]
+        return as_html(type(self).__name__, [*rows, ("try", self.remedy)] if self.remedy else rows)
 
 
 class InvalidState(NodekitError, TypeError):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .._display import table_as_html
 from .._stepper import Stepper
 from .._tableau import ButcherTableau
 from ..errors import UnknownMethod, nearest
@@ -58,7 +59,21 @@ class Method:
         return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
 
 
-METHODS: dict[str, Method] = {}
+class MethodTable(dict[str, Method]):
+    """The methods by name; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        return table_as_html(
+            ("method", "order", "implicit", "adaptive", "reference"),
+            [(name, m.order, _yes(m.implicit), _yes(m.adaptive), m.reference) for name, m in self.items()],
+        )
+
+
+def _yes(whether: bool) -> str:
+    return "yes" if whether else ""
+
+
+METHODS: dict[str, Method] = MethodTable()
 #: SciPy's solvers, for reference: found by name, but no method of the kit
 SCIPY = Method("scipy_solver", 0, False, True, "Virtanen et al. 2020, SciPy; Petzold 1983 (LSODA)", ScipySolver)
 

@@ -9,9 +9,11 @@ import pytest
 import nodekit
 from nodekit import errors, flows, latent
 
+plot = pytest.importorskip("nodekit.plot")
+
 PUBLIC = {
     f"{module.__name__}.{name}": thing
-    for module in (nodekit, errors, flows, latent)
+    for module in (nodekit, errors, flows, latent, plot)
     for name, thing in vars(module).items()
     if not name.startswith("_") and (inspect.isclass(thing) or inspect.isfunction(thing))
     if getattr(thing, "__module__", "").startswith("nodekit")
