@@ -20,6 +20,7 @@ from .errors import InvalidState, SolveFailed
 try:
     import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
 except ImportError as error:
     raise ImportError("nodekit.plot draws with matplotlib: pip install nodekit-ode[plot]") from error
 
@@ -88,7 +89,9 @@ def phase_portrait(
     if slopes.shape != (points * points, 2):
         raise InvalidState(f"a phase portrait needs a field in the plane: f(t, y) has shape {slopes.shape}")
     u, v = np.moveaxis(slopes.reshape(points, points, 2), -1, 0)
-    ax.streamplot(x, y, u, v, color=np.hypot(u, v), cmap="Greys", linewidth=0.8, arrowsize=0.8, density=1.1)
+    speed = np.hypot(u, v)
+    shade = 0.4 + 0.5 * speed / max(speed.max(), np.finfo(float).tiny)  # the slowest is still to be seen
+    ax.streamplot(x, y, u, v, color=shade, cmap="Greys", norm=Normalize(0, 1), linewidth=0.8, arrowsize=0.8)
     for path in paths:
         states = _array(path)
         if states.shape[-1] != 2:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._display import table_as_html
+from .._display import as_text, table_as_html
 from .._stepper import Stepper
 from .._tableau import ButcherTableau
 from ..errors import UnknownMethod, nearest
@@ -41,7 +41,7 @@ class Method:
     adaptive: bool
     reference: str
     family: Callable[..., Stepper]
-    tableau: ButcherTableau | None = None
+    tableau: ButcherTableau | None = field(default=None, repr=False)
     options: frozenset[str] = field(init=False, compare=False)
 
     def __post_init__(self):
@@ -60,7 +60,17 @@ class Method:
 
 
 class MethodTable(dict[str, Method]):
-    """The methods by name; a notebook shows them as a table."""
+    """The methods by name, shown as a table."""
+
+    def __repr__(self) -> str:
+        rows = [
+            (
+                name,
+                f"order {m.order}, {'im' if m.implicit else 'ex'}plicit, {'adaptive' if m.adaptive else 'fixed steps'}",
+            )
+            for name, m in self.items()
+        ]
+        return as_text("METHODS", rows)
 
     def _repr_html_(self) -> str:
         return table_as_html(

@@ -69,6 +69,10 @@ def test_methods_are_shown_as_a_table_with_a_row_each():
     assert shown.count("<tr>") == len(nodekit.METHODS) + 1
     assert "<td>dopri5</td><td>5</td><td></td><td>yes</td>" in shown
     assert "Hairer, Nørsett &amp; Wanner" in shown
+    lines = repr(nodekit.METHODS).splitlines()
+    assert len(lines) == len(nodekit.METHODS) + 1
+    assert any(line.split() == ["kvaerno5", "order", "5,", "implicit,", "adaptive"] for line in lines)
+    assert "array" not in repr(nodekit.METHODS["dopri5"])
 
 
 def test_an_open_end_is_shown():
