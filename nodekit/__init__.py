@@ -4,6 +4,8 @@ Four independent choices: the method (`METHODS`), how its steps are chosen (`opt
 the solve is differentiated (`gradient`).
 """
 
+from importlib.metadata import PackageNotFoundError, version
+
 from . import _impl as _impl
 from . import errors
 from ._dense import DenseSolution
@@ -18,7 +20,10 @@ from ._solve import Solution, solve
 from ._tableau import ButcherTableau
 from .errors import NodekitError
 
-__version__ = "0.1.0"
+try:
+    __version__: str = version("nodekit-ode")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "unknown"
 
 __all__ = [
     "METHODS",

@@ -65,7 +65,7 @@ class NeuralODE(nn.Module):
         """Evaluations of the derivative in the last forward pass's backward pass; 0 before it."""
         return self.stats.nfe_backward
 
-    def forward(self, y, t: Sequence[float] | None = None, args: tuple | None = None):
+    def forward(self, y: Any, t: Sequence[float] | None = None, args: tuple | None = None) -> Any:
         """The state at the end of the solve, or at all times.
 
         Args:

@@ -16,6 +16,7 @@ from ._compiled import COMPILED, CompiledProblem, check_compilable
 from ._context import Surroundings
 from ._dense import DenseSolution
 from ._differentiate import differentiably
+from ._display import as_html, as_text, described
 from ._events import Event, Occurrences, solve_with_events
 from ._gradients import Gradient
 from ._gradients._graphs import Graphs
@@ -63,6 +64,12 @@ class Solution:
     def success(self) -> bool:
         """Whether every output time was reached."""
         return self.status is None
+
+    def __repr__(self) -> str:
+        return as_text("Solution", described(self))
+
+    def _repr_html_(self) -> str:
+        return as_html("Solution", described(self))
 
 
 def solve(

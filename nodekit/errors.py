@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+from ._display import as_html
 
 
 class NodekitError(Exception):
@@ -19,13 +22,26 @@ class NodekitError(Exception):
     #: words of torchdiffeq's that the message begins with, for programs that look for them
     begins = ""
 
-    def __init__(self, message: str, *, remedy: str = "", t=None, dt=None, sample=None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        t: float | None = None,
+        dt: float | None = None,
+        sample: int | None = None,
+    ):
         self.message, self.remedy, self.t, self.dt, self.sample = message, remedy, t, dt, sample
         where = ", ".join(
             f"{name} = {value:g}" for name, value in (("t", t), ("dt", dt), ("sample", sample)) if value is not None
         )
         begins = "" if message.startswith(self.begins) else self.begins  # an error that was pickled comes back whole
         super().__init__(f"{begins}{message}{f' ({where})' if where else ''}{f'. {remedy}' if remedy else ''}")
+
+    def _repr_html_(self) -> str:
+        where = {"t": self.t, "step": self.dt, "sample": self.sample}
+        rows = [("what", self.message), *((name, f"{value:g}") for name, value in where.items() if value is not None)]
+        return as_html(type(self).__name__, [*rows, ("try", self.remedy)] if self.remedy else rows)
 
 
 class InvalidState(NodekitError, TypeError):
@@ -91,7 +107,7 @@ class NewtonDidNotConverge(SolveFailed):
         residual: the last change of the state, in units of what is allowed.
     """
 
-    def __init__(self, message: str, *, residual: float | None = None, **more):
+    def __init__(self, message: str, *, residual: float | None = None, **more: Any):
         super().__init__(message, **more)
         self.residual = residual
 

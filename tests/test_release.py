@@ -71,7 +71,7 @@ def test_every_public_name_is_in_the_reference():
     for module in (nodekit, nodekit.flows):
         for name in set(module.__all__) - {"errors", "NodekitError"}:
             assert f":: {name}\n" in text, f"docs/api.md lacks {name}"
-    for module in ("nodekit.errors", "nodekit.latent"):
+    for module in ("nodekit.errors", "nodekit.latent", "nodekit.plot"):
         assert f"automodule:: {module}\n" in text
     latent = ast.parse(Path(nodekit.latent.__file__).read_text(encoding="utf-8"))
     for node in latent.body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class Flow(nn.Module):
         base: a distribution with `log_prob(z)` and `sample(shape)`, e.g. of `torch.distributions`, event shape (d,).
     """
 
-    def __init__(self, base):
+    def __init__(self, base: Any):
         super().__init__()
         self.base = base
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +40,7 @@ class ContinuousFlow(Flow):
     def __init__(
         self,
         field: nn.Module,
-        base=None,
+        base: Any = None,
         *,
         trace: str = "exact",
         t: tuple[float, float] = (0.0, 1.0),
@@ -74,7 +76,7 @@ class ContinuousFlow(Flow):
         z, logdet = self._ends(x, (start, self.t[1]), context)
         return self.base.log_prob(z) + logdet
 
-    def trajectory(self, x: Tensor, times, context=None) -> tuple[Tensor, Tensor]:
+    def trajectory(self, x: Tensor, times: Any, context: Any = None) -> tuple[Tensor, Tensor]:
         """The path of points x (…, d) that are at x at times[0].
 
         Args:

@@ -41,7 +41,8 @@ errata_table <- function(study, errata) {
 
 #' What is separated by semicolons, a line each, as HTML.
 lines_of <- function(text) {
-  vapply(strsplit(ifelse(is.na(text), "", text), "; ", fixed = TRUE), function(parts) paste(escape(parts), collapse = "<br>"), character(1))
+  parts <- strsplit(ifelse(is.na(text), "", text), "; ", fixed = TRUE)
+  vapply(parts, function(part) paste(escape(part), collapse = "<br>"), character(1))
 }
 
 #' Whether the check bore out what is said to be so, in words and a colour.

@@ -15,7 +15,9 @@ read_references <- function(root) {
   stats::setNames(kept, basename(folders))
 }
 
-claim_keys <- function(claims) do.call(paste, c(lapply(intersect(CLAIM_KEY, names(claims)), function(name) claims[[name]]), sep = "\r"))
+claim_keys <- function(claims) {
+  do.call(paste, c(lapply(intersect(CLAIM_KEY, names(claims)), function(name) claims[[name]]), sep = "\r"))
+}
 
 #' What a kept run found for each of `claims`, as HTML cells; NULL where it has none of them.
 reference_cells <- function(reference, claims) {
@@ -23,7 +25,8 @@ reference_cells <- function(reference, claims) {
   rows <- reference$claims[match(claim_keys(claims[same]), claim_keys(reference$claims[same])), ]
   if (all(is.na(rows$reproduced))) return(NULL)
   found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), seeds_said(rows$n_seeds))
-  ifelse(is.na(rows$verdict), "\u2013", paste0(ifelse(is.na(rows$reproduced), "\u2013", found), "<small>", escape(rows$verdict), "</small>"))
+  found <- ifelse(is.na(rows$reproduced), "\u2013", found)
+  ifelse(is.na(rows$verdict), "\u2013", paste0(found, "<small>", escape(rows$verdict), "</small>"))
 }
 
 reference_head <- function(reference) paste0(reference$profile, " profile, ", reference$provenance$device)
@@ -31,7 +34,11 @@ reference_head <- function(reference) paste0(reference$profile, " profile, ", re
 #' What the kept runs are: profile, device, commit, time and verdicts.
 write_references <- function(study) {
   if (!length(study$references)) return(invisible())
-  cat("\n\n# Reference runs {#reference}\n\nLarger runs of the same study, kept with it; their numbers stand beside this run's in the tables above.\n\n")
+  cat(
+    "\n\n# Reference runs {#reference}\n\n",
+    "Larger runs of the same study, kept with it; their numbers stand beside this run's in the tables above.\n\n",
+    sep = ""
+  )
   field <- function(name, write = as.character) {
     vapply(study$references, function(run) escape(write(run$provenance[[name]])), character(1))
   }
@@ -45,9 +52,13 @@ write_references <- function(study) {
   })
   run <- field("configuration", function(configuration) paste(configuration$experiments, collapse = ", "))
   cells <- list(
-    paste0(escape(names(study$references)), "<small>commit <code>", substr(field("commit"), 1, 10), "</code>, ", substr(field("created"), 1, 10), "</small>"),
+    paste0(
+      escape(names(study$references)), "<small>commit <code>", substr(field("commit"), 1, 10), "</code>, ",
+      substr(field("created"), 1, 10), "</small>"
+    ),
     paste0(run, ifelse(nzchar(changed), paste0("<small>changed: ", changed, "</small>"), "")),
     field("device"), field("wall_seconds", format_seconds), counts
   )
-  raw_html(html_table(unname(cells), c("Profile", "Experiments", "Device", "Time of all runs", "Published numbers"), "", c(FALSE, FALSE, FALSE, TRUE, FALSE)))
+  headings <- c("Profile", "Experiments", "Device", "Time of all runs", "Published numbers")
+  raw_html(html_table(unname(cells), headings, "", c(FALSE, FALSE, FALSE, TRUE, FALSE)))
 }

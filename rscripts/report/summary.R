@@ -3,7 +3,8 @@
 #' The lines of the summary, as HTML, ten at the most; what has nothing to say is left out.
 summary_lines <- function(study) {
   lines <- c(
-    trimws(paste(line_overall(study), line_figures_only(study))), unlist(lapply(documents_of(study), function(document) line_document(study, document))),
+    trimws(paste(line_overall(study), line_figures_only(study))),
+    unlist(lapply(documents_of(study), function(document) line_document(study, document))),
     line_not_reproduced(study), line_simulated(study), line_reduced(study), line_references(study)
   )
   lines[nzchar(lines)]
@@ -44,7 +45,8 @@ line_document <- function(study, document) {
     }, character(1))
     paste0("<em>", outcome, "</em>: ", paste(named, collapse = "; "))
   }, character(1))
-  paste0("<a href=\"#document-", escape(document), "\"><strong>", escape(document), "</strong></a>: ", paste(parts, collapse = ". "), ".")
+  link <- paste0("<a href=\"#document-", escape(document), "\"><strong>", escape(document), "</strong></a>")
+  paste0(link, ": ", paste(parts, collapse = ". "), ".")
 }
 
 line_not_reproduced <- function(study, most = 4) {
@@ -66,7 +68,10 @@ line_simulated <- function(study) {
   rows <- caveats(study)
   ids <- unique(rows$experiment[rows$kind == "simulated"])
   if (!length(ids)) return("")
-  paste0("<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "), "; numbers from them neither support nor contradict the documents\u2019.")
+  paste0(
+    "<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "),
+    "; numbers from them neither support nor contradict the documents\u2019."
+  )
 }
 
 line_reduced <- function(study) {

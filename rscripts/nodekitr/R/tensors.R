@@ -114,7 +114,7 @@ as.double.torch.Tensor <- function(x, ...) as.double(bridge()$values(x))
 # What stands between the brackets; NULL where nothing does.
 given_places <- function(...) {
   quoted <- eval(substitute(alist(...)))
-  lapply(seq_along(quoted), function(i) if (!identical(quoted[[i]], quote(expr = ))) ...elt(i))
+  lapply(seq_along(quoted), function(i) if (!identical(quoted[[i]], quote(expr = ))) ...elt(i)) # nolint: spaces_inside_linter.
 }
 
 # Places as R understands them, counted from 0, for each dimension of a tensor.
