@@ -20,7 +20,9 @@ from pipeline.errata import (
     formulas,
     images,
     listings,
+    load_disagreements,
     load_errata,
+    positions_table,
     recurrence,
     references,
     timings,
@@ -166,3 +168,17 @@ def test_an_id_stands_for_one_entry(tmp_path):
 def test_numbers_are_written_with_their_names():
     numbers = {"a": 1 / 3, "b": 5, "c": "six", "d": [-0.5, 0.800000011920929, 2]}
     assert words_of(Finding(True, numbers)) == "a: 0.333333; b: 5; c: six; d: [-0.5, 0.8, 2]"
+
+
+def test_disagreements_are_between_documents_and_named_errata_and_experiments_exist():
+    table = positions_table(load_disagreements(), ERRATA)
+    assert (table.groupby("id").document.nunique() > 1).all()
+    assert {name for cell in table.see for name in cell.split()} <= set(load_experiments())
+    assert table.groupby("id").so.nunique().eq(1).all()
+
+
+def test_a_disagreement_that_names_no_erratum_is_refused():
+    disagreements = load_disagreements()
+    named = {name for disagreement in disagreements for name in disagreement.errata}
+    with pytest.raises(ConfigurationError, match=disagreements[0].id):
+        positions_table(disagreements, [erratum for erratum in ERRATA if erratum.id not in named])
