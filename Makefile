@@ -31,11 +31,14 @@ benchmarks: setup ## measure nodekit beside its peers (a quarter of an hour), th
 test: setup ## run all tests: Python, R, and a tiny study from end to end
 	@$(IN_ENVIRONMENT) python -m pytest --numprocesses auto --dist loadfile $(OPTIONS)
 
-lint: setup ## check the style of Python, Snakemake and R code
+lint: setup ## check the style of Python, Snakemake and R code, public types, and files of settings
 	@$(IN_ENVIRONMENT) ruff check .
 	@$(IN_ENVIRONMENT) ruff format --check .
+	@$(IN_ENVIRONMENT) mypy
 	@$(IN_ENVIRONMENT) snakefmt --check Snakefile pipeline/rules
 	@$(IN_ENVIRONMENT) snakemake --lint
+	@$(IN_ENVIRONMENT) Rscript tests/r/lint.R rscripts tests
+	@$(IN_ENVIRONMENT) python tests/settings_files.py
 
 fetch: setup ## fill the folder MIRROR (mirror) with all data, for machines without a network
 	@$(IN_ENVIRONMENT) python -m pipeline.fetch $(or $(MIRROR),mirror)
@@ -48,4 +51,5 @@ docs: setup ## build the documentation site, warnings as errors: build/docs/inde
 	@$(IN_ENVIRONMENT) python -m sphinx --fail-on-warning --keep-going --fresh-env -q docs build/docs
 
 clean: ## remove the results (not the data, not the environment)
-	rm -rf results .snakemake
+	find results -mindepth 1 ! -path results/README.md -delete
+	rm -rf .snakemake

@@ -18,6 +18,11 @@ if "profile" not in config:
 # Scripts import the pipeline from this checkout, whether it is installed or not.
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, os.getenv("PYTHONPATH")])))
 
+
+# Of `--sdm apptainer`; pipeline/container.def builds it.
+container: "nodekit.sif"
+
+
 study = load_study(config)
 profile = study.profile
 RESULTS, DATA = profile.results, profile.data

@@ -10,12 +10,18 @@ project = "nodekit"
 author = copyright = "The nodekit authors"
 version = release = version_of("nodekit-ode")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 html_theme = "furo"
 html_title = f"nodekit {release}"
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
+
+# The guides are notebooks as text: they run as the site is built, and an error is an error of the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -23,7 +29,12 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 
 # Pages that are files of the repository's root, and what their links are called here; a page keeps what it has itself.
 ROOT_PAGES = {"index": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
-LINKS = {"](docs/": "](", "](CONTRIBUTING.md)": "](contributing.md)", "](CHANGELOG.md)": "](changelog.md)"}
+LINKS = {
+    "](docs/guides)": "](guides/spiral.md)",
+    "](docs/": "](",
+    "](CONTRIBUTING.md)": "](contributing.md)",
+    "](CHANGELOG.md)": "](changelog.md)",
+}
 
 
 def read_root_page(app, page, source):

@@ -4,6 +4,9 @@ Four independent choices: the method (`METHODS`), how its steps are chosen (`opt
 the solve is differentiated (`gradient`).
 """
 
+from importlib.metadata import PackageNotFoundError, version
+
+from . import _impl as _impl
 from . import errors
 from ._dense import DenseSolution
 from ._events import Event, Occurrences
@@ -16,6 +19,11 @@ from ._options import Options
 from ._solve import Solution, solve
 from ._tableau import ButcherTableau
 from .errors import NodekitError
+
+try:
+    __version__: str = version("nodekit-ode")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "unknown"
 
 __all__ = [
     "METHODS",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _methods
-from ._loops import FixedGrid
+from ._loops import Adaptive, FixedGrid
 from ._methods import Method
 from ._options import callbacks_of, clock_of, is_fixed, make_plan, norm_of, parse, tolerance_of
 from ._problem import Backward, Problem
@@ -20,12 +20,18 @@ from .errors import UnsupportedCombination
 
 @dataclass
 class AdjointChoices:
-    """What `odeint_adjoint` lets one choose for the backward solve; None: as in the forward solve."""
+    """What `odeint_adjoint` lets one choose for the backward solve; None: as in the forward solve.
+
+    Attributes:
+        rtol, atol, method, options: as of `solve`.
+        strict: whether unknown options are errors.
+    """
 
     rtol: Any = None
     atol: Any = None
     method: str | None = None
     options: dict[str, Any] | None = None
+    strict: bool = True
 
 
 def backward_solve(
@@ -59,15 +65,16 @@ def backward_solve(
         given.pop("norm", None)
     if norm not in (None, "seminorm") and not callable(norm):
         raise UnsupportedCombination(f"the adjoint's norm must be 'seminorm' or a function, not {norm!r}")
-    parsed, special = parse(method, given)
+    parsed, special = parse(method, given, choices.strict)
     if choices.rtol is not None or choices.atol is not None:
         chosen = (forward if mine is None else mine for forward, mine in zip(
             (tolerance.rtol, tolerance.atol), (choices.rtol, choices.atol), strict=True
         ))  # fmt: skip
         tolerance = tolerance_of(*chosen, packing)
     stepper = method.stepper(**special)
-    callbacks = callbacks_of(problem.func.func, problem.func, "_adjoint")
+    callbacks = callbacks_of(problem.func.func, problem.func, method, parsed, "_adjoint")
     state_norm, forward_plan = norm_of(parsed, packing), problem.plan
+    stats = problem.stats
     same_grid = not own and isinstance(forward_plan, FixedGrid) and is_fixed(method, parsed)
 
     # What these functions refer to must not lead back to the problem, which would keep itself alive.
@@ -80,7 +87,11 @@ def backward_solve(
         if previous is not None and not isinstance(previous, FixedGrid):
             return previous
         error_norm = _norm(norm, state_norm, packing, parameters)
-        return make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
+        made = make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
+        if isinstance(made, Adaptive) and "max_num_steps" not in given:
+            # Where the state explodes backwards, steps shrink to nothing: that is not to be waited for.
+            made.patience = 200 + stats.accepted + stats.rejected
+        return made
 
     return Backward(stepper, clock_of(stepper, packing), plan)
 

@@ -47,11 +47,15 @@ class Clock:
         """One time as a scalar tensor."""
         return torch.tensor(t, dtype=self.dtype, device=self.device)
 
+    def length(self, dt: float) -> float:
+        """A difference of times, such that slopes can be multiplied by it."""
+        return dt
+
     def interval(self, t0: float, t1: float, *, open_start: bool = False, open_end: bool = False) -> Interval:
         """The interval from t0 to t1; an open end is evaluated at the next number inside, past a jump of the slope."""
         # c·t1 + (1 − c)·t0 is exactly t0 at c = 0 and exactly t1 at c = 1: no evaluation outside the interval.
-        start = self._inside(t0, t1) if open_start else t0
-        end = self._inside(t1, t0) if open_end else t1
+        start = self.inside(t0, t1) if open_start else t0
+        end = self.inside(t1, t0) if open_end else t1
         times = (self._from_end * end).add_(self._from_start, alpha=start)
         return Interval(t0, t1, times.to(self.dtype).unbind())
 
@@ -66,7 +70,7 @@ class Clock:
         rows = [row.unbind() for row in times.unbind()]
         return [Interval(a, b, row) for a, b, row in zip(starts, ends, rows, strict=True)]
 
-    def _inside(self, t: float, towards: float) -> float:
+    def inside(self, t: float, towards: float) -> float:
         """The neighbour of t in the derivative's own precision."""
         if self.dtype == torch.float64:
             return math.nextafter(t, towards)

@@ -8,14 +8,18 @@ import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ._compiled_loops import Chunk, Loops
-from ._control import error_ratio, first_step
+from ._clock import Interval
+from ._compiled_loops import Chunk, Loops, Within
+from ._control import Pace
+from ._gradients import Gradient
 from ._gradients._replay import differentiable_gradient
+from ._gradients._unchanged import Watched
 from ._loops import Accepted, Adaptive
 from ._methods.runge_kutta import ExplicitRungeKutta
 from ._problem import Problem
@@ -26,18 +30,33 @@ from .errors import SolveFailed, UnsupportedCombination
 _LOOPS: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
 
 
+class Piece(NamedTuple):
+    """Steps of a compiled solve, and where the outputs lie in them."""
+
+    chunk: Chunk
+    outputs: Within
+
+    @property
+    def until(self) -> float:
+        """Where they end."""
+        return self.chunk.times[-1]
+
+
 class CompiledProblem(Problem):
     """A solve in compiled loops, which are compiled once for each module, method and shape of state."""
 
-    def solved(self, y0: Tensor, slope: Tensor, keep) -> Iterator[tuple[float, Sequence[Tensor]]]:
-        """As in `Problem`; keep is called with every `Chunk` and where the outputs lie in it."""
+    def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Piece]:
+        """The steps, many at once."""
         left = self.times[1:]
         for chunk in (self._chosen if isinstance(self.plan, Adaptive) else self._given)(y0, slope):
             within = chunk.within(left)
             left = left[len(within.states) :]
-            if keep is not None:
-                keep(chunk, within)
-            yield chunk.times[-1], within.outputs(self.stepper, chunk).unbind() if within.states else ()
+            yield Piece(chunk, within)
+
+    def within(self, accepted: Piece) -> Sequence[Tensor]:
+        """The solution at the output times within some steps."""
+        chunk, within = accepted
+        return within.outputs(self.stepper, chunk).unbind() if within.states else ()
 
     @property
     def loops(self) -> Loops:
@@ -58,17 +77,16 @@ class CompiledProblem(Problem):
         t, end = self.times[0], self.times[-1]
         size = plan.first_step
         if size is None:
-            order = self.stepper.error_exponent - 1
-            size = first_step(self.func, self.clock, t, end, y, slope, order, plan.tolerance, plan.norm)
-        size, history = y.new_tensor(size, dtype=exact), y.new_ones(2, dtype=exact)
+            size = plan.first_size(self.func, self.stepper, self.clock, t, end, y, slope)
+        pace = Pace(*y.new_tensor([size, 1.0, 1.0], dtype=exact).unbind())
         while t != end:
             most = plan.max_num_steps - stats.accepted - stats.rejected
             if most <= 0:
-                raise plan.too_many(t, size.item(), end)
+                raise plan.too_many(self.func, self.stepper, self.next(t, pace.size.item()), y)
             limits = [end, plan.tolerance.rtol, plan.tolerance.atol, plan.min_step, plan.max_step, most]
             limits = y.new_tensor(limits, dtype=exact)
             records = loops.records(t, y, slope, exact)
-            size, history, *counts = loops.advance(self.func.func, size, history, limits, records)
+            pace, *counts = loops.advance(self.func.func, pace, limits, records)
             accepted, rejected, failed = torch.stack([x.reshape(()).long() for x in counts]).tolist()
             chunk = Chunk(records, accepted)
             stats.accepted, stats.rejected = stats.accepted + accepted, stats.rejected + rejected
@@ -79,7 +97,7 @@ class CompiledProblem(Problem):
                 yield chunk
                 t, y, slope = chunk.last()
             if failed:
-                raise self._failure(t, y, size.item())
+                raise self._failure(t, y, pace.size.item())
 
     def _given(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
         """Steps between given points."""
@@ -97,12 +115,16 @@ class CompiledProblem(Problem):
             first, (_, y, slope) = first + count, chunk.last()
         plan.check(y)
 
+    def next(self, t: float, size: float) -> Interval:
+        """The interval that an uncompiled solve would step over."""
+        end = self.times[-1]
+        return self.plan.next(self.clock, t, Pace(size), math.copysign(1.0, end - t), [end])[0]
+
     def _failure(self, t: float, y: Tensor, size: float) -> SolveFailed:
         """Why no step is small enough: what an uncompiled one of this size meets."""
-        end, plan = self.times[-1], self.plan
-        interval, _ = plan.next(self.clock, t, size, math.copysign(1.0, end - t), [end])
+        plan, interval = self.plan, self.next(t, size)
         step = self.stepper.step(self.func, interval, y, self.stepper.begin(y, self.func(interval.times[0], y)))
-        return plan.failure(interval, error_ratio(step, interval.t1, y, plan.tolerance, plan.norm), step)
+        return plan.failure(interval, plan.error_ratio(step, interval.t1, y), step)
 
     def accepted(self, kept) -> Iterator[Accepted]:
         """The steps of the solve one by one, to be taken again without the loops.
@@ -125,19 +147,23 @@ class _CompiledCheckpoint(Function):
     @staticmethod
     def forward(ctx, problem: CompiledProblem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         kept = []
+        ctx.watched = Watched(problem, y0, slope)
         with problem.surroundings.forward():
-            outputs = problem.integrate(y0, slope, lambda *chunk: kept.append(chunk))
+            outputs = problem.integrate(y0, slope, kept.append)
+        ctx.watched.over(problem)
         ctx.problem, ctx.kept, ctx.start, problem.start = problem, kept, problem.start, None
-        ctx.save_for_backward(y0)
-        return torch.stack(outputs)
+        outputs = torch.stack(outputs)
+        ctx.save_for_backward(y0, outputs)
+        return outputs
 
     @staticmethod
     def backward(ctx, gradients: Tensor):
         problem, kept = ctx.problem, ctx.kept
+        ctx.watched.insist(problem, ctx.saved_tensors[1].unbind())
         with problem.differentiation():
             if torch.is_grad_enabled():
                 steps = list(problem.accepted(kept))
-                found = differentiable_gradient(problem, steps, {0}, ctx.saved_tensors[0], gradients.unbind())
+                found, _ = differentiable_gradient(problem, steps, {0}, ctx.saved_tensors[0], (), gradients.unbind())
             else:
                 found = _pulled_back(problem, kept, ctx.start, gradients)
         return None, None, *found
@@ -179,6 +205,9 @@ def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> 
             remedy="Leave compile out",
         )
     return list(_CompiledCheckpoint.apply(problem, slope, y0, *problem.parameters).unbind())
+
+
+COMPILED = Gradient("compiled checkpoint", compiled_checkpoint)
 
 
 def check_compilable(stepper, func, packing, args, plan, options, gradient: str, everywhere: bool) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ._batch.control import StepFactors
 from ._clock import Interval
-from ._control import Controller, Tolerance, error_norm, rms_norm
+from ._control import Controller, Pace, Tolerance, error_norm, rms_norm
 from ._methods.runge_kutta import ExplicitRungeKutta
+from ._numbers import Tensors
 from ._stepper import Step
 
 #: The loops stop whenever they have recorded steps of about so many bytes …
@@ -187,61 +187,44 @@ def _record(records, count: Tensor, t: Tensor, size: Tensor, y: Tensor, carry, s
         kept.index_copy_(0, count, torch.stack(slopes)[None])
 
 
-def _advance(loops: Loops, module, size, history, limits, records):
+def _advance(loops: Loops, module, pace, limits, records):
     """Steps chosen by their errors, as `Adaptive.steps` chooses them, until the end or until the records are full.
 
     Args:
-        size, history: the size to try first, and the controller's.
+        pace: of the first step.
         limits: the end, rtol, atol, min_step, max_step, and how many steps may be attempted.
         records: of `Loops.records`.
 
     Returns:
-        The size to go on with, the controller's history, how many steps were accepted and rejected, and whether no
-        step was small enough.
+        The pace to go on with, how many steps were accepted and rejected, and whether no step was small enough.
     """
     controller, (times, states, carried, _) = loops.controller, records
     end, rtol, atol, min_step, max_step, most = _apart(limits)
     room, sign = len(times) - 1, torch.sign(end - times[0, 0])
     dtype = states.dtype
 
-    def going(t, size, y, slope, one, two, count, rejected, failed):
+    def going(t, size, last, before, y, slope, count, rejected, failed):
         return ((t != end) & ~failed & (count < room) & (count + rejected < most)).reshape(())
 
-    def attempt(t, size, y, slope, one, two, count, rejected, failed):
-        size = torch.minimum(torch.maximum(size, min_step), max_step)
-        cut = (end - t).abs() <= torch.minimum(size / controller.safety, max_step)
-        t1 = torch.where(cut, end, t + sign * size)
-        length = (t1 - t).abs()
+    def attempt(t, size, last, before, y, slope, count, rejected, failed):
+        t1, cut, pace = controller.propose(Tensors, Pace(size, last, before), t, end, sign, min_step, max_step)
         step = loops.step(module, t, t1, y, slope, estimate=True)
-        ratio = error_norm(step, None, y, Tolerance(rtol.to(dtype), atol.to(dtype)), rms_norm).to(t.dtype)
-        accepted = (ratio <= 1) | ((length <= min_step) & torch.isfinite(ratio))
-        factors = StepFactors(controller, ratio)
-        factors.one, factors.two = one, two
-        proposed = length * factors(ratio, accepted)
-        smallest = 16 * torch.finfo(t.dtype).eps * t.abs()
-        failed = (t1 == t) | (~accepted & ((proposed <= smallest) | (length <= min_step)))
-        # A step cut short by the end says little about the sizes to come.
-        size = torch.where(accepted & cut, torch.maximum(size, proposed), proposed)
+        scale = Tolerance(rtol.to(dtype), atol.to(dtype)).of_step(None, y, step.y1)
+        ratio = error_norm(step, scale, rms_norm).to(t.dtype)
+        accepted, failed, pace, free = controller.judge(Tensors, ratio, t, (t1 - t).abs(), cut, pace, min_step)
         t, y = torch.where(accepted, t1, t), torch.where(accepted, step.y1, y)
         if carried is not None:
             slope = torch.where(accepted, step.carry[0], slope)
-        _record(records, count, t, proposed, y, slope, step.slopes)
+        _record(records, count, t, free, y, slope, step.slopes)
         done = accepted.long().reshape(1)
-        history = factors.one.clone(), factors.two.clone()
-        return t, size, y, slope.clone(), *history, count + done, rejected + 1 - done, failed
+        pace = (number.clone() for number in pace)  # what a loop hands on must not be what it was handed
+        return t, *pace, y, slope.clone(), count + done, rejected + 1 - done, failed
 
     none = torch.zeros(1, dtype=torch.long, device=states.device)
-    began = (
-        times[0, 0].clone(),
-        size,
-        *_beginning(records),
-        *_apart(history),
-        none,
-        none.clone(),
-        torch.zeros_like(none[0], dtype=torch.bool),
-    )
-    _, size, _, _, one, two, count, rejected, failed = torch.while_loop(going, attempt, began)
-    return size, torch.stack([one, two]), count, rejected, failed
+    began = times[0, 0].clone(), *(number.clone() for number in pace), *_beginning(records)
+    never = torch.zeros_like(none[0], dtype=torch.bool)
+    _, *pace, _, _, count, rejected, failed = torch.while_loop(going, attempt, (*began, none, none.clone(), never))
+    return Pace(*pace), count, rejected, failed
 
 
 def _follow(loops: Loops, module, steps, records):

@@ -8,10 +8,10 @@ forward pass updates them; backward passes work on scratch copies. Random number
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from ._parameters import modules_of
 
@@ -29,7 +29,12 @@ class Surroundings:
         self.device = device
         self.autocast = torch.is_autocast_enabled(kind)
         self.autocast_dtype = torch.get_autocast_dtype(kind) if self.autocast else None
-        self.modules = [part for module in modules_of(func) for part in module.modules()]
+        self.func = func
+
+    @functools.cached_property
+    def modules(self) -> list[torch.nn.Module]:
+        """The modules that func is or holds; a forward pass that is recorded never asks."""
+        return list(dict.fromkeys(modules_of(self.func)))
 
     @contextlib.contextmanager
     def again(self):
@@ -103,8 +108,3 @@ def replayed_randomness(state: RandomState | None, device: torch.device):
         yield
     finally:
         before.restore(device)
-
-
-def without_none(gradients: list[Tensor | None], like: list[Tensor]) -> list[Tensor]:
-    """Missing gradients as zeros."""
-    return [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, like, strict=True)]

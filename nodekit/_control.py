@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ._numbers import Condition, Number
+from ._stepper import combine
 from .errors import UnknownOption, UnsupportedCombination, nearest
 
 #: (proportional, integral, derivative) coefficients; Hairer, Nørsett & Wanner II.4 and Söderlind 2003.
@@ -24,18 +27,6 @@ def constant():
 def rms_norm(x: Tensor) -> Tensor:
     """√(mean x²), the norm in which a state of any size is judged alike."""
     return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
-
-
-def host(x: Tensor | float) -> float:
-    """A number on the host: the one place where the solver waits for the device.
-
-    Under `torch.func.vmap` the largest of the batch: its members then share their steps.
-    """
-    if not isinstance(x, Tensor):
-        return float(x)
-    while torch._C._functorch.is_functorch_wrapped_tensor(x):
-        x = torch._C._functorch.get_unwrapped(x)
-    return float(x if x.ndim == 0 else x.max())
 
 
 def refuse_vmap(x: Tensor) -> Tensor:
@@ -85,10 +76,27 @@ class Tolerance:
             return scale
         return scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
+    def of_step(self, t: float, y: Tensor, y1: Tensor) -> Tensor:
+        """The error allowed in a step from y to y1, which ends at time t."""
+        return self.positive_scale(t, torch.maximum(y.abs(), y1.abs()))
 
-@dataclass
+
+class Pace(NamedTuple):
+    """How a solve steps on.
+
+    Attributes:
+        size: of the step to try next.
+        last, before: the factors by which the last two accepted steps' errors alone would have changed it.
+    """
+
+    size: Number
+    last: Number = 1.0
+    before: Number = 1.0
+
+
+@dataclass(frozen=True)
 class Controller:
-    """Chooses step sizes from error ratios (1 = just tolerable).
+    """Chooses step sizes from error ratios (1 = just tolerable): of one solve in floats, of every sample in tensors.
 
     The factor between steps is safety · ε₀^(kI+kP+kD) · ε₁^−(kP+2kD) · ε₂^kD with ε = ratio^(−1/exponent): a PID
     controller (Söderlind, Digital filters in adaptive time-stepping, 2003), of which kP = kD = 0 is the classical one.
@@ -106,21 +114,69 @@ class Controller:
     pcoeff: float = 0.0
     icoeff: float = 1.0
     dcoeff: float = 0.0
-    history: tuple[float, float] = field(default=(1.0, 1.0), init=False)
 
-    def factor(self, ratio: float, accepted: bool) -> float:
-        """By what to multiply the step size after a step with this error ratio."""
-        if not math.isfinite(ratio):
-            return self.dfactor
+    def propose(self, n, pace: Pace, t: Number, stop: Number, sign: Number, low: Number, high: Number):
+        """The next step's end, whether the stop cuts it, and the pace with the size that is meant.
+
+        No step passes the stop nor leaves a crumb before it. The controller's margin is given up where that saves a
+        step: at size / safety the error is just tolerable.
+
+        Args:
+            n: the namespace of the numbers, `Floats` or `Tensors`.
+            sign: of the direction of time.
+            low, high: limits of the size.
+        """
+        size = n.clip(pace.size, low, high)
+        cut = abs(stop - t) <= n.smaller(size / self.safety, high)
+        return n.where(cut, stop, t + sign * size), cut, Pace(size, pace.last, pace.before)
+
+    def judge(self, n, ratio: Number, t: Number, length: Number, cut: Condition, pace: Pace, low: Number):
+        """What the error of a step leads to.
+
+        Args:
+            ratio: the error in units of what is allowed.
+            t, length: where the step began, and how far it went: nowhere, if it was below the resolution of time.
+            cut, pace: as `propose` gave them.
+            low: a step meant to be no longer is accepted whatever its error.
+
+        Returns:
+            Whether the step is accepted; whether no smaller one is to be tried either; the pace to go on with; and the
+            next step's size if nothing had cut this one short.
+        """
+        finite, least = n.isfinite(ratio), self._least(n, length, pace, low)
+        accepted = ((ratio <= 1.0) | (least & finite)) & (length > 0)
         # An error of zero still grows the step by no more than ifactor.
-        now = max(ratio, 1e-10) ** (-1 / self.exponent)
-        one, two = self.history
-        p, i, d = self.pcoeff, self.icoeff, self.dcoeff
-        if not accepted:
-            return min(1.0, max(self.dfactor, self.safety * now))
-        factor = self.safety * now ** (p + i + d) * one ** -(p + 2 * d) * two**d
-        self.history = (now, one)
-        return min(self.ifactor, max(self.dfactor, factor))
+        now = n.clip(ratio, 1e-10, math.inf) ** (-1 / self.exponent)
+        onward, last, before = self.safety * now ** (self.pcoeff + self.icoeff + self.dcoeff), pace.last, pace.before
+        if self.pcoeff or self.dcoeff:
+            onward = onward * last ** -(self.pcoeff + 2 * self.dcoeff) * before**self.dcoeff
+            last, before = n.where(accepted, now, last), n.where(accepted, last, before)
+        onward = n.clip(onward, self.dfactor, self.ifactor)
+        factor = n.where(accepted, onward, n.clip(self.safety * now, self.dfactor, 1.0))
+        free = length * n.where(finite, factor, self.dfactor)
+        # A step cut short by a stop says little about the sizes to come: the size before the cut stays.
+        size = n.where(accepted & cut, n.larger(free, pace.size), free)
+        failed = n.invert(accepted) & self._exhausted(n, free, t, least)
+        return accepted, failed, Pace(size, last, before), free
+
+    def retry(self, n, t: Number, length: Number, pace: Pace, low: Number) -> tuple[Pace, Condition]:
+        """How to go on after a step that has no result, and so no error; and whether that is hopeless."""
+        size = length / 4
+        return pace._replace(size=size), self._exhausted(n, size, t, self._least(n, length, pace, low))
+
+    @staticmethod
+    def _least(n, length: Number, pace: Pace, low: Number) -> Condition:
+        """Whether a step was the shortest there may be.
+
+        By the size that was meant: t + size − t may round to more, and a step may be stretched to a stop. Judged by
+        its length alone, it would be rejected, proposed again, and rejected for ever.
+        """
+        return n.smaller(length, pace.size) <= low
+
+    @staticmethod
+    def _exhausted(n, size: Number, t: Number, least: Condition) -> Condition:
+        """Whether no step of this size is worth trying, after one that was the shortest there may be or was not."""
+        return least | (size <= 16 * n.resolution(t))
 
 
 def controller_coefficients(name: str) -> tuple[float, float, float]:
@@ -135,14 +191,8 @@ def controller_coefficients(name: str) -> tuple[float, float, float]:
         raise UnknownOption(f"no controller is called {name!r}", remedy=nearest(name, CONTROLLERS)) from None
 
 
-def error_ratio(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> float:
-    """The norm of a step's error in units of the tolerance, on the host; to be called where nothing is recorded."""
-    return host(error_norm(step, t, y, tolerance, norm))
-
-
-def error_norm(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) -> Tensor:
-    """The norm of a step's error in units of the tolerance."""
-    scale = tolerance.positive_scale(t, torch.maximum(y.abs(), step.y1.abs()))
+def error_norm(step, scale: Tensor, norm: Callable) -> Tensor:
+    """The norm of a step's error in units of what is allowed."""
     ratio = norm(step.error / scale)
     if step.error_third is None:
         return ratio
@@ -152,25 +202,25 @@ def error_norm(step, t: float, y: Tensor, tolerance: Tolerance, norm: Callable) 
     return torch.where(square == 0, square, square / torch.sqrt(square + 0.01 * third * third))
 
 
-def first_step(func, clock, t: float, end: float, y: Tensor, slope: Tensor, order: int, tolerance, norm) -> float:
+def first_step(n, func, clock, t: Number, end: Number, y: Tensor, slope: Tensor, order: int, scale: Tensor, norm):
     """A first step size from the sizes of y, y' and y'' (Hairer, Nørsett & Wanner I, section II.4). One evaluation.
 
     They allow the step hundredth the error that it might have; it is allowed the whole here. Over the problems of
     DETEST that costs no more rejections and no accuracy, and a solve of few steps takes fewer.
 
     Args:
+        n: the namespace of the numbers, `Floats` or `Tensors`.
         order: of the error estimate.
+        scale: the error allowed at the start.
     """
-    scale = tolerance.scale(t, y.abs())
-    d0, d1 = host(norm(y / scale)), host(norm(slope / scale))
     span = abs(end - t)
-    h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 or not math.isfinite(d1) else 0.01 * d0 / d1
-    h0 = min(h0, span)
-    signed = math.copysign(h0, end - t)
-    ahead = func(clock.instant(t + signed), torch.add(y, slope, alpha=signed))
-    d2 = host(norm((ahead - slope) / scale)) / h0
-    largest = max(d1, d2)
-    if not math.isfinite(largest):
-        return h0
-    h1 = max(1e-6, h0 * 1e-3) if largest <= 1e-15 else largest ** (-1 / (order + 1))
-    return min(100 * h0, h1, span)
+    d0, d1 = n.of(norm(y / scale)), n.of(norm(slope / scale))
+    known = (d0 >= 1e-5) & (d1 >= 1e-5) & n.isfinite(d1)
+    h0 = n.smaller(n.where(known, 0.01 * d0 / n.larger(d1, 1e-5), 1e-6), span)
+    signed = n.where(end > t, h0, -h0)
+    ahead = func(clock.instant(t + signed), combine(y, clock.length(signed), [(0, 1.0)], [slope]))
+    d2 = n.of(norm((ahead - slope) / scale)) / h0
+    largest = n.larger(d1, d2)
+    steep = n.larger(largest, 1e-15) ** (-1 / (order + 1))
+    h1 = n.where(largest <= 1e-15, n.larger(h0 * 1e-3, 1e-6), steep)
+    return n.where(n.isfinite(largest), n.smaller(n.smaller(100 * h0, h1), span), h0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ._control import host_values
 from ._loops import Accepted
+from ._parameters import is_transformed
 from .errors import EventNotReached, InvalidEvent, MaxStepsReached
 
 #: Fractions of a step at which signs are compared, besides its ends: two crossings within a quarter of a step pass
@@ -21,6 +22,18 @@ LOOKS = (0.25, 0.5, 0.75)
 def sign(value: float) -> int:
     """−1, 0 or 1."""
     return (value > 0) - (value < 0)
+
+
+def with_leaves(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor) -> Tensor:
+    """function(t, y); if it differentiates by what does not require a gradient, again with what does."""
+    try:
+        return function(t, y)
+    except RuntimeError as error:
+        if "does not require grad" not in str(error) or is_transformed():
+            raise
+    with torch.enable_grad():
+        value = function(t.detach().requires_grad_(), y if y.requires_grad else y.detach().requires_grad_())
+    return value if y.requires_grad and torch.is_grad_enabled() else value.detach()
 
 
 class EventFunctions:
@@ -41,11 +54,14 @@ class EventFunctions:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """The values at one time and state of the solver."""
         packing = self.packing
-        time, state = np.float64(t.item()) if packing.numpy else t, packing.unpack(y)
-        values = [torch.as_tensor(event.fn(time, state), device=y.device).reshape(-1) for event in self.events]
-        if not self.owners:
-            self.owners = [i for i, value in enumerate(values) for _ in range(value.numel())]
-        return torch.cat(values)
+
+        def values(t: Tensor, y: Tensor) -> Tensor:
+            time, state = np.float64(t.item()) if packing.numpy else t, packing.unpack(y)
+            found = [torch.as_tensor(event.fn(time, state), device=y.device).reshape(-1) for event in self.events]
+            self.owners = self.owners or [i for i, value in enumerate(found) for _ in range(value.numel())]
+            return torch.cat(found)
+
+        return with_leaves(values, t, y)
 
     def on_host(self, clock, times: Sequence[float], states: Sequence[Tensor]) -> list[list[float]]:
         """The values at several times, in one transfer.
@@ -204,14 +220,15 @@ def bracket_root(
         tolerance: the final distance between both sides.
 
     Returns:
-        The far side of the change, and the larger of |f| at its two sides.
+        The far side of the change, and the larger of |f| at its two sides. Where f stays zero, that is where it first
+        is zero: by bisection, since zeros tell nothing else.
     """
     (a, fa), (b, fb) = high, low
     if sign(fb) != old:  # a restart on the surface: which side it leaves to is known, the value there is noise
         fb = old * math.ulp(0.0)
     c, fc, fraction = b, fb, 0.5
     for _ in range(200):
-        if abs(b - a) <= tolerance or (fa == 0.0 or fb == 0.0):
+        if abs(b - a) <= tolerance or fa == 0.0 or fb == 0.0:
             break
         x = a + fraction * (b - a)
         fx = f(x)
@@ -227,5 +244,14 @@ def bracket_root(
                 fraction = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
         limit = min(0.5, 0.5 * tolerance / max(abs(b - a), tolerance))
         fraction = min(1 - limit, max(limit, fraction))
-    residual = max(abs(fa), abs(fb)) if abs(b - a) <= tolerance else 0.0
-    return (a if sign(fa) != old else b), residual
+    (near, at_near), (far, at_far) = ((b, fb), (a, fa)) if sign(fa) != old else ((a, fa), (b, fb))
+    # An isolated zero, as of a smooth f, takes one more look.
+    x = far - math.copysign(tolerance, far - near)
+    while abs(far - near) > tolerance and x not in (near, far):
+        fx = f(x)
+        if sign(fx) == old:
+            near, at_near = x, fx
+        else:
+            far, at_far = x, fx
+        x = near + (far - near) / 2
+    return far, max(abs(at_near), abs(at_far))

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.utils._pytree import tree_map
 
 from ._clock import Clock, has_time_gradients
 from ._differentiate import carried_on, differentiably, time_shifts
 from ._event_search import EventFunctions, Watch
 from ._loops import Adaptive, FixedGrid, Stats
+from ._numbers import host
 from ._parameters import is_transformed
 from ._problem import Problem
 from ._state import Derivative
@@ -34,7 +36,8 @@ class Event:
 
     Args:
         fn: g(t, y) → a number or a tensor of them, each of which is an event of its own. Differentiable functions
-            pass gradients, to the tensors they use as well.
+            pass gradients, to the tensors they use as well. One that stays zero (a mask, relu) has its event where it
+            first is zero; the gradient of that time is refused when it is asked for.
         terminal: whether the solve ends there; a change makes it go on all the same.
         direction: 1: only where g grows with the progress of the solve; −1: only where it falls; 0: both.
         change: (t, y) → the state to restart with.
@@ -120,7 +123,7 @@ def solve_with_events(
     shifts = time_shifts(t, y0) if has_time_gradients(t) else None
     times, y = problem.times, y0
     if shifts is not None:
-        y = carried_on(func, clock.instant(times[0]) + shifts[0], y, -shifts[0])
+        y = carried_on(func, problem.plan.moment(clock, times[0], times[-1]) + shifts[0], y, -shifts[0])
     outputs: list[Tensor] = []
     when: list[Tensor] = []
     states: list[Tensor] = []
@@ -139,7 +142,8 @@ def solve_with_events(
             if component is None:
                 outputs.append(state)
                 if shifts is not None:
-                    outputs[-1] = carried_on(func, clock.instant(time), state, shifts[len(outputs)])
+                    moment = problem.plan.moment(clock, time, problem.times[0])
+                    outputs[-1] = carried_on(func, moment, state, shifts[len(outputs)])
                 continue
             shift, state = _at_event(functions, component, func, clock, time, state)
             when.append(_instant(time, shift, t, y0))
@@ -223,31 +227,60 @@ def _at_event(
     value, by_time, by_state = found
     slope = func(t, y)
     rate = by_time + (by_state * slope).sum()
-    if not is_transformed() and rate.item() == 0.0:
-        raise GradientUnavailable(
-            f"event {functions.owners[component]}: its function is zero without passing through it at any speed, so "
-            "its time has no derivative",
-            t=time,
-            remedy="Solve under torch.no_grad(), or detach what the solve depends on",
-        )
+    if host(rate.detach()) == 0.0:
+        shift = unavailable(functions.owners[component], time, t.to(y.dtype), y, value)
+        return shift, carried_on(func, t, y, shift, slope)
     first = -(value - value.detach()) / rate
     moved = functions(t + first, carried_on(func, t, y, first, slope))[component]
     shift = (first - (moved - moved.detach()) / rate).to(y.dtype)
     return shift, carried_on(func, t, y, shift, slope)
 
 
+class _Unavailable(Function):
+    """Zeros like a tensor, of which any gradient but zero is an error."""
+
+    @staticmethod
+    def forward(ctx, error: GradientUnavailable, like: Tensor, anchor: Tensor):
+        ctx.error = error
+        return torch.zeros_like(like)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if host((gradient.detach() != 0).any()):
+            raise ctx.error
+        return None, None, None
+
+
+def unavailable(event: int | None, time: float | None, like: Tensor, *depend: Tensor) -> Tensor:
+    """The shift of an event's time that has no derivative: zero, and an error as soon as its gradient is asked for.
+
+    Args:
+        event, time: which and when, for the message.
+        like: what the shift is shaped like.
+        depend: the tensors that it would depend on.
+
+    Raises:
+        GradientUnavailable: at once under torch.func's transforms, which ask for gradients at once.
+    """
+    error = GradientUnavailable(
+        f"{'an event' if event is None else f'event {event}'}: its function is zero without passing through it at any "
+        "speed (as masks, relu and detached ones are), so its time has no derivative",
+        t=time,
+        remedy="Give a function of t and y that passes through zero, or detach the event's time and state",
+    )
+    if is_transformed():
+        raise error
+    anchors = [x for x in depend if x.requires_grad]
+    return _Unavailable.apply(error, like, anchors[0]) if anchors else torch.zeros_like(like)
+
+
 def _gradients_by_autograd(functions, component: int, t: Tensor, y: Tensor):
     """One event function's value, and its derivatives by t and y; None if its time depends on nothing."""
-    name = f"event {functions.owners[component]}"
     time = t.detach().requires_grad_()
     value = functions(t, y)[component]
     if not value.requires_grad:
         if y.requires_grad and not functions(time, y)[component].requires_grad:
-            raise GradientUnavailable(
-                f"{name}: its function passes no gradient, the state has one",
-                t=t.item(),
-                remedy="Compute it with torch operations on t and y, or solve under torch.no_grad()",
-            )
+            return value, torch.zeros_like(time), torch.zeros_like(y)
         return None
     state = y if y.requires_grad else y.detach().requires_grad_()
     moving = functions(time, state)[component]
@@ -257,7 +290,7 @@ def _gradients_by_autograd(functions, component: int, t: Tensor, y: Tensor):
 
 
 def _gradients_under_transforms(functions, component: int, t: Tensor, y: Tensor):
-    value, pull = torch.func.vjp(lambda t, y: functions(t, y)[component], t, y)
+    value, pull = torch.func.vjp(lambda t, y: functions(t, y)[component].to(y), t, y)
     return value, *pull(torch.ones_like(value))
 
 

@@ -11,7 +11,17 @@ from torch import Tensor
 
 from ._clock import Clock, Interval
 from ._context import RandomState
-from ._control import Controller, Tolerance, constant, error_ratio, first_step, host
+from ._control import Controller, Pace, Tolerance, constant, error_norm, first_step
+from ._failures import (
+    STABLE,
+    failing_error_test,
+    not_finite,
+    offending_sample,
+    spectral_radius,
+    too_many_steps,
+    unresolved_step,
+)
+from ._numbers import Floats, host, is_finite
 from ._stepper import Step, Stepper, with_fresh_slopes
 from .errors import (
     InvalidOption,
@@ -43,6 +53,15 @@ class Accepted:
     def __init__(self, interval, y, carry, step, thetas, lands, random=None):
         self.interval, self.y, self.carry, self.step, self.thetas, self.lands = interval, y, carry, step, thetas, lands
         self.until, self.random = interval.t1, random
+
+    @property
+    def outputs(self) -> int:
+        """How many output times lie in it."""
+        return len(self.thetas) + self.lands
+
+    def without_tensors(self) -> Accepted:
+        """What it takes to take the step again from its beginning."""
+        return Accepted(self.interval, None, None, None, self.thetas, self.lands, self.random)
 
 
 @dataclass
@@ -117,8 +136,32 @@ class _Outputs:
         return thetas, False
 
 
+class Plan:
+    """How the steps of a solve are chosen. Here: at which times the derivative is asked besides the steps' own."""
+
+    def moment(self, clock: Clock, t: float, towards: float) -> Tensor:
+        """The start or an output time as the derivative sees it; where it must not, its neighbour on the solve's side.
+
+        Args:
+            towards: where the solve goes on to from the start, or came from to an output time.
+        """
+        return clock.instant(clock.inside(t, towards) if self.excludes(t) and t != towards else t)
+
+    def excludes(self, t: float) -> bool:
+        """Whether the derivative must not be asked at this time: there it jumps, or is not defined."""
+        return False
+
+    def start(self, clock: Clock, stepper: Stepper, times: Sequence[float]) -> Tensor:
+        """The time of the slope that the first step begins with."""
+        return self.moment(clock, times[0], times[-1])
+
+    def beginning(self, stepper: Stepper, interval: Interval) -> Tensor:
+        """The time of the slope that a step begins with, where none is carried over to it."""
+        return interval.times[0]
+
+
 @dataclass
-class FixedGrid:
+class FixedGrid(Plan):
     """Steps between given points.
 
     Attributes:
@@ -155,6 +198,25 @@ class FixedGrid:
             recorded = carry
         self.check(y)
 
+    def excludes(self, t):
+        """The ends of steps, and what else is an output time, with perturb."""
+        return self.perturb
+
+    def start(self, clock, stepper, times):
+        """Of a method for which the slope is a first guess only, the time of its first stage."""
+        if not stepper.guesses:
+            return super().start(clock, stepper, times)
+        return clock.interval(times[0], self.second, open_start=self.perturb, open_end=self.perturb).times[1]
+
+    def beginning(self, stepper, interval):
+        """The same of any step."""
+        return interval.times[1 if stepper.guesses else 0]
+
+    @property
+    def second(self) -> float:
+        """The end of the first step."""
+        return self.points[1]
+
     def check(self, y: Tensor) -> None:
         """Look whether the state at the end is finite, unless told not to."""
         if self.check_finite and not is_finite(y):
@@ -182,6 +244,11 @@ class OpenGrid(FixedGrid):
     step_size: float = 0.0
     max_num_steps: int = 0
 
+    @property
+    def second(self) -> float:
+        """The end of the first step."""
+        return self.points[0] + self.step_size
+
     def intervals(self, clock: Clock) -> Iterator[Interval]:
         """The intervals, made a few at a time."""
         start, few = self.points[0], 32
@@ -194,7 +261,7 @@ class OpenGrid(FixedGrid):
 
 
 @dataclass
-class Adaptive:
+class Adaptive(Plan):
     """Steps chosen by the error estimate.
 
     Attributes:
@@ -202,6 +269,7 @@ class Adaptive:
         first_step, min_step, max_step, max_num_steps: limits; a step of min_step is accepted whatever its error.
         step_t: times to step to exactly; jump_t: also evaluate the slope anew behind them.
         dense: prepare every step for interpolation.
+        patience: attempts by which a hundredth of the way must be done; None: as many as there are.
     """
 
     tolerance: Tolerance
@@ -210,15 +278,16 @@ class Adaptive:
     first_step: float | None = None
     min_step: float = 0.0
     max_step: float = math.inf
-    max_num_steps: int = 2**31 - 1
+    max_num_steps: int = 100_000
     step_t: Sequence[float] = ()
     jump_t: Sequence[float] = ()
     dense: bool = False
+    patience: int | None = None
     callbacks: Callbacks = field(default_factory=Callbacks)
     #: the random state before the slope at the start was evaluated, where the derivative draws random numbers
     random: RandomState | None = None
-    #: the size proposed last; a solve that goes on from another starts with it
-    size: float | None = field(default=None, init=False)
+    #: after the last step accepted; a solve that goes on from another starts with it
+    pace: Pace | None = field(default=None, init=False)
 
     def steps(self, func, stepper: Stepper, clock: Clock, times, y, slope, stats: Stats) -> Iterator[Accepted]:
         """The steps of a solve that starts with state y and slope f(t0, y)."""
@@ -231,65 +300,63 @@ class Adaptive:
         stepper.prepare(self.tolerance, self.norm)
         stepper = with_fresh_slopes(stepper, t) if t in jumps else stepper
         carry, recorded = stepper.begin(y, slope), None
-        size = self.size or self.first_step
-        if size is None:
+        pace = self.pace or (self.first_step and Pace(self.first_step))
+        if pace is None:
             with torch.no_grad():
-                order = stepper.error_exponent - 1
-                slope = func(self.behind(clock, t, sign), y) if t in jumps else slope
-                size = first_step(func, clock, t, end, y, slope, order, self.tolerance, self.norm)
+                pace = Pace(self.first_size(func, stepper, clock, t, end, y, slope))
         attempts, after_jump = 0, t in jumps
         while t != end:
-            size = min(max(size, self.min_step), self.max_step)
-            interval, cut = self.next(clock, t, size, sign, stops, jumps, after_jump)
+            interval, cut, pace = self.next(clock, t, pace, sign, stops, jumps, after_jump)
             if attempts >= self.max_num_steps:
-                raise self.too_many(t, interval.dt, end)
+                raise self.too_many(func, stepper, interval, y)
+            if attempts == self.patience and abs(t - times[0]) < 0.01 * abs(end - times[0]):
+                raise MaxStepsReached(
+                    f"{attempts} steps were not a hundredth of the way to {end:g}", t=t, dt=interval.dt
+                )
             attempts += 1
             self.callbacks.call(self.callbacks.step, interval, y)
             random.before_step()
+            length = abs(interval.dt)
             try:
                 step = stepper.step(func, interval, y, carry)
             except NewtonDidNotConverge:
-                stats.rejected += 1
-                self.callbacks.call(self.callbacks.reject, interval, y)
-                size = abs(interval.dt) / 4
-                if size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step:
+                pace, failed = self.controller.retry(Floats, t, length, pace, self.min_step)
+                self.reject(interval, y, stats)
+                if failed:
                     raise
                 continue
-            with constant():
-                ratio = error_ratio(step, interval.t1, y, self.tolerance, self.norm)
-            floor = abs(interval.dt) <= self.min_step and math.isfinite(ratio)
-            accepted = ratio <= 1.0 or floor
-            factor = self.controller.factor(ratio, accepted)
+            ratio = self.error_ratio(step, interval.t1, y)
+            accepted, failed, pace, free = self.controller.judge(Floats, ratio, t, length, cut, pace, self.min_step)
             if not accepted:
-                stats.rejected += 1
-                self.callbacks.call(self.callbacks.reject, interval, y)
-                size = abs(interval.dt) * factor
-                smallest = size <= 16 * math.ulp(abs(t)) or abs(interval.dt) <= self.min_step
+                self.reject(interval, y, stats)
                 # From a slope that is not finite no step leads on, however small.
-                if smallest or not (math.isfinite(ratio) or all(map(is_finite, carry))):
+                if failed or not (math.isfinite(ratio) or all(map(is_finite, carry))):
                     raise self.failure(interval, ratio, step)
                 continue
             self.callbacks.call(self.callbacks.accept, interval, y)
-            # A step cut short by a stop says little about the sizes to come: the size before the cut stays.
-            size = max(size, abs(interval.dt) * factor) if cut else abs(interval.dt) * factor
             thetas, lands = outputs.within(interval)
             if thetas or self.dense:
                 stepper.extend(func, interval, y, carry, step)
             stats.accepted += 1
             if stats.first_step is None:
-                stats.first_step = abs(interval.dt) * factor
-            self.size = size
+                stats.first_step = free
+            self.pace = pace
             yield Accepted(interval, y, recorded, step, thetas, lands, random.recorded())
             t, y, carry = interval.t1, step.y1, step.carry
             recorded = carry
             after_jump = t in jumps
             if after_jump and t != end:
                 random.before_slope()
-                carry, recorded = stepper.begin(y, func(self.behind(clock, t, sign), y)), None
+                carry, recorded = stepper.begin(y, func(self.moment(clock, t, end), y)), None
 
-    def behind(self, clock: Clock, t: float, sign: float) -> Tensor:
-        """The time right behind a jump."""
-        return clock.interval(t, t + sign, open_start=True).times[0]
+    def reject(self, interval: Interval, y: Tensor, stats: Stats) -> None:
+        """Count and report a rejected step."""
+        stats.rejected += 1
+        self.callbacks.call(self.callbacks.reject, interval, y)
+
+    def excludes(self, t):
+        """Jumps."""
+        return t in self.jump_t
 
     def _stops(self, t: float, end: float) -> list[float]:
         """Times to land on, the next one last."""
@@ -297,69 +364,36 @@ class Adaptive:
         inside = {stop for stop in (*self.step_t, *self.jump_t) if low < stop < high} | {end}
         return sorted(inside, reverse=end > t)
 
-    def next(self, clock, t, size, sign, stops, jumps=frozenset(), after_jump=False) -> tuple[Interval, bool]:
-        """The next interval, which never steps over a stop nor leaves a crumb before it.
-
-        The controller's margin is given up where that saves a step: at size / safety the error is just tolerable.
-        """
+    def next(self, clock, t, pace, sign, stops, jumps=frozenset(), after_jump=False) -> tuple[Interval, bool, Pace]:
+        """The next interval, which never steps over a stop, whether it is cut there, and the pace meant."""
         while stops[-1] == t:
             stops.pop()
-        remaining = abs(stops[-1] - t)
-        cut = remaining <= min(size / self.controller.safety, self.max_step)
-        t1 = stops[-1] if cut else t + sign * size
+        t1, cut, pace = self.controller.propose(Floats, pace, t, stops[-1], sign, self.min_step, self.max_step)
         if t1 == t:
-            raise unresolved_step(t=t, dt=size)
-        return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut
+            raise unresolved_step(t=t, dt=pace.size)
+        return clock.interval(t, t1, open_start=after_jump, open_end=t1 in jumps), cut, pace
 
-    def too_many(self, t: float, dt: float, end: float) -> MaxStepsReached:
-        """That the steps allowed were not enough."""
-        return MaxStepsReached(
-            f"{self.max_num_steps} steps did not reach the end, {end:g}",
-            t=t,
-            dt=dt,
-            remedy="Loosen rtol and atol, raise max_num_steps, or use an implicit method if the problem is stiff",
-        )
+    def first_size(self, func, stepper: Stepper, clock: Clock, t: float, end: float, y: Tensor, slope: Tensor) -> float:
+        """A size for the first step, from the slope at the start; one evaluation."""
+        scale, order = self.tolerance.scale(t, y.abs()), stepper.error_exponent - 1
+        return first_step(Floats, func, clock, t, end, y, slope, order, scale, self.norm)
+
+    def error_ratio(self, step: Step, t1: float, y: Tensor) -> float:
+        """A step's error in units of what is allowed, on the host."""
+        with constant():
+            return host(error_norm(step, self.tolerance.of_step(t1, y, step.y1), self.norm))
+
+    def too_many(self, func, stepper: Stepper, interval: Interval, y: Tensor) -> MaxStepsReached:
+        """That the steps allowed were not enough, the next of which would have been over this interval."""
+        stiff = not stepper.implicit and abs(interval.dt) * spectral_radius(func, interval.times[0], y) > STABLE
+        return too_many_steps(self.max_num_steps, stiff, t=interval.t0, dt=interval.dt)
 
     def failure(self, interval: Interval, ratio: float, step: Step) -> StepSizeUnderflow | NonFiniteDerivative:
         """Why no step is small enough."""
+        where = {"t": interval.t0, "dt": interval.dt}
         if math.isfinite(ratio):
-            return StepSizeUnderflow(
-                "the error test fails at every step size that float64 time resolves",
-                t=interval.t0,
-                dt=interval.dt,
-                remedy="Loosen rtol and atol, name jumps of the slope in jump_t, or use a float64 state",
-            )
-        return NonFiniteDerivative(
-            "the derivative is infinite or not a number",
-            t=interval.t0,
-            dt=interval.dt,
-            sample=offending_sample(step.error),
-            remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
-        )
-
-
-def is_finite(y: Tensor) -> bool:
-    """Whether a state is finite; not asked where the answer cannot be waited for."""
-    if torch.compiler.is_compiling() or (y.is_cuda and torch.cuda.is_current_stream_capturing()):
-        return True
-    return host(torch.isfinite(y.detach()).all().logical_not()) == 0
-
-
-def offending_sample(y: Tensor) -> int | None:
-    """Index of the first sample (along the first dimension) that is not finite, if the state has samples."""
-    if y.ndim < 2:
-        return None
-    bad = (~torch.isfinite(y).flatten(1).all(1)).nonzero()
-    return int(bad[0]) if len(bad) else None
-
-
-def unresolved_step(**where) -> StepSizeUnderflow:
-    """The failure of a step that would not move in time; where: its t and dt, and its sample if there are several."""
-    return StepSizeUnderflow(
-        "a step is smaller than float64 resolves at this time",
-        remedy="Measure time from a nearer origin, or allow larger steps (first_step, max_step)",
-        **where,
-    )
+            return failing_error_test("name jumps of the slope in jump_t, or use a float64 state", **where)
+        return not_finite(sample=offending_sample(step.error), **where)
 
 
 def grid_points(times: Sequence[float], step_size: float | None, points: Sequence[float] | None) -> list[float]:

@@ -16,7 +16,7 @@ class NeuralODE(nn.Module):
     """y ↦ y(t₁), where y' = func(t, y) and y(t₀) is the input.
 
     Args:
-        func: the derivative, f(t, y) → like y; usually a module.
+        func: the derivative, f(t, y, *args) → like y; usually a module.
         t: times, the initial one first.
         method, rtol, atol, options, gradient: as in `nodekit.solve`.
         return_sequence: return the states at all times t (times first) instead of the last one.
@@ -65,14 +65,16 @@ class NeuralODE(nn.Module):
         """Evaluations of the derivative in the last forward pass's backward pass; 0 before it."""
         return self.stats.nfe_backward
 
-    def forward(self, y, t: Sequence[float] | None = None):
+    def forward(self, y: Any, t: Sequence[float] | None = None, args: tuple | None = None) -> Any:
         """The state at the end of the solve, or at all times.
 
         Args:
             y: the initial state, of any shape.
             t: times for this call instead of the module's own.
+            args: further arguments of func in this call, as of `nodekit.solve`: a control or a context, differentiated
+                where it is a tensor that requires it.
         """
-        arguments = self.arguments
+        arguments = self.arguments if args is None else {**self.arguments, "args": args}
         if self.carry_first_step and self.stats.first_step is not None:
             options = {**(arguments["options"] or {}), "first_step": self.stats.first_step}
             arguments = {**arguments, "options": options}

@@ -1,4 +1,4 @@
-"""torchdiffeq's four functions, with its signatures, on `solve`."""
+"""torchdiffeq's four functions, with its signatures, on `solve`: unknown options are warnings here, not errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def odeint(
         func, y0, t, rtol, atol, method, options, gradient: as in `solve`.
         event_fn: function of (t, y), one number or several; the solve ends where one of them is first zero. Of t only
             the start counts, and the direction if it has two entries. The option t_max bounds the search.
-        more: other arguments of `solve`.
+        more: other arguments of `solve`; of these strict is false by default.
 
     Returns:
         The state at the times t, times first. With event_fn: the event's time, and the states at the start and at the
@@ -42,10 +42,10 @@ def odeint(
     Raises:
         NodekitError: see `nodekit.errors`.
     """
+    given = {"rtol": rtol, "atol": atol, "method": method, "options": options, "gradient": gradient, "strict": False}
     if event_fn is not None:
-        given = {"rtol": rtol, "atol": atol, "method": method, "options": options, "gradient": gradient, **more}
-        return solve_until_event(solve, func, y0, t, event_fn, given)
-    return solve(func, y0, t, rtol=rtol, atol=atol, method=method, options=options, gradient=gradient, **more).y
+        return solve_until_event(solve, func, y0, t, event_fn, {**given, **more})
+    return solve(func, y0, t, **{**given, **more}).y
 
 
 def odeint_adjoint(
@@ -101,7 +101,8 @@ def odeint_dense(
     Any method and any state will do. See `solve` for the arguments.
     """
     times = [float(t0), float(t1)]
-    return solve(func, y0, times, rtol=rtol, atol=atol, method=method, options=options, dense=True).dense
+    given = {"rtol": rtol, "atol": atol, "method": method, "options": options, "strict": False}
+    return solve(func, y0, times, dense=True, **given).dense
 
 
 def odeint_event(

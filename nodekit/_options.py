@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,9 +15,10 @@ from torch import Tensor
 from ._clock import Clock
 from ._control import Controller, Tolerance, controller_coefficients, rms_norm
 from ._loops import Adaptive, Callbacks, FixedGrid, OpenGrid, grid_points
-from ._methods import Method
+from ._methods import SCIPY, Method
 from ._methods.ranges import within
 from ._state import Derivative, Packing
+from ._warning import warn
 from .errors import InvalidOption, InvalidTimes, InvalidTolerance, UnknownOption, UnsupportedCombination, nearest
 
 
@@ -37,8 +37,11 @@ class Options:
         step_t, jump_t: times that adaptive steps land on; behind jump_t the slope is evaluated anew.
         safety, ifactor, dfactor: margin, largest and smallest factor between adaptive steps.
         controller: "I", "PI" or "PID", or their coefficients pcoeff, icoeff, dcoeff.
-        max_num_steps: adaptive steps to attempt at most, or steps of any kind in search of an event (100,000).
-        checkpoints: states that gradient="checkpoint" keeps at most.
+        max_num_steps: adaptive steps to attempt at most, or steps of any kind in search of an event. The default lets
+            a small system run for about a minute, a large one for some; no problem that suits its method needs as many.
+        graph_bytes: memory that gradient="checkpoint" may keep graphs of steps in; by default 1 GiB, or none where
+            checkpoints is given. What fits is evaluated once, other steps are taken again in the backward pass.
+        checkpoints: states that gradient="checkpoint" keeps at most of the steps that are taken again.
         dtype: accepted for torchdiffeq's sake; times are float64 always.
     """
 
@@ -60,19 +63,27 @@ class Options:
     pcoeff: float | None = None
     icoeff: float | None = None
     dcoeff: float | None = None
-    max_num_steps: int = 2**31 - 1
+    max_num_steps: int = 100_000
+    graph_bytes: float | None = None
     checkpoints: int | None = None
     dtype: torch.dtype | None = None
 
+    def graphs(self) -> float:
+        """The memory that graphs of steps may take."""
+        if self.graph_bytes is not None:
+            return self.graph_bytes
+        return _GRAPH_BYTES if self.checkpoints is None else 0
+
 
 _KNOWN = {field.name for field in fields(Options)}
-#: steps after which a solve that only an event can end gives up, unless max_num_steps says otherwise
-_STEPS_WITHOUT_EVENT = 100_000
+#: what a laptop can spare, and enough for all steps of most solves
+_GRAPH_BYTES = 2**30
 _OF_FIXED_STEPS = {"step_size", "grid_constructor", "perturb", "check_finite"}
 _OF_ADAPTIVE_STEPS = {
     "norm", "first_step", "min_step", "max_step", "step_t", "jump_t", "safety", "ifactor", "dfactor", "controller",
     "pcoeff", "icoeff", "dcoeff", "max_num_steps", "dtype",
 }  # fmt: skip
+_OF_SCIPY = {"first_step", "min_step", "max_step"}
 #: options whose None means that the solver decides
 _UNSET = {field.name for field in fields(Options) if field.default is None}
 _POSITIVE = (lambda x: 0 < x < math.inf, "positive")
@@ -90,11 +101,19 @@ _RANGES = {
     "dcoeff": _FINITE,
     "max_num_steps": (lambda x: 1 <= x < math.inf, "one or larger"),
     "checkpoints": (lambda x: 1 <= x < math.inf, "one or larger"),
+    "graph_bytes": (lambda x: x >= 0, "zero or positive"),
 }
 
 
-def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[str, Any]]:
+def parse(
+    method: Method, given: dict[str, Any] | None, strict: bool = True, events: bool = False
+) -> tuple[Options, dict[str, Any]]:
     """The options of the solve, and those of the method's family.
+
+    Args:
+        strict: False: as in torchdiffeq, unknown options are left out with a warning, and of the adaptive methods
+            explicit ones, which are torchdiffeq's, stay adaptive whatever step size is given.
+        events: whether the solve looks for events, which max_num_steps bounds with fixed steps as well.
 
     Raises:
         UnknownOption: with the nearest name.
@@ -109,9 +128,14 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
         elif name in _KNOWN:
             general[name] = value
         else:
-            raise UnknownOption(
-                f"no option of {method.name} is called {name!r}", remedy=nearest(name, _KNOWN | method.options)
-            )
+            unknown = f"no option of {method.name} is called {name!r}"
+            remedy = nearest(name, _KNOWN | method.options)
+            if strict:
+                raise UnknownOption(unknown, remedy=remedy)
+            warn(f"{unknown}: it is ignored. {remedy}")
+    named = set(general)
+    if not strict and method.adaptive and not method.implicit:
+        general = {name: value for name, value in general.items() if name not in ("step_size", "grid_constructor")}
     options = Options(**general)
     if options.interp not in ("dense", "cubic", "linear"):
         raise UnknownOption(f"no interpolation is called {options.interp!r}", remedy="Known: dense, cubic, linear")
@@ -120,13 +144,18 @@ def parse(method: Method, given: dict[str, Any] | None) -> tuple[Options, dict[s
     if options.step_size is not None and options.grid_constructor is not None:
         raise UnsupportedCombination("step_size and grid_constructor are mutually exclusive")
     _check_ranges(options)
-    unused = sorted((_OF_ADAPTIVE_STEPS if is_fixed(method, options) else _OF_FIXED_STEPS) & set(general))
-    unused = [name for name in unused if name not in ("norm", "dtype", "max_num_steps")]
+    kind = "fixed" if is_fixed(method, options) else "adaptive"
+    unused = named & (_OF_ADAPTIVE_STEPS if kind == "fixed" else _OF_FIXED_STEPS)
+    if method is SCIPY:
+        unused = named - _OF_SCIPY
+    unused -= {"norm", "dtype"}
+    if kind == "fixed" and events:
+        unused -= {"max_num_steps"}
     if options.interp != "dense" and "interp" not in method.options:
-        unused.append("interp")
+        unused.add("interp")
     if unused:
-        kind = "fixed" if is_fixed(method, options) else "adaptive"
-        warnings.warn(f"{method.name} with {kind} steps does not use the options {unused}", stacklevel=4)
+        how = "" if method is SCIPY else f" with {kind} steps"
+        warn(f"{method.name}{how} does not use the options {sorted(unused)}")
     return options, special
 
 
@@ -163,8 +192,6 @@ def make_plan(
         construct: calls the grid constructor.
     """
     limit, open_end = int(options.max_num_steps), math.isinf(times[-1])
-    if open_end and limit == Options.max_num_steps:
-        limit = _STEPS_WITHOUT_EVENT
     if is_fixed(method, options) and open_end:
         if options.step_size is None:
             raise UnsupportedCombination(
@@ -234,6 +261,8 @@ def output_times(t, open_end: bool = False) -> list[float]:
         raise InvalidTimes("t is empty", remedy="Give the initial time first, then the times at which to have y")
     if not all(map(math.isfinite, times[: max(1, len(times) - open_end)])) or math.isnan(times[-1]):
         raise InvalidTimes(f"t is not finite: {times}")
+    if len(times) == 1:
+        warn_of_one_time()
     steps = [b - a for a, b in itertools.pairwise(times)]
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
         i = next(i for i, step in enumerate(steps) if step * steps[0] <= 0)
@@ -242,6 +271,11 @@ def output_times(t, open_end: bool = False) -> list[float]:
             remedy="Sort t and drop duplicates",
         )
     return times
+
+
+def warn_of_one_time() -> None:
+    """The end alone is easily taken for what t should hold."""
+    warn("t holds one time, the initial one, at which the solution is y0: name the initial time and those to solve to")
 
 
 def tolerance_of(rtol, atol, packing: Packing) -> Tolerance:
@@ -265,6 +299,8 @@ def _tolerance(name: str, value, packing: Packing):
 
 
 def _checked_tolerance(name: str, value, packing: Packing):
+    if packing.single and isinstance(value, list | tuple) and len(value) == 1:
+        (value,) = value
     if isinstance(value, list | tuple):
         if packing.single or len(value) != len(packing.sizes):
             raise InvalidTolerance(f"{name} has {len(value)} entries, the state has {len(packing.sizes)} tensors")
@@ -317,11 +353,15 @@ def clock_of(stepper, packing: Packing) -> Clock:
     return Clock(stepper.nodes, packing.dtype, packing.device)
 
 
-def callbacks_of(func, derivative: Derivative, suffix: str = "") -> Callbacks:
-    """The callbacks that the user's function carries as attributes, as in torchdiffeq."""
+def callbacks_of(func, derivative: Derivative, method: Method, options: Options, suffix: str = "") -> Callbacks:
+    """The callbacks that the user's function carries as attributes, as in torchdiffeq; warns of those not called."""
+    names = {"step": "callback_step", "accept": "callback_accept_step", "reject": "callback_reject_step"}
+    found = {kind: getattr(func, name + suffix, None) for kind, name in names.items()}
+    called = () if method is SCIPY else ("step",) if is_fixed(method, options) else tuple(names)
+    if not_called := [names[kind] + suffix for kind, callback in found.items() if callback and kind not in called]:
+        warn(f"{method.name} with the steps it takes here does not call {', '.join(not_called)}")
 
-    def wrapped(name):
-        callback = getattr(func, name + suffix, None)
+    def wrapped(callback):
         return callback and (lambda t0, y, dt: callback(t0, derivative.packing.unpack(y), dt))
 
-    return Callbacks(wrapped("callback_step"), wrapped("callback_accept_step"), wrapped("callback_reject_step"))
+    return Callbacks(*(wrapped(callback) for callback in found.values()))

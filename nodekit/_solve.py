@@ -11,13 +11,15 @@ from torch import Tensor
 
 from . import _gradients, _methods
 from ._adjoint_solve import AdjointChoices, backward_solve
-from ._batch import GRADIENTS as INDEPENDENT_GRADIENTS
 from ._batch import solve_independent
-from ._compiled import CompiledProblem, check_compilable, compiled_checkpoint
+from ._compiled import COMPILED, CompiledProblem, check_compilable
 from ._context import Surroundings
 from ._dense import DenseSolution
 from ._differentiate import differentiably
+from ._display import as_html, as_text, described
 from ._events import Event, Occurrences, solve_with_events
+from ._gradients import Gradient
+from ._gradients._graphs import Graphs
 from ._loops import Stats
 from ._options import (
     callbacks_of,
@@ -63,6 +65,12 @@ class Solution:
         """Whether every output time was reached."""
         return self.status is None
 
+    def __repr__(self) -> str:
+        return as_text("Solution", described(self))
+
+    def _repr_html_(self) -> str:
+        return as_html("Solution", described(self))
+
 
 def solve(
     func: Callable,
@@ -86,6 +94,7 @@ def solve(
     compile: bool = False,
     progress: bool = False,
     throw: bool = True,
+    strict: bool = True,
 ) -> Solution:
     """Solve y' = func(t, y), y(t[0]) = y0, and say what happened.
 
@@ -121,9 +130,13 @@ def solve(
             gradient="checkpoint"; the states of all steps are kept.
         progress: whether to show on the standard error how far the solve has come.
         throw: whether a failure on the way is raised or returned as the status.
+        strict: whether arguments must fit exactly. False, the default of `odeint` and its like: as in torchdiffeq,
+            unknown options are ignored with a warning, explicit adaptive methods stay adaptive where a step_size or
+            grid_constructor is given, and slopes of a state of several tensors need only have their numbers of entries.
 
     Returns:
-        A `Solution`. Gradients with respect to t are those of the flow: f at an output time, −aᵀf at the first.
+        A `Solution`. Gradients with respect to t are those of the flow: f at an output time, −aᵀf at the first. Where a
+        Runge–Kutta method steps from one of the times to the next, "checkpoint" and "backprop" give those of the steps.
 
     Raises:
         NodekitError: see `nodekit.errors`.
@@ -134,20 +147,20 @@ def solve(
     differentiate = _gradients.find(gradient)
     if gradient == "reversible":
         chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)
-    parsed, special = parse(chosen, options)
+    events = [event if isinstance(event, Event) else Event(event) for event in events]
+    parsed, special = parse(chosen, options, strict, bool(events))
     if chosen is _methods.SCIPY and (events or dense or batch != "shared"):
         raise UnsupportedCombination("scipy_solver knows no events, no dense output and no independent samples")
-    events = [event if isinstance(event, Event) else Event(event) for event in events]
     if batch != "shared":
-        _check_independent(batch, gradient, dense, progress)
+        _check_independent(batch, differentiate, dense, progress)
         if compile:
             raise UnsupportedCombination("compile=True cannot be had with batch='independent'", remedy="Leave one out")
         y, stats, failure, occurred = solve_independent(
             func, y0, t, chosen, parsed, chosen.stepper(**special), (rtol, atol), differentiate, tuple(args),
-            [args, list(params)], events, throw,
+            [args, list(params)], events, throw, strict,
         )  # fmt: skip
         return Solution(t, y, stats, failure, occurred)
-    packing = Packing(y0)
+    packing = Packing(y0, strict)
     derivative = Derivative(func, packing, tuple(args))
     times = output_times(t, open_end=bool(events))
     tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
@@ -158,34 +171,39 @@ def solve(
         grid = constructor(func, y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
         return _to_floats(grid)
 
+    callbacks = callbacks_of(func, derivative, chosen, parsed)
     if chosen is _methods.SCIPY:
         plan = stepper.plan(tolerance, parsed)
     else:
-        callbacks = callbacks_of(func, derivative)
         plan = make_plan(chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks, construct)
     kind = Problem
     if compile and not is_transformed():
         check_compilable(stepper, func, packing, args, plan, parsed, gradient, bool(events or dense))
-        kind, differentiate = CompiledProblem, compiled_checkpoint
+        kind, differentiate = CompiledProblem, COMPILED
     if getattr(plan, "perturb", False):
         stepper = with_fresh_slopes(stepper)
     elif times[0] in getattr(plan, "jump_t", ()):
         stepper = with_fresh_slopes(stepper, times[0])
     problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
     problem.throw, problem.states = throw, parsed.checkpoints
+    problem.graphs = Graphs(parsed.graphs() if stepper.differentiable else 0)
     problem.progress = Progress(times[0], times[-1]) if progress else None
-    if gradient in ("adjoint", "interpolated"):
-        choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options)
+    if differentiate.solves_backwards:
+        choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options, strict)
         problem.adjoint = backward_solve(problem, chosen, options, tolerance, packing, choices)
     named, occurred, everywhere = [args, list(params)], None, None
     if dense:
         everywhere, differentiate = DenseSolution(problem), _gradients.find("backprop")
         problem.plan.dense, problem.keep = True, everywhere.keep
-    if events:
-        outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
-        t = t[: 1 + len(outputs)]
-    else:
-        outputs = differentiably(problem, differentiate, packing.y0, t, named)
+    try:
+        if events:
+            outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
+            t = t[: 1 + len(outputs)]
+        else:
+            outputs = differentiably(problem, differentiate, packing.y0, t, named)
+    finally:
+        if progress:
+            problem.progress.close()
     problem.keep = None  # lest the problem and its dense solution keep each other alive
     stats = problem.stats
     stats.nfe_forward = derivative.evaluations
@@ -197,13 +215,14 @@ def _to_floats(grid) -> list[float]:
     return grid.detach().reshape(-1).tolist() if isinstance(grid, Tensor) else [float(x) for x in grid]
 
 
-def _check_independent(batch: str, gradient: str, dense: bool, progress: bool) -> None:
+def _check_independent(batch: str, gradient: Gradient, dense: bool, progress: bool) -> None:
     if batch != "independent":
         raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
-    if gradient not in INDEPENDENT_GRADIENTS:
+    if not gradient.samples:
+        able = ", ".join(other.name for other in _gradients.GRADIENTS.values() if other.samples)
         raise UnsupportedCombination(
-            f"gradient={gradient!r} is not available with batch='independent'",
-            remedy=f"Use one of {', '.join(INDEPENDENT_GRADIENTS)}, which are exact",
+            f"gradient={gradient.name!r} is not available with batch='independent'",
+            remedy=f"Use one of {able}, which are exact",
         )
     if dense:
         raise UnsupportedCombination("dense=True cannot be had with batch='independent'", remedy="Name the times in t")

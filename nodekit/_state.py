@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from ._parameters import refuse_unknown
+from ._parameters import is_transformed
 from .errors import InvalidDerivative, InvalidState
+
+if TYPE_CHECKING:
+    from ._leaves import UnknownLeaves
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -24,12 +27,13 @@ class Packing:
 
     Args:
         y0: the initial state.
+        strict: whether slopes must have the shapes of the state's tensors, not only their numbers of entries.
 
     Raises:
         InvalidState: a state without tensors, of integers, or spread over devices.
     """
 
-    def __init__(self, y0: Any):
+    def __init__(self, y0: Any, strict: bool = True):
         if isinstance(y0, list | tuple) and y0 and all(isinstance(number, int | float) for number in y0):
             try:
                 y0 = np.array(y0, dtype=float)  # a list of numbers is a vector, as in SciPy and as R's vectors arrive
@@ -52,6 +56,7 @@ class Packing:
         self.sizes = [torch.Size(shape).numel() for shape in self.real_shapes]
         real = [torch.float32 if d in _HALF else torch.zeros((), dtype=d).abs().dtype for d in self.dtypes]
         self.dtype = max(real, key=lambda d: torch.finfo(d).bits)
+        self.strict = strict
         self.single = len(leaves) == 1 and leaves[0] is y0
         #: whether packing is the identity
         self.trivial = self.single and not self.numpy and self.dtypes[0] == self.dtype
@@ -108,6 +113,9 @@ class Packing:
             leaf = torch.tensor(np.asarray(leaf))
             if leaf.numel() == 1:  # an R vector of length one arrives as a scalar
                 leaf = leaf.reshape(self.shapes[i]) if self.sizes[i] == 1 else leaf
+        # Broadcasting makes (n, n) of (n,) and (n, 1), so where a tensor alone is the state its shape is asked for.
+        if not self.strict and leaf.numel() == self.shapes[i].numel() and (not self.single or leaf.numel() == 1):
+            leaf = leaf.reshape(self.shapes[i])
         if leaf.shape != self.shapes[i]:
             raise InvalidDerivative(f"{what} has shape {tuple(leaf.shape)}, the state has {tuple(self.shapes[i])}")
         if leaf.is_complex() and not self.dtypes[i].is_complex:
@@ -165,32 +173,105 @@ class Derivative:
         func: f(t, y, *args).
         packing: of the state.
         args: further arguments of func.
+
+    Raises:
+        InvalidDerivative: the function changes its argument, or differentiates what carries no graph.
     """
 
     def __init__(self, func: Callable, packing: Packing, args: tuple = ()):
         self.func, self.packing, self.args, self.evaluations = func, packing, args, 0
-        #: the tensors to differentiate by, at the start of a backward pass: the first evaluation may need no others
-        self.known: tuple[Tensor, ...] | None = None
+        #: looks for tensors that a backward pass does not know, while there is one
+        self.leaves: UnknownLeaves | None = None
+        self._needs_graph, self._buffers = False, Buffers()
+        #: whether tensors count their changes here
+        self._versions = not torch.compiler.is_compiling() and not torch.is_inference_mode_enabled()
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         self.evaluations += 1
+        version = y._version if self._versions else None
+        slope = self._with_graph(t, y) if self._needs_graph else self._evaluated(t, y)
+        if self._versions and y._version != version:
+            raise InvalidDerivative(
+                "the derivative changes the state it is given in place",
+                remedy="Compute a new tensor: y = y.clamp(…) in place of y.clamp_(…)",
+            )
+        if self._buffers is not None:
+            slope, finished = self._buffers.own(slope)
+            if finished:
+                self._buffers = None
+        if self.leaves is not None and torch.is_grad_enabled():
+            self.leaves.look(slope, t, y)
+        return slope
+
+    def release(self) -> None:
+        """The solve is over: let go of what the first evaluations returned."""
+        if self._buffers is not None and not self._buffers.reused:
+            self._buffers = None
+
+    def _evaluated(self, t: Tensor, y: Tensor) -> Tensor:
         packing = self.packing
-        if self.known is not None and torch.is_grad_enabled():
-            known, self.known = self.known, None
-            slope = self(t, y)
-            self.evaluations -= 1
-            refuse_unknown(slope, [y, *known])
+        try:
+            if packing.trivial:
+                slope = self.func(t, y, *self.args)
+            else:
+                at = t if not packing.numpy else np.float64(t.item()) if t.ndim == 0 else t.numpy()
+                slope = self.func(at, packing.unpack(y), *self.args)
+        except RuntimeError as error:
+            if "does not require grad" not in str(error):
+                raise
+            return self._first_with_graph(t, y, error)
+        # The common case, without further ado.
+        if (
+            packing.trivial
+            and isinstance(slope, Tensor)
+            and slope.shape == y.shape
+            and (slope.dtype, slope.device) == (y.dtype, y.device)
+        ):
             return slope
-        if packing.trivial:
-            slope = self.func(t, y, *self.args)
-            # The common case, without further ado.
-            if (
-                isinstance(slope, Tensor)
-                and slope.shape == y.shape
-                and (slope.dtype, slope.device) == (y.dtype, y.device)
-            ):
-                return slope
-            return packing.pack(slope, "the derivative")
-        if packing.numpy:
-            t = np.float64(t.item()) if t.ndim == 0 else t.numpy()
-        return packing.pack(self.func(t, packing.unpack(y), *self.args), "the derivative")
+        return packing.pack(slope, "the derivative")
+
+    def _first_with_graph(self, t: Tensor, y: Tensor, error: RuntimeError) -> Tensor:
+        try:
+            slope = self._with_graph(t, y)
+        except RuntimeError as again:
+            raise InvalidDerivative(
+                f"the derivative differentiates something that carries no graph: {again}",
+                remedy="Differentiate by a tensor that the result was computed from, such as y itself",
+            ) from error
+        self._needs_graph = True
+        return slope
+
+    def _with_graph(self, t: Tensor, y: Tensor) -> Tensor:
+        """The slope of a function that calls torch.autograd.grad, which needs a graph from y on in every mode."""
+        recording = torch.is_grad_enabled()
+        with torch.enable_grad():
+            y = y if recording and y.requires_grad else y.detach().requires_grad_()
+            slope = self.packing.pack(self.func(t, self.packing.unpack(y), *self.args), "the derivative")
+        return slope if recording else slope.detach()
+
+
+class Buffers:
+    """Notices at the first evaluations whether the function returns memory that it will write to again.
+
+    Until that is known the solver gets copies; a function that does, gives copies for ever.
+    """
+
+    #: how many evaluations are watched: of small states all buffers that take turns are found, of large ones one
+    _SMALL, _FEW, _MANY = 2**20, 2, 8
+
+    def __init__(self):
+        self.returned, self.reused = [], False
+
+    def own(self, slope: Tensor) -> tuple[Tensor, bool]:
+        """The slope or a copy of it, and whether there is no need to look on."""
+        if self.reused:
+            return slope.clone(), False
+        if is_transformed():
+            return slope, True
+        watched = self._MANY if slope.numel() * slope.element_size() <= self._SMALL else self._FEW
+        self.reused = slope.data_ptr() in {x.data_ptr() for x in self.returned} and slope.numel() > 0
+        if self.reused:
+            self.returned = []
+        else:
+            self.returned.append(slope.detach())
+        return slope.clone(), not self.reused and len(self.returned) >= watched

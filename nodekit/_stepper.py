@@ -37,14 +37,20 @@ class Stepper:
     Attributes:
         nodes: the times within a step (fractions of it) at which `interval.times[1:-1]` are wanted.
         order: of the solution; error_exponent: the error estimate scales as dt to this power, None without one.
+        implicit: whether steps solve equations.
         reversible: whether `reverse` undoes `step`; its carry is a second state, and no slope.
+        differentiable: whether its steps are torch operations.
+        guesses: whether the slope that a step begins with is a first guess only: none of its stages is at its start.
         fresh: whether it is made to evaluate the slope at a step's start, whatever is carried over to it.
     """
 
     nodes: tuple[float, ...] = ()
     order: int
     error_exponent: int | None = None
+    implicit = False
     reversible = False
+    differentiable = True
+    guesses = False
     fresh = False
 
     def begin(self, y: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
@@ -118,8 +124,8 @@ class FreshSlopes:
 
 
 def with_fresh_slopes(stepper, at: float | None = None):
-    """`FreshSlopes` of the stepper, unless it is that already, or carries no slope over."""
-    return stepper if stepper.fresh or stepper.reversible else FreshSlopes(stepper, at)
+    """`FreshSlopes` of the stepper, unless it is that already, or has no use for the slope at the start."""
+    return stepper if stepper.fresh or stepper.reversible or stepper.guesses else FreshSlopes(stepper, at)
 
 
 def combine(y: Tensor | None, dt, terms: Sequence[tuple[int, float]], slopes: Sequence[Tensor]) -> Tensor:

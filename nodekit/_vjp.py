@@ -7,6 +7,9 @@ import functools
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+
+from .errors import GradientUnavailable
 
 
 def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tuple[Tensor | None, ...]:
@@ -76,3 +79,53 @@ class GradientSum:
             else:
                 self.values[i] = torch.add(self.values[i], gradient, alpha=factor)
                 self._owned[i] = True
+
+
+def once(found, gradients, differentiated, name: str) -> tuple[Tensor | None, ...]:
+    """found(gradients), for every vector of a batch of them, from which no second derivative is to be had.
+
+    Args:
+        found: gives the gradients of the differentiated tensors.
+        differentiated: with the graphs that lead to them.
+        name: of the gradient, for the message.
+    """
+    with torch.no_grad():
+        results = each_of_batch(found, gradients)
+    if not torch.is_grad_enabled():
+        return results
+    known = [x for x in (*differentiated, *gradients) if x is not None and x.requires_grad]
+    present = [x for x in results if x is not None]
+    marked = iter(_Once.apply(name, len(present), *present, *known))
+    return tuple(None if x is None else next(marked) for x in results)
+
+
+class _Once(Function):
+    """Tensors as they are, whose derivatives are refused."""
+
+    @staticmethod
+    def forward(ctx, name: str, count: int, *tensors: Tensor):
+        ctx.name = name
+        return tuple(x.clone() for x in tensors[:count])
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        raise GradientUnavailable(
+            f"gradient={ctx.name!r} has no second derivatives",
+            remedy="The default, gradient='checkpoint', and 'backprop' have exact ones",
+        )
+
+
+def each_of_batch(found, gradients) -> tuple[Tensor | None, ...]:
+    """found(gradients) where these may be many at once, as torch.autograd.grad(is_grads_batched=True) hands them."""
+    present = [g for g in gradients if g is not None]
+    if not any(torch._C._functorch.is_legacy_batchedtensor(g) for g in present):
+        return found(gradients)
+    level = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    count = max(
+        len(torch._remove_batch_dim(g, level, 1, 0)) for g in present if torch._C._functorch.is_legacy_batchedtensor(g)
+    )
+    rows = [None if g is None else torch._remove_batch_dim(g, level, count, 0).unbind() for g in gradients]
+    columns = zip(*(found([None if row is None else row[i] for row in rows]) for i in range(count)), strict=True)
+    stacked = (None if column[0] is None else torch.stack(column) for column in columns)
+    return tuple(None if x is None else torch._add_batch_dim(x, 0, level) for x in stacked)

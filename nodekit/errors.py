@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+from ._display import as_html
 
 
 class NodekitError(Exception):
@@ -16,12 +19,29 @@ class NodekitError(Exception):
         remedy: what to try, in words.
     """
 
-    def __init__(self, message: str, *, remedy: str = "", t=None, dt=None, sample=None):
+    #: words of torchdiffeq's that the message begins with, for programs that look for them
+    begins = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        t: float | None = None,
+        dt: float | None = None,
+        sample: int | None = None,
+    ):
         self.message, self.remedy, self.t, self.dt, self.sample = message, remedy, t, dt, sample
         where = ", ".join(
             f"{name} = {value:g}" for name, value in (("t", t), ("dt", dt), ("sample", sample)) if value is not None
         )
-        super().__init__(f"{message}{f' ({where})' if where else ''}{f'. {remedy}' if remedy else ''}")
+        begins = "" if message.startswith(self.begins) else self.begins  # an error that was pickled comes back whole
+        super().__init__(f"{begins}{message}{f' ({where})' if where else ''}{f'. {remedy}' if remedy else ''}")
+
+    def _repr_html_(self) -> str:
+        where = {"t": self.t, "step": self.dt, "sample": self.sample}
+        rows = [("what", self.message), *((name, f"{value:g}") for name, value in where.items() if value is not None)]
+        return as_html(type(self).__name__, [*rows, ("try", self.remedy)] if self.remedy else rows)
 
 
 class InvalidState(NodekitError, TypeError):
@@ -64,26 +84,30 @@ class SolveFailed(NodekitError, RuntimeError):
     """Base of the failures that happen on the way; with `throw=False` these become the solution's status."""
 
 
-class StepSizeUnderflow(SolveFailed):
-    """The error test asks for steps smaller than the time axis resolves."""
+class StepSizeUnderflow(SolveFailed, AssertionError):
+    """The error test asks for steps smaller than the time axis resolves; an AssertionError as in torchdiffeq."""
+
+    begins = "underflow in dt: "
 
 
-class NonFiniteDerivative(SolveFailed):
-    """The derivative or the state became infinite or not a number."""
+class NonFiniteDerivative(SolveFailed, AssertionError):
+    """The derivative or the state became infinite or not a number; an AssertionError as in torchdiffeq."""
 
 
-class MaxStepsReached(SolveFailed):
-    """The solve needed more steps than `max_num_steps` allows."""
+class MaxStepsReached(SolveFailed, AssertionError):
+    """The solve needed more steps than `max_num_steps` allows; an AssertionError as in torchdiffeq."""
+
+    begins = "max_num_steps exceeded: "
 
 
 class NewtonDidNotConverge(SolveFailed):
-    """The equations of an implicit step could not be solved.
+    """The equations of an implicit step could not be solved, or their solution has no derivative.
 
     Attributes:
         residual: the last change of the state, in units of what is allowed.
     """
 
-    def __init__(self, message: str, *, residual: float | None = None, **more):
+    def __init__(self, message: str, *, residual: float | None = None, **more: Any):
         super().__init__(message, **more)
         self.residual = residual
 
@@ -118,6 +142,10 @@ class EventNotReached(SolveFailed):
 
 class GradientUnavailable(NodekitError, RuntimeError):
     """The chosen gradient method cannot give the derivative that was asked for."""
+
+
+class DerivativeChanged(GradientUnavailable):
+    """The derivative is no longer what it was in the forward pass, so its gradient cannot be that of the solve."""
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -57,7 +57,7 @@ class LatentODE(nn.Module):
         recurrent: units of the encoder.
         noise: standard deviation of the observations' noise.
         encoder: module (x, times, mask) → mean, log-variance; by default `RecurrentEncoder`.
-        derivative: module (t, z (…, d)) → (…, d); by default the network described above.
+        derivative: module (t, z (…, d)) → (…, d), or (t, z, context); by default the network described above.
         decoder: module z (…, d) → (…, p); by default the network described above.
         method, rtol, atol, options, gradient: see `nodekit.odeint`.
     """
@@ -108,21 +108,27 @@ class LatentODE(nn.Module):
             raise ValueError(f"series {empty} has no observation: leave it out, or observe it at least once")
         return self.encoder(x, times, mask)
 
-    def decode(self, z0: Tensor, times: Tensor) -> Tensor:
-        """Means of the observations (n, T, p) at times (T,), from latent states z0 (n, d) at times[0]."""
+    def decode(self, z0: Tensor, times: Tensor, context=None) -> Tensor:
+        """Means of the observations (n, T, p) at times (T,), from latent states z0 (n, d) at times[0].
+
+        Args:
+            context: the derivative's third argument, if it takes one: a control, a treatment; differentiated.
+        """
         if len(times) == 1:
             return self.decoder(z0)[..., None, :]
-        z = nodekit.odeint(self.derivative, z0, times.to(z0), **self.solver)
+        args = () if context is None else (context,)
+        z = nodekit.solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
         return self.decoder(z).movedim(0, -2)
 
-    def elbo(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> Tensor:
+    def elbo(self, x: Tensor, times: Tensor, mask: Tensor | None = None, context=None) -> Tensor:
         """The evidence lower bound (n,) in nats: one sample's log-likelihood of what was observed, minus the KL term.
 
-        The sample z0 = mean + exp(log-variance / 2) ε is drawn from torch's global generator. Arguments as `encode`.
+        The sample z0 = mean + exp(log-variance / 2) ε is drawn from torch's global generator. Arguments as `encode`
+        and `decode`.
         """
         mean, log_variance = self.encode(x, times, mask)
         z0 = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
-        predicted = self.decode(z0, times)
+        predicted = self.decode(z0, times, context)
         # What stands at unobserved places may be NaN, which no product with zero removes.
         error = x - predicted if mask is None else torch.where(mask[..., None], x - predicted, 0.0)
         seen = x.shape[1] if mask is None else mask.sum(1)
@@ -131,12 +137,13 @@ class LatentODE(nn.Module):
         return likelihood - kl_to_standard_normal(mean, log_variance)
 
     @torch.no_grad()
-    def predict(self, x: Tensor, times: Tensor, at: Tensor, mask: Tensor | None = None) -> Tensor:
+    def predict(self, x: Tensor, times: Tensor, at: Tensor, mask: Tensor | None = None, context=None) -> Tensor:
         """Predicted observations (n, T', p) at other times, from the mean of the latent state; without gradient.
 
         Args:
             x, times, mask: as for `encode`.
             at: strictly increasing (T',), none before times[0].
+            context: as for `decode`.
 
         Raises:
             ValueError: for a time before times[0].
@@ -146,8 +153,8 @@ class LatentODE(nn.Module):
             raise ValueError(f"cannot predict at {at[0]:g}, before the first time {times[0]:g}")
         z0, _ = self.encode(x, times, mask)
         if at[0] == times[0]:
-            return self.decode(z0, at)
-        return self.decode(z0, torch.cat((times[:1], at)))[..., 1:, :]
+            return self.decode(z0, at, context)
+        return self.decode(z0, torch.cat((times[:1], at)), context)[..., 1:, :]
 
 
 class _Autonomous(nn.Sequential):

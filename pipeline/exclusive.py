@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from importlib.metadata import version
+import tomllib
 from pathlib import Path
 from typing import TextIO
 
@@ -49,12 +49,18 @@ def hold(folder: Path) -> TextIO:
     return lock
 
 
+def own_version() -> str:
+    """The version of this checkout, which need not be installed: conda's environment of a rule holds only the rest."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    return project["project"]["version"]
+
+
 def refuse_other_version(folder: Path) -> None:
     """Write this version into `folder`, or raise `OtherVersion` where another one's results are in it.
 
     Their numbers would stand among ours: Snakemake runs again what has other settings, not what other code computed.
     """
-    ours, mark = version("nodekit-ode"), folder / ".version"
+    ours, mark = own_version(), folder / ".version"
     theirs = mark.read_text(encoding="utf-8").strip() if mark.exists() else ours
     if theirs != ours:
         raise OtherVersion(

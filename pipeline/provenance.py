@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 import torch
 
+from pipeline.exclusive import own_version
+
 PACKAGES = ["torch", "torchvision", "numpy", "pandas", "snakemake", "rpy2", "lightning-fabric", "scikit-image"]
 
 
@@ -31,7 +33,7 @@ def provenance(config: dict[str, Any], data: list[Path], timing: list[Path], ben
         "cores": os.cpu_count(),
         "platform": platform.platform(),
         "versions": {
-            "nodekit": version("nodekit-ode"),
+            "nodekit": own_version(),
             "Python": platform.python_version(),
             "R": output("Rscript", "-e", "cat(as.character(getRversion()))"),
             **{package: version(package) for package in PACKAGES},

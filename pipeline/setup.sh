@@ -4,12 +4,14 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-r_packages="r-base-core r-base-dev r-cran-desolve r-cran-ggplot2 r-cran-jsonlite r-cran-patchwork r-cran-reticulate
-    r-cran-rmarkdown r-cran-testthat"
+r_packages="r-base-core r-base-dev r-cran-desolve r-cran-ggplot2 r-cran-jsonlite r-cran-lintr r-cran-patchwork
+    r-cran-reticulate r-cran-rmarkdown r-cran-testthat"
 debian_packages="$r_packages pandoc fonts-dejavu-core python3-dev"
 python=${PYTHON:-python3}
 
 say() { printf '%s\n' "$*" >&2; }
+started=$(date +%s)
+done_installing() { say "  installed: $1 ($(du -sh "$1" | cut -f 1)), $(($(date +%s) - started)) s after the start"; }
 
 # The recipe of this installation: when it changes, the set-up is done again.
 recipe=$(cat pipeline/setup.sh uv.lock environment.yml | cksum)
@@ -21,6 +23,19 @@ for environment in .venv .conda; do
 done
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+install_debian_packages() {
+    as_root apt-get update -qq
+    size=$(apt-get install --print-uris -qq --no-install-recommends --no-upgrade $debian_packages |
+        awk '{ bytes += $3 } END { printf "%d packages, %.0f MB to download", NR, bytes / 1e6 }')
+    say "Installing R and its packages from Debian ($size) ..."
+    # On a terminal apt shows how far it is; elsewhere its hundreds of lines would hide everything else.
+    quiet=-qq output=/dev/null
+    if [ -t 2 ]; then quiet=-q output=/dev/stderr; fi
+    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes \
+        apt-get install -y $quiet --no-install-recommends --no-upgrade $debian_packages >$output
+    say "  installed: $(($(date +%s) - started)) s after the start"
+}
 
 have_debian_packages() {
     command -v dpkg-query >/dev/null && dpkg-query --show $debian_packages >/dev/null 2>&1
@@ -50,6 +65,7 @@ install_with_conda() {
     say "Installing R and Python from environment.yml with $1 ..."
     "$1" env create --yes --prefix .conda --file environment.yml
     .conda/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+    done_installing .conda
     echo "$recipe" >.conda/.complete
 }
 
@@ -67,9 +83,7 @@ install_uv() {
 
 if ! have_debian_packages; then
     if can_install_debian_packages; then
-        say "Installing R and its packages from Debian ..."
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends --no-upgrade $debian_packages >/dev/null
+        install_debian_packages
     elif [ -n "$(find_conda)" ]; then
         install_with_conda "$(find_conda)"
         exit 0
@@ -79,7 +93,8 @@ if ! have_debian_packages; then
 fi
 
 install_uv
-say "Installing the locked Python environment into .venv ..."
+say "Installing the locked Python environment into .venv; the largest package is PyTorch with its GPU libraries ..."
 # Compiled here once: where Python may not write beside its modules, as in many containers, every job would do it again.
-env -u VIRTUAL_ENV "$uv" sync --frozen --quiet --compile-bytecode --python "$python"
+env -u VIRTUAL_ENV "$uv" sync --frozen --compile-bytecode --python "$python"
+done_installing .venv
 echo "$recipe" >.venv/.complete

@@ -162,6 +162,8 @@ class Profile(Strict):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     mirror: str | None = None
     checkpoint_seconds: float = Field(default=30, ge=0)
+    # Of each measurement of `make benchmarks`.
+    benchmark_seconds: float = Field(default=20, gt=0)
     results: str = "results"
     data: str = "data"
     # By experiment, or by experiment/variant.

@@ -1,5 +1,6 @@
 """The two ways to install, Debian with uv and conda, give the same packages."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -23,7 +24,8 @@ def specification(requirement):
 def pyproject_requirements():
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
     groups = project["dependency-groups"]
-    return [specification(line) for line in [*project["project"]["dependencies"], *groups["study"], *groups["dev"]]]
+    listed = [groups[name] for name in ("study", "dev", "benchmarks")]
+    return [specification(line) for line in itertools.chain(project["project"]["dependencies"], *listed)]
 
 
 def conda_requirements():
@@ -54,6 +56,33 @@ def test_every_r_package_is_in_both():
     debian = set(re.findall(r"r-cran-(\w+)", script))
     conda = {name.removeprefix("r-") for name in conda_requirements() if name.startswith("r-")} - {"base"}
     assert debian == conda
+
+
+def test_every_rule_that_runs_something_brings_this_environment():
+    rules = [
+        rule
+        for file in Path("pipeline/rules").glob("*.smk")
+        for rule in re.split(r"^ *(?=rule\b)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+        if re.search(r"^ +(script|shell|run):", rule, flags=re.MULTILINE)
+    ]
+    assert len(rules) > 10
+    for rule in rules:
+        assert re.search(r'conda:\s+"../../environment.yml"', rule), rule.partition("\n")[0]
+
+
+def test_no_module_of_the_study_asks_for_the_installed_distribution():
+    """Where a rule runs in conda's environment, the code is that of the checkout and is not installed."""
+    for path in Path("pipeline").rglob("*.py"):
+        assert "nodekit-ode" not in path.read_text(encoding="utf-8"), path
+
+
+def test_hooks_before_a_commit_have_the_versions_of_the_lock_file():
+    locked = {package["name"]: package["version"] for package in tomllib.loads(Path("uv.lock").read_text())["package"]}
+    hooks = yaml.safe_load(Path(".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    pinned = dict(line.split("==") for hook in hooks for line in hook.get("additional_dependencies", []))
+    assert {"ruff", "snakefmt"} <= set(pinned)
+    for name in set(pinned) & set(locked):
+        assert pinned[name] == locked[name], name
 
 
 def test_nothing_installs_the_unrelated_nodekit_of_pypi():

@@ -71,7 +71,7 @@ def test_every_public_name_is_in_the_reference():
     for module in (nodekit, nodekit.flows):
         for name in set(module.__all__) - {"errors", "NodekitError"}:
             assert f":: {name}\n" in text, f"docs/api.md lacks {name}"
-    for module in ("nodekit.errors", "nodekit.latent"):
+    for module in ("nodekit.errors", "nodekit.latent", "nodekit.plot"):
         assert f"automodule:: {module}\n" in text
     latent = ast.parse(Path(nodekit.latent.__file__).read_text(encoding="utf-8"))
     for node in latent.body:
@@ -81,6 +81,7 @@ def test_every_public_name_is_in_the_reference():
 
 def test_version_changelog_and_citation_agree():
     current = version("nodekit-ode")
+    assert nodekit.__version__ == current
     assert f"## {current}" in Path("CHANGELOG.md").read_text(encoding="utf-8")
     assert f"version: {current}\n" in Path("CITATION.cff").read_text(encoding="utf-8")
 

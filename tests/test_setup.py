@@ -1,6 +1,7 @@
 """The set-up on machines that lack things: it names what is missing, or turns to conda."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = ["sh", "cat", "cksum", "dirname", "id", "env", "printf", "mkdir", "chmod"]
+TOOLS = ["sh", "cat", "cksum", "dirname", "id", "env", "printf", "mkdir", "chmod", "date", "du", "cut"]
 
 
 @pytest.fixture
@@ -49,8 +50,10 @@ def test_where_there_is_conda_it_installs_from_environment_yml_once(bare):
         "for name in python Rscript; do printf '#!/bin/sh\\n' >.conda/bin/$name; chmod +x .conda/bin/$name; done\n"
     )
     conda.chmod(0o755)
-    for _ in range(2):
-        assert set_up(bare).returncode == 0
+    first, second = set_up(bare), set_up(bare)
+    assert first.returncode == second.returncode == 0
+    assert re.search(r"installed: \.conda \(\d\S*\), \d+ s after the start", first.stderr)
+    assert second.stderr == ""
     assert (bare / "asked").read_text().splitlines() == ["env create --yes --prefix .conda --file environment.yml"]
 
 

@@ -4,7 +4,6 @@ A test that tries many cases counts them and tells the fixture `trust`; they are
 """
 
 import csv
-import fcntl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +62,8 @@ def record(check: str, tried: int, lost: int, figure: str, command: str, table: 
     )
     table.parent.mkdir(parents=True, exist_ok=True)
     with table.open("a+", encoding="utf-8", newline="") as file:
+        import fcntl  # Windows, where the library is tested too, has none
+
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         rows = [row if kept["check"] == check else kept for kept in csv.DictReader(file)]

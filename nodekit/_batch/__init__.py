@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,17 @@ from .._context import Surroundings
 from .._control import refuse_vmap
 from .._differentiate import differentiably, time_shifts
 from .._events import Occurrences
+from .._gradients._graphs import Graphs
 from .._methods import Method
 from .._methods.runge_kutta import ExplicitRungeKutta
-from .._options import Options, callbacks_of, is_fixed, make_plan, norm_of, tolerance_of
+from .._options import Options, callbacks_of, is_fixed, make_plan, norm_of, tolerance_of, warn_of_one_time
 from .._state import Derivative
+from .._warning import warn
 from ..errors import InvalidTimes, UnsupportedCombination
 from .events import BatchEvents
 from .loops import BatchAdaptive, BatchGrid, BatchStats
 from .problem import BatchProblem
 from .state import BatchClock, BatchPacking, sample_norm
-
-#: the gradients that take accepted steps again, whichever way their sizes were chosen
-GRADIENTS = ("checkpoint", "backprop")
 
 
 def solve_independent(
@@ -41,11 +39,12 @@ def solve_independent(
     named,
     events,
     throw,
+    strict,
 ) -> tuple[Any, BatchStats, Any, Occurrences | None]:
     """Solve every sample on its own.
 
     Args:
-        func, y0, t, args, events, throw: as in `nodekit.solve`.
+        func, y0, t, args, events, throw, strict: as in `nodekit.solve`.
         method, options, stepper: as parsed.
         tolerances: rtol and atol.
         differentiate: the gradient method.
@@ -55,14 +54,14 @@ def solve_independent(
         The states at all times, the statistics, the failure, if any sample failed, and what happened.
     """
     _check(method, options, stepper, events)
-    packing = BatchPacking(y0)
+    packing = BatchPacking(y0, strict)
     refuse_vmap(packing.y0)
     derivative = Derivative(func, packing, args)
     norm_of(options, packing)  # refuses what is no function
     times, norm = sample_times(t, packing.samples, bool(events)), sample_norm(options.norm, packing)
-    clock, callbacks = BatchClock(stepper.nodes, packing), callbacks_of(func, derivative)
-    if callbacks.accept or callbacks.reject:
-        warnings.warn("callbacks for accepted and rejected steps are not called for independent samples", stacklevel=4)
+    clock, callbacks = BatchClock(stepper.nodes, packing), callbacks_of(func, derivative, method, options)
+    if not is_fixed(method, options) and (callbacks.accept or callbacks.reject):
+        warn("callbacks for accepted and rejected steps are not called for independent samples")
     on_device = times.to(clock.exact).to(packing.device)
     happening = BatchEvents(events, packing, clock) if events else None
     if is_fixed(method, options):
@@ -76,7 +75,7 @@ def solve_independent(
     columns, surroundings = list(on_device.unbind(1)), Surroundings(func, packing.device)
     problem = BatchProblem(derivative, stepper, plan, clock, columns, (), surroundings, norm=norm)
     problem.stats, problem.throw = BatchStats(packing.samples, packing.device), throw
-    problem.states = options.checkpoints
+    problem.states, problem.graphs = options.checkpoints, Graphs(options.graphs())
     y, at_events = _solved(problem, differentiate, packing, t, named)
     occurred = None
     if happening is not None:
@@ -151,6 +150,8 @@ def sample_times(t: Any, samples: int, open_end: bool = False) -> Tensor:
         finite[..., -1] = ~times[..., -1].isnan()
     if not finite.all():
         raise InvalidTimes("t is not finite")
+    if times.shape[-1] == 1:
+        warn_of_one_time()
     times = times.expand(samples, -1)
     steps = times.diff(dim=1)
     wrong = ~((steps > 0).all(1) | (steps < 0).all(1))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from .._control import host_values
-from .._event_search import LOOKS
-from ..errors import GradientUnavailable, InvalidEvent, UnsupportedCombination
+from .._event_search import LOOKS, with_leaves
+from .._events import unavailable
+from ..errors import InvalidEvent, UnsupportedCombination
 from .dense import at_fractions
 from .state import BatchClock, BatchInterval, BatchPacking
 
@@ -47,6 +48,9 @@ class BatchEvents:
         Raises:
             InvalidEvent: a function that does not give one number for each sample.
         """
+        return with_leaves(self._values_at, t, y)
+
+    def _values_at(self, t: Tensor, y: Tensor) -> Tensor:
         state, found = self.packing.unpack(y), []
         time = t.detach().numpy() if self.packing.numpy else t
         for i, event in enumerate(self.events):
@@ -56,8 +60,8 @@ class BatchEvents:
                     f"event {i}: its function gives shape {tuple(value.shape)} for {self.packing.samples} samples",
                     remedy="Let it give one number for each sample, shape (batch,)",
                 )
-            found.append(value.reshape(-1))
-        return torch.stack(found, dim=1)
+            found.append(value.reshape(-1, 1))
+        return torch.cat(found, dim=1)
 
     def within(self, stepper, interval: BatchInterval, y: Tensor, step, accepted: Tensor) -> Tensor:
         """The fraction of its accepted step at which each sample's event happens; infinite where none does."""
@@ -67,7 +71,7 @@ class BatchEvents:
         # Of each crossing: the fractions on both sides, the values there, and the sign before.
         low, high, at_low, at_high, old = (torch.zeros_like(self._values) for _ in range(5))
         high = high + math.inf
-        before, theta_before = self._values, 0.0
+        before, theta_before, undefined = self._values, 0.0, torch.isnan(self._values)
         for theta in (*LOOKS, 1.0):
             now = self._at_fraction(torch.full_like(interval.t0, theta))
             side = torch.sign(before)
@@ -76,11 +80,20 @@ class BatchEvents:
             low, high = torch.where(crossed, theta_before, low), torch.where(crossed, theta, high)
             at_low, at_high = torch.where(crossed, before, at_low), torch.where(crossed, now, at_high)
             old = torch.where(crossed, side, old)
-            before, theta_before = now, theta
+            before, theta_before, undefined = now, theta, undefined | torch.isnan(now)
         self._values = torch.where(accepted.unsqueeze(1), before, self._values)
         happens = accepted.unsqueeze(1) & torch.isfinite(high)
         found = torch.full_like(low, math.inf)
-        for k, some in enumerate(host_values(happens.any(0))):
+        undefined = accepted.unsqueeze(1) & undefined
+        for k, (some, wrong) in enumerate(host_values(torch.stack([happens.any(0), undefined.any(0)], dim=1))):
+            if wrong:
+                sample = host_values(undefined[:, k]).index(True)
+                raise InvalidEvent(
+                    f"event {k}: its function is not a number",
+                    t=interval.t0[sample].item(),
+                    sample=sample,
+                    remedy="It must be defined along the whole solution",
+                )
             if some:
                 sides = (x[:, k] for x in (low, high, at_low, at_high, old))
                 found[:, k] = torch.where(happens[:, k], self._root(k, *sides), math.inf)
@@ -98,23 +111,32 @@ class BatchEvents:
         return self.values(self.clock.instant(t), state).to(self.clock.exact)
 
     def _root(self, k: int, low: Tensor, high: Tensor, at_low: Tensor, at_high: Tensor, old: Tensor) -> Tensor:
-        """The far side of every sample's sign change, by false position (the Illinois algorithm) and bisection."""
+        """The far side of every sample's sign change, by false position (the Illinois algorithm) and bisection.
+
+        Zeros tell nothing but on which side they are: behind an isolated one, as of a smooth function, comes one more
+        look, and where a function stays zero bisection finds where it first is.
+        """
         interval = self._at[3]
         largest = torch.maximum(interval.t0.abs(), interval.t1.abs())
         ulp = torch.nextafter(largest, torch.full_like(largest, math.inf)) - largest
         tolerance = (ulp / (interval.t1 - interval.t0).abs()).clamp(min=torch.finfo(low.dtype).eps)
         high = torch.where(torch.isfinite(high), high, low)
         last = torch.zeros_like(low)  # which side moved last
+        fresh = at_high == 0  # whether the side behind has just become zero
         for i in range(200):
             width = high - low
-            if host_values(((width <= tolerance) | (at_high == 0)).all()):
+            if host_values((width <= tolerance).all()):
                 break
             guess = high - at_high * width / (at_high - at_low)
             # Every third look is in the middle, so that the bracket shrinks in any case.
             safe = (guess > low) & (guess < high) & (i % 3 != 2)
-            guess = torch.where(safe, guess, low + width / 2)
+            middle, zero = low + width / 2, at_high == 0
+            guess = torch.where(safe & ~zero, guess, middle)
+            just_before = high - tolerance
+            guess = torch.where(fresh & (just_before > low), just_before, guess)
             now = self._at_fraction(guess)[:, k]
             before = torch.sign(now) == old
+            fresh = ~before & ~zero & (now == 0)
             # The value at a side that stays twice is halved, which draws the next guess towards it.
             at_high = torch.where(before, torch.where(last < 0, at_high / 2, at_high), now)
             at_low = torch.where(before, now, torch.where(last > 0, at_low / 2, at_low))
@@ -142,20 +164,21 @@ class BatchEvents:
         t = self.clock.instant(torch.where(happened, self.t, 0.0))
         pick = self.index.clamp(min=0).unsqueeze(1)
         time, point = t.detach().requires_grad_(), state if state.requires_grad else state.detach().requires_grad_()
-        value, at_point = (self.values(*at).gather(1, pick)[:, 0] for at in ((t, state), (time, point)))
-        if not value.requires_grad:
-            if state.requires_grad and not at_point.requires_grad:
-                raise GradientUnavailable(
-                    "the event functions pass no gradient, the state has one",
-                    remedy="Compute them with torch operations on t and y, or solve under torch.no_grad()",
-                )
+        value, at_point = (self.values(*at).gather(1, pick)[:, 0].to(y) for at in ((t, state), (time, point)))
+        if not value.requires_grad and (at_point.requires_grad or not state.requires_grad):
             return None, y
-        found = torch.autograd.grad(at_point.sum(), (time, point), create_graph=True, allow_unused=True)
-        by_time, by_state = (torch.zeros_like(x) if g is None else g for g, x in zip(found, (time, point), strict=True))
-        slope = func(t, state)
-        rate = by_time.view(-1) + (by_state * slope).reshape(len(y), -1).sum(1)
-        rate = torch.where(happened, rate, 1.0)
+        rate = torch.zeros_like(at_point)
+        if value.requires_grad:
+            found = torch.autograd.grad(at_point.sum(), (time, point), create_graph=True, allow_unused=True)
+            by_time, by_state = (
+                torch.zeros_like(x) if g is None else g for g, x in zip(found, (time, point), strict=True)
+            )
+            rate = by_time.view(-1) + (by_state * func(t, state)).reshape(len(y), -1).sum(1)
+        lost = happened & (rate == 0.0)
+        rate = torch.where(happened & ~lost, rate, 1.0)
         first = -((value - value.detach()) / rate).view(self.packing.time_shape)
-        again = self.values(t + first, moved(func, t, state, first)).gather(1, pick)[:, 0]
+        again = self.values(t + first, moved(func, t, state, first)).gather(1, pick)[:, 0].to(y)
         shift = first - ((again - again.detach()) / rate).view(self.packing.time_shape)
+        if host_values(lost.any()):
+            shift = torch.where(lost.view(self.packing.time_shape), unavailable(None, None, shift, y, value), shift)
         return shift, torch.where(spread, moved(func, t, state, shift), torch.nan)

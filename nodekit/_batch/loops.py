@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from .._control import host_values
-from .._loops import Accepted, Adaptive, Callbacks, Randomness, Stats, grid_points, unresolved_step
+from .._control import Pace, error_norm, first_step, host_values
+from .._failures import failing_error_test, not_finite, too_many_steps, unresolved_step
+from .._loops import Accepted, Adaptive, Callbacks, Plan, Randomness, Stats, grid_points
+from .._numbers import Tensors
 from .._stepper import Step, Stepper
-from ..errors import (
-    EventNotReached,
-    MaxStepsReached,
-    NonFiniteDerivative,
-    SamplesFailed,
-    SolveFailed,
-    StepSizeUnderflow,
-)
-from .control import StepFactors, error_ratios, first_steps
+from ..errors import EventNotReached, NonFiniteDerivative, SamplesFailed, SolveFailed
 from .events import BatchEvents
 from .state import BatchClock, BatchInterval
 
@@ -40,16 +33,41 @@ class BatchStats(Stats):
         self.nfe, self.accepted, self.rejected = torch.zeros(3, samples, dtype=torch.int64, device=device)
 
 
-def settle(step: Step, y: Tensor, interval: BatchInterval) -> None:
+def settle(step: Step, y: Tensor, carry, interval: BatchInterval) -> None:
     """Let the samples that do not move stay where they are, with the slope that they have."""
     if interval.moves is None:
         return
     moves = interval.moves.view(-1, *[1] * (y.ndim - 1))
     step.y1 = torch.where(moves, step.y1, y)
-    step.carry = tuple(torch.where(moves, after, step.slopes[0]) for after in step.carry)
+    step.carry = tuple(torch.where(moves, *pair) for pair in zip(step.carry, carry, strict=False))
 
 
-class BatchGrid:
+def of_those_that_move(func, stepper: Stepper, clock: BatchClock, interval: BatchInterval, y, carry, extend) -> Step:
+    """A step in which the samples that do not move take part as copies of one that does.
+
+    A derivative that is not a number at one of them would spoil the gradients of parameters that all share: in a
+    backward pass, zero times infinity is not a number.
+    """
+    source = torch.where(interval.moves, torch.arange(len(y), device=y.device), interval.moves.long().argmax())
+    start, carried = y[source], tuple(x[source] for x in carry)
+    copies = clock.interval(interval.t0[source], interval.t1[source])
+    step = stepper.step(func, copies, start, carried)
+    if extend:
+        stepper.extend(func, copies, start, carried, step)
+    return step
+
+
+def of_those_that_begin(func, t: Tensor, y: Tensor, slope: Tensor) -> Tensor:
+    """The slope at the start, those that are not numbers being constants, evaluated as copies of one that is."""
+    finite = torch.isfinite(slope).reshape(len(y), -1).all(1)
+    if not slope.requires_grad or not finite.any() or finite.all():
+        return slope
+    source = torch.where(finite, torch.arange(len(y), device=y.device), finite.long().argmax())
+    rows = finite.view(-1, *[1] * (y.ndim - 1))
+    return torch.where(rows, func(t[source], y[source]), slope.detach())
+
+
+class BatchGrid(Plan):
     """Fixed steps of every sample between its own points.
 
     Args:
@@ -102,7 +120,7 @@ class BatchGrid:
             step = stepper.step(func, interval, y, carry, estimate=False, final=final)
             if interval.inside is not None:
                 stepper.extend(func, interval, y, carry, step)
-            settle(step, y, interval)
+            settle(step, y, carry, interval)
             moved = moves.to(clock.device).long()
             stats.accepted += moved
             stats.nfe += moved * (func.evaluations - before)
@@ -139,7 +157,7 @@ class BatchGrid:
         return SamplesFailed.of(failures, len(finite)) if failures else None
 
 
-class BatchAdaptive:
+class BatchAdaptive(Plan):
     """Steps of every sample chosen by its own error estimate.
 
     All samples are evaluated together. One that has arrived, or failed, stays where it is until all have; of its
@@ -166,10 +184,11 @@ class BatchAdaptive:
         self.active = torch.ones_like(self.t, dtype=torch.bool)
         self.code = torch.zeros_like(self.t, dtype=torch.int8)
         self.last_dt = torch.zeros_like(self.t)
-        self.factors = StepFactors(self.plan.controller, self.t)
-        self.size = self._first_sizes(func, stepper, clock, norm, y, slope)
+        size, ones = self._first_sizes(func, stepper, clock, norm, y, slope), torch.ones_like(self.t)
+        self.pace = Pace(size, ones, ones)
         stats.nfe += func.evaluations
         random, between = Randomness(clock.device, self.random), self.times.shape[1] > 2
+        slope = of_those_that_begin(func, clock.instant(self.t), y, slope)
         carry, recorded, pending = stepper.begin(y, slope), None, None
         for _ in range(self.plan.max_num_steps):
             interval, cut = self._propose(clock)
@@ -178,28 +197,33 @@ class BatchAdaptive:
             random.before_step()
             before, active = func.evaluations, self.active
             step = stepper.step(func, interval, y, carry)
+            if self.events is not None:
+                stepper.extend(func, interval, y, carry, step)
             with torch.no_grad():
-                # Step sizes are constants of every derivative, forward-mode ones included.
-                ratio = error_ratios(step, clock.instant(interval.t1), y, self.plan.tolerance, norm).detach()
+                scale = self.plan.tolerance.of_step(clock.instant(interval.t1), y, step.y1)
+                ratio = Tensors.of(error_norm(step, scale, norm))
                 accepted = self._judge(ratio, interval, cut)
-                happening = self._happening(func, stepper, interval, y, carry, step, accepted)
+                happening = self._happening(stepper, interval, y, step, accepted)
                 stats.accepted += accepted
                 stats.rejected += active & ~accepted
-                asked = [self.active.any(), accepted.all(), accepted.any()]
+                asked = [self.active.any(), accepted.all(), accepted.any(), torch.isfinite(ratio).all()]
                 if between or self.events:
                     inside = self._inside(interval, accepted, happening)
                     asked.append(inside.any())
                 # The one place in a round where the host waits for the device.
-                going_on, every, some, *outputs = host_values(torch.stack(asked))
+                going_on, every, some, finite, *outputs = host_values(torch.stack(asked))
             if some:
                 if not every:
                     t1 = torch.where(accepted, interval.t1, interval.t0)
                     interval = BatchInterval(interval.t0, t1, interval.times, interval.dt, moves=accepted)
                 if any(outputs):
                     interval.inside = self._located(interval, inside, happening)
-                    if not self.dense:
-                        stepper.extend(func, interval, y, carry, step)
-                settle(step, y, interval)
+                extend = self.dense or any(outputs)
+                if not finite and step.y1.requires_grad:
+                    step = of_those_that_move(func, stepper, clock, interval, y, carry, extend)
+                elif extend and not self.dense:
+                    stepper.extend(func, interval, y, carry, step)
+                settle(step, y, carry, interval)
                 if pending is not None:
                     yield pending
                 pending = Accepted(
@@ -220,46 +244,36 @@ class BatchAdaptive:
         if self.plan.first_step is not None:
             return torch.full_like(self.t, self.plan.first_step)
         with torch.no_grad():
-            order = stepper.error_exponent - 1
-            return first_steps(func, clock, self.t, self.end, y, slope, order, self.plan.tolerance, norm).detach()
+            scale, order = self.plan.tolerance.scale(clock.instant(self.t), y.abs()), stepper.error_exponent - 1
+            return first_step(Tensors, func, clock, self.t, self.end, y, slope, order, scale, norm)
 
     def _propose(self, clock: BatchClock) -> tuple[BatchInterval, Tensor]:
-        """Every sample's next interval, which never passes the end nor leaves a crumb before it; and which are cut."""
-        t, end = self.t, self.end
-        if self.plan.min_step > 0 or self.plan.max_step < math.inf:
-            self.size = self.size.clamp(self.plan.min_step, self.plan.max_step)
-        remaining = (end - t).abs()
-        cut = remaining <= (self.size / self.plan.controller.safety).clamp(max=self.plan.max_step)
-        t1 = torch.where(cut, end, torch.addcmul(t, self.sign, self.size))
+        """Every sample's next interval, which never passes the end; and which are cut there."""
+        plan, t = self.plan, self.t
+        t1, cut, self.pace = plan.controller.propose(
+            Tensors, self.pace, t, self.end, self.sign, plan.min_step, plan.max_step
+        )
         return clock.interval(t, torch.where(self.active, t1, t)), cut
 
     def _judge(self, ratio: Tensor, interval: BatchInterval, cut: Tensor) -> Tensor:
-        """Which samples' steps are accepted; moves them in time, and sizes all next steps."""
-        dt = interval.t1 - interval.t0
-        length, smallest = dt.abs(), self.plan.min_step
-        stands = length == 0  # a step below the resolution of time, which has no error
-        accepted = ratio <= 1.0
-        if smallest > 0:
-            accepted = accepted | ((length <= smallest) & torch.isfinite(ratio))
-        accepted = accepted & self.active & ~stands
-        sized = length * self.factors(ratio, accepted)
-        # A step cut short by the end says little about the sizes to come.
-        sized = torch.where(accepted & cut, torch.maximum(self.size, sized), sized)
-        crumb = 16 * (torch.nextafter(self.t.abs(), torch.full_like(self.t, math.inf)) - self.t.abs())
-        failed = self.active & ~accepted & ((sized <= crumb) | (length <= smallest))
-        why = torch.where(torch.isfinite(ratio) | stands, _UNDERFLOW, _NOT_FINITE)
+        """Which samples' steps are accepted; moves them in time, and paces all next steps."""
+        dt, plan = interval.t1 - interval.t0, self.plan
+        # A sample that has arrived, or failed, takes a step of no length, which is never accepted.
+        accepted, failed, self.pace, _ = plan.controller.judge(
+            Tensors, ratio, self.t, dt.abs(), cut, self.pace, plan.min_step
+        )
+        failed = failed & self.active
+        why = torch.where(torch.isfinite(ratio) | (dt == 0), _UNDERFLOW, _NOT_FINITE)
         self.code = torch.where(failed, why, self.code)
         self.last_dt = torch.where(self.active, dt, self.last_dt)
-        self.size = torch.where(self.active, sized, self.size)
         self.t = torch.where(accepted, interval.t1, self.t)
         self.active = self.active & ~failed & (self.t != self.end)
         return accepted
 
-    def _happening(self, func, stepper, interval: BatchInterval, y, carry, step, accepted: Tensor) -> Tensor | None:
+    def _happening(self, stepper, interval: BatchInterval, y, step, accepted: Tensor) -> Tensor | None:
         """The fractions of their steps at which samples end by an event, infinite elsewhere."""
         if self.events is None:
             return None
-        stepper.extend(func, interval, y, carry, step)
         happening = self.events.within(stepper, interval, y, step, accepted)
         self.active = self.active & torch.isinf(happening)
         return happening
@@ -301,26 +315,22 @@ class BatchAdaptive:
             return None
         t, dt = host_values(self.t), host_values(self.last_dt)
         seeking = torch.isinf(self.end).tolist()
-        failures = {i: _failure(code, t[i], dt[i], i, seeking[i]) for i, code in enumerate(codes) if code}
+        failures = {
+            i: _failure(code, t[i], dt[i], i, seeking[i], self.plan.max_num_steps)
+            for i, code in enumerate(codes)
+            if code
+        }
         return SamplesFailed.of(failures, len(codes))
 
 
-def _failure(code: int, t: float, dt: float, sample: int, seeking: bool) -> SolveFailed:
+def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: int) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
     if code == _UNDERFLOW and dt == 0:
         return unresolved_step(**where)
     if code == _UNDERFLOW:
-        return StepSizeUnderflow(
-            "the error test fails at every step size that float64 time resolves",
-            remedy="Loosen rtol and atol, or use a float64 state",
-            **where,
-        )
+        return failing_error_test("or use a float64 state", **where)
     if code == _NOT_FINITE:
-        return NonFiniteDerivative(
-            "the derivative is infinite or not a number",
-            remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
-            **where,
-        )
+        return not_finite(**where)
     if seeking:
         return EventNotReached(
             "no event was found",
@@ -328,8 +338,4 @@ def _failure(code: int, t: float, dt: float, sample: int, seeking: bool) -> Solv
             "max_num_steps",
             **where,
         )
-    return MaxStepsReached(
-        "the end was not reached",
-        remedy="Loosen rtol and atol, raise max_num_steps, or use an implicit method if the problem is stiff",
-        **where,
-    )
+    return too_many_steps(steps, **where)

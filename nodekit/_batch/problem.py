@@ -33,38 +33,32 @@ class BatchProblem(Problem):
     positions: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     failed: Tensor | None = None
 
-    def integrate(self, y0: Tensor, slope: Tensor, keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
-        """The outputs of every step (see `positions`), and the last state of every sample."""
-        if torch.is_grad_enabled():
-            return self._integrate_with_graph(y0, slope)
-        outputs = []
-        for accepted in self._steps(y0, slope):
-            if keep is not None:
-                keep(accepted)
-            outputs += self.outputs(accepted, accepted.y, accepted.step)
-        self._settle_failures(y0)
-        return outputs or [y0.clone()]
-
-    def _integrate_with_graph(self, y0: Tensor, slope: Tensor) -> list[Tensor]:
-        """First choose the steps, then take the accepted ones again under autograd."""
-        taken, outputs = [], []
+    def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
+        """The accepted steps; recorded ones are taken twice where only the end tells which samples failed."""
+        if not torch.is_grad_enabled() or not self.plan.void:
+            yield from self._chosen(y0, slope)
+            return
         self.plan.random = RandomState(y0.device)
         with torch.no_grad():
-            for accepted in self._steps(y0, slope):
-                accepted.step = None
-                taken.append(accepted)
-        self._settle_failures(y0)
-        y, carry = y0, self.stepper.begin(y0, slope)
+            taken = [accepted.without_tensors() for accepted in self._chosen(y0, slope)]
+        # The slope of a sample that fails may spoil its neighbours' gradients: it is evaluated again without it.
+        y, carry, recorded = y0, self.stepper.begin(y0, slope) if self.failed is None else None, None
         for i, accepted in enumerate(taken):
-            step, found = self.repeat(accepted, y, carry, final=i == len(taken) - 1)
-            y, carry = step.y1, step.carry
-            outputs += found
+            accepted.y, accepted.carry = y, recorded
+            accepted.step = self._again(accepted, y, carry, final=i == len(taken) - 1)
+            yield accepted
+            y, carry = accepted.step.y1, accepted.step.carry
+            recorded = carry
+
+    def completed(self, outputs: list[Tensor], y0: Tensor) -> list[Tensor]:
+        """The outputs of every step (see `positions`), and the last state of every sample."""
         return outputs or [y0.clone()]
 
-    def _steps(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
+    def _chosen(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
         for accepted in self.plan.steps(self.func, self.stepper, self.clock, self.norm, y0, slope, self.stats):
             self.positions += accepted.interval.outputs
             yield accepted
+        self._settle_failures(y0)
 
     def _settle_failures(self, y0: Tensor) -> None:
         self.failure = self.plan.failure
@@ -89,7 +83,12 @@ class BatchProblem(Problem):
         return at_fractions(self.stepper, y, step, interval.t1 - interval.t0, rows, thetas)
 
     def repeat(self, accepted: Accepted, y: Tensor, carry, final: bool):
-        """Take an accepted step again from (y, carry): its result and its outputs.
+        """Take an accepted step again from (y, carry): its result and its outputs."""
+        step = self._again(accepted, y, carry, final)
+        return step, self.outputs(accepted, y, step)
+
+    def _again(self, accepted: Accepted, y: Tensor, carry, final: bool) -> Step:
+        """An accepted step from (y, carry).
 
         Samples that do not move in it stay where they are; those that have failed take part as copies of one that
         moves, lest a derivative that is not a number there spoils the gradients of parameters that all share.
@@ -112,12 +111,8 @@ class BatchProblem(Problem):
             step = self.stepper.step(self.func, interval, start, carried, estimate=False, final=final)
             if kept.inside is not None or self.plan.dense:
                 self.stepper.extend(self.func, interval, start, carried, step)
-        outputs = self._interpolated(kept, start, step) if kept.inside is not None else None
-        settle(step, y, kept)
-        found = [] if outputs is None else [outputs]
-        if kept.landing is not None:
-            found.append(step.y1[kept.landing[0]])
-        return step, [*found, step.y1] if accepted.lands else found
+        settle(step, y, carried, kept)
+        return step
 
     def assembled(self, y0: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
         """All outputs in their places, times first, and the states at events; NaN at those a sample did not reach."""

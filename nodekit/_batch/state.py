@@ -18,13 +18,14 @@ class BatchPacking(Packing):
 
     Args:
         y0: the initial state.
+        strict: as of `Packing`.
 
     Raises:
         InvalidState: as for any state, and where the first dimensions differ.
     """
 
-    def __init__(self, y0):
-        super().__init__(y0)
+    def __init__(self, y0, strict: bool = True):
+        super().__init__(y0, strict)
         if self.single:
             self._batch([self.y0])
         self.samples = len(self.y0)
@@ -125,8 +126,12 @@ class BatchClock:
         """The times (batch,) as the derivative sees them."""
         return t.to(self.dtype).view(self.packing.time_shape)
 
+    def length(self, dt: Tensor) -> Tensor:
+        """Differences of times (batch,), such that they broadcast to the state."""
+        return dt.to(self.dtype).view(self._dt_shape)
+
     def interval(self, t0: Tensor, t1: Tensor) -> BatchInterval:
         """The intervals from t0 to t1."""
         times = torch.addcmul(self._from_end * t1, self._from_start, t0).to(self.dtype)
         times = times.view(-1, *self.packing.time_shape).unbind()
-        return BatchInterval(t0, t1, times, (t1 - t0).to(self.dtype).view(self._dt_shape))
+        return BatchInterval(t0, t1, times, self.length(t1 - t0))

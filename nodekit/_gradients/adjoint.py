@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
+from .._context import RandomState
 from .._loops import Stats
 from .._problem import Problem
-from .._vjp import GradientSum, vector_jacobian
+from .._vjp import GradientSum, once, vector_jacobian
+from .._warning import warn
+from ..errors import SolveFailed
+from ._unchanged import Watched
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
 _GAUSS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
@@ -25,7 +29,8 @@ def slope_and_vjp(problem: Problem, t: Tensor, z: Tensor, a: Tensor) -> tuple[Te
         if not slope.requires_grad:
             return slope, torch.zeros_like(a), [None] * len(problem.parameters)
         vjp, *parameters = vector_jacobian([slope], [z, *problem.parameters], [a])
-    return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.neg(), parameters
+    # Of y' = y + … the product is a itself, which may have a graph of its own (while an implicit step is linearised).
+    return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.detach().neg(), parameters
 
 
 class AugmentedDerivative:
@@ -61,18 +66,23 @@ class _Adjoint(Function):
     @staticmethod
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
-        with problem.surroundings.forward():
+        ctx.watched = Watched(problem, y0, slope)
+        with problem.surroundings.forward(), noticing_randomness(problem):
             outputs = problem.integrate(y0, slope)
+        ctx.watched.over(problem)
         ctx.problem, ctx.reached = problem, reached(problem, outputs)
-        ctx.save_for_backward(*outputs, *parameters)
+        ctx.save_for_backward(*outputs, y0, *parameters)
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, *gradients):
-        outputs = ctx.saved_tensors[: ctx.reached]
-        found = solve_backwards(ctx.problem, AugmentedDerivative(ctx.problem), outputs, gradients)
-        return None, None, *found
+        outputs, differentiated = ctx.saved_tensors[: len(gradients)], ctx.saved_tensors[len(gradients) :]
+
+        def found(gradients):
+            ctx.watched.insist(ctx.problem, outputs)
+            return solve_backwards(ctx.problem, AugmentedDerivative(ctx.problem), outputs[: ctx.reached], gradients)
+
+        return None, None, *once(found, gradients, differentiated, "adjoint")
 
 
 def reached(problem: Problem, outputs) -> int:
@@ -83,6 +93,23 @@ def reached(problem: Problem, outputs) -> int:
     return count
 
 
+@contextlib.contextmanager
+def _failing_as_gradient() -> Iterator[None]:
+    """Say of a failure that it is the backward solve's, and what else differentiates."""
+    try:
+        yield
+    except SolveFailed as failure:
+        raise type(failure)(
+            f"the backward solve of the continuous adjoint failed: {failure.message}",
+            t=failure.t,
+            dt=failure.dt,
+            sample=failure.sample,
+            remedy='What decays forwards explodes backwards: gradient="checkpoint" solves nothing backwards, '
+            '"interpolated" not the state; or give adjoint_rtol, adjoint_atol, adjoint_method and adjoint_options',
+        ) from failure
+
+
+@_failing_as_gradient()
 def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[Tensor | None, ...]:
     """From the last output reached to the first: at each, z is the stored output and a takes up its gradient.
 
@@ -100,14 +127,22 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
             span = [times[i], times[i - 1]]
             plan = backward.plan(span, plan, problem.parameters)
             state = derivative.begin(outputs[i - 1], a)
-            slope = derivative(backward.clock.instant(span[0]), state)
+            slope = derivative(plan.start(backward.clock, backward.stepper, span), state)
             steps = plan.steps(derivative, backward.stepper, backward.clock, span, state, slope, Stats())
             for accepted in steps:
                 for parameters, weight in _quadrature(derivative, backward, accepted):
                     totals.add(parameters, -accepted.interval.dt * weight)
                 state = accepted.step.y1
             a = derivative.adjoint(state)
-    return a, *totals.values
+    return a, *_zeros_for_own(problem, totals.values)
+
+
+def _zeros_for_own(problem: Problem, gradients) -> list[Tensor | None]:
+    """The gradients; zeros for the function's own parameters that it did not use, as in torchdiffeq."""
+    func = problem.func.func
+    own = {id(x) for x in func.parameters()} if isinstance(func, nn.Module) else set()
+    pairs = zip(gradients, problem.parameters, strict=True)
+    return [torch.zeros_like(x) if g is None and id(x) in own else g for g, x in pairs]
 
 
 def _quadrature(derivative, backward, accepted):
@@ -123,17 +158,23 @@ def _quadrature(derivative, backward, accepted):
     return zip(values, (weight for _, weight in _GAUSS), strict=True)
 
 
-def warn_of_randomness(problem: Problem) -> None:
-    """A continuous adjoint of a derivative that draws anew at each evaluation is not the gradient of the solve."""
-    if problem.plan.random is not None:
-        warnings.warn(
+@contextlib.contextmanager
+def noticing_randomness(problem: Problem):
+    """Around the solve: warns of a derivative that draws in it, for then its adjoint is not that of what was solved.
+
+    What is drawn at the start alone, before the solve proper, is kept by the derivative, as FFJORD keeps its noise.
+    """
+    before = RandomState(problem.clock.device)
+    yield
+    if RandomState(problem.clock.device) == before:
+        problem.plan.random = None
+    else:
+        warn(
             "the derivative draws random numbers (dropout?) anew at each evaluation: a continuous adjoint "
-            "differentiates other draws than the solve's; gradient='checkpoint' replays them",
-            stacklevel=6,
+            "differentiates other draws than the solve's; gradient='checkpoint' replays them"
         )
 
 
 def adjoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The gradient of the continuous problem, with the solver's error; memory does not grow with the steps."""
-    warn_of_randomness(problem)
     return list(_Adjoint.apply(problem, slope, y0, *problem.parameters))

@@ -1,4 +1,4 @@
-"""gradient="checkpoint": the exact gradient, from accepted steps taken again one at a time."""
+"""gradient="checkpoint": the exact gradient, from the graphs of the steps that fit and from other steps taken again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .._loops import Accepted
+from .._parameters import parameters_of
 from .._problem import Problem
 from .._vjp import GradientSum
-from ._recorded import Recorded, StepGraph
-from ._replay import differentiable_gradient
+from ._replay import StepGraph, differentiable_gradient
+from ._unchanged import Comparison
 
 #: States are thinned out once there are more than this many for each step between two of them …
 _STATES_PER_STRIDE = 64
@@ -18,8 +19,38 @@ _STATES_PER_STRIDE = 64
 _BYTES = 2**26
 
 
+def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
+    """Backprop's gradient to rounding, in bounded memory (Gruslys et al. 2016; Chen 2016).
+
+    While the graphs of the steps fit the option graph_bytes, they are kept: nothing is evaluated a second time, and
+    the gradient is that of the forward pass that ran, whatever happens to the derivative afterwards. The steps after
+    that are taken again in the backward pass, one at a time.
+    """
+    graphs, steps, last, over = problem.graphs, problem.steps(y0, slope), None, not problem.graphs.full
+
+    def recorded():
+        nonlocal last, over
+        while not graphs.full:
+            accepted = next(steps, None)
+            if accepted is None:
+                return
+            yield accepted
+            graphs.add(accepted)
+            last = accepted
+        over = False
+
+    outputs = problem.collected(recorded())
+    if not over:
+        value, known = (slope, [y0]) if last is None else (last.step.y1, [last.y, *(last.carry or ())])
+        problem.parameters = parameters_of(problem.func.func, problem.named, value, known)
+        y, carry = (y0, ()) if last is None else (last.step.y1, last.step.carry)
+        *more, _ = _Retaken.apply(problem, steps, len(carry), y, *carry, *problem.parameters)
+        outputs += more
+    return problem.completed(outputs, y0)
+
+
 class Trajectory:
-    """The accepted steps of a solve, and the states at some of their beginnings.
+    """Accepted steps, and the states at some of their beginnings.
 
     Every state is kept until there are too many, then every second one, and so on: of N steps about √N states are
     kept and about √N are recomputed at a time.
@@ -34,11 +65,11 @@ class Trajectory:
         self.steps: list[Accepted] = []
         self.states: dict[int, tuple[Tensor, ...]] = {}
         self.restarts: set[int] = set()
-        self.stride = 1
+        self.stride, self.end = 1, None
 
     def keep(self, accepted: Accepted) -> None:
         """Remember a step; its own tensors are let go."""
-        index = len(self.steps)
+        index, self.end = len(self.steps), accepted.step.y1
         if accepted.carry is None:
             self.restarts.add(index)
         if index % self.stride == 0:
@@ -46,8 +77,7 @@ class Trajectory:
             if self._too_many(accepted.y):
                 self.stride *= 2
                 self.states = {i: state for i, state in self.states.items() if i % self.stride == 0}
-        kept = Accepted(accepted.interval, None, None, None, accepted.thetas, accepted.lands, accepted.random)
-        self.steps.append(kept)
+        self.steps.append(accepted.without_tensors())
 
     def _too_many(self, y: Tensor) -> bool:
         if self.limit is not None:
@@ -55,93 +85,92 @@ class Trajectory:
         size = len(self.states) * y.numel() * y.element_size()
         return len(self.states) > _STATES_PER_STRIDE * self.stride and size > _BYTES
 
-    def repeat(self, index: int, y: Tensor, carry):
-        """Take one of the steps again."""
-        return self.problem.repeat(self.steps[index], y, carry, final=index == len(self.steps) - 1)
-
-    def graph(self, index: int, y: Tensor, carry) -> StepGraph:
-        """Take one of the steps again under autograd."""
-        graph = StepGraph(y, carry)
-        with torch.enable_grad():
-            graph.step, graph.outputs = self.repeat(index, graph.y, graph.carry)
-        return graph
+    def is_last(self, index: int) -> bool:
+        """Whether no step follows."""
+        return index == len(self.steps) - 1
 
     def segment(self, first: int, y: Tensor, carry) -> list[tuple[Tensor, tuple | None]]:
         """The beginnings of all steps from a kept state up to the next one."""
         beginnings = [(y, carry)]
         for index in range(first, min(first + self.stride, len(self.steps)) - 1):
-            step, _ = self.repeat(index, *beginnings[-1])
+            step, _ = self.problem.repeat(self.steps[index], *beginnings[-1], final=False)
             beginnings.append((step.y1, None if index + 1 in self.restarts else step.carry))
         return beginnings
 
 
-class _Checkpoint(Function):
+class _Retaken(Function):
+    """The rest of a solve, without graphs: from (y, carry) to its outputs, and the state at its end."""
+
     @staticmethod
-    def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
+    def forward(ctx, problem: Problem, steps, carries: int, y: Tensor, *carry_and_parameters: Tensor):
         ctx.set_materialize_grads(False)
-        trajectory, recorded = Trajectory(problem, problem.states), Recorded(problem)
-        with problem.surroundings.forward(), recorded.recording():
-            outputs = problem.integrate(y0, slope, trajectory.keep)
-        outputs = recorded.detached(outputs, trajectory.steps, trajectory.restarts)
-        ctx.problem, ctx.trajectory, ctx.recorded = problem, trajectory, recorded
+        trajectory = Trajectory(problem, problem.states)
+
+        def kept():
+            for accepted in steps:
+                trajectory.keep(accepted)
+                yield accepted
+
+        with problem.surroundings.forward():
+            outputs = problem.collected(kept())
+        end = y.new_empty(0) if trajectory.end is None else trajectory.end.detach()
+        ctx.mark_non_differentiable(end)
+        ctx.problem, ctx.trajectory, ctx.carries = problem, trajectory, carries
         ctx.layout = [(index, len(state)) for index, state in trajectory.states.items()]
-        ctx.save_for_backward(y0, *(x for state in trajectory.states.values() for x in state), *parameters)
-        trajectory.states = {}
-        return tuple(outputs)
+        states = [x for state in trajectory.states.values() for x in state]
+        ctx.save_for_backward(end, *states, y, *carry_and_parameters)
+        trajectory.states, trajectory.end = {}, None
+        return *outputs, end
 
     @staticmethod
     def backward(ctx, *gradients):
-        problem = ctx.problem
-        with problem.differentiation():
-            if torch.is_grad_enabled():
-                steps, restarts = ctx.trajectory.steps, ctx.trajectory.restarts
-                found = differentiable_gradient(problem, steps, restarts, ctx.saved_tensors[0], gradients)
-            else:
-                found = _stepwise(ctx, gradients)
-        return None, None, *found
+        if not ctx.trajectory.steps:
+            return (None,) * len(ctx.needs_input_grad)
+        differentiated = _again if torch.is_grad_enabled() else _stepwise
+        with ctx.problem.differentiation():
+            return None, None, None, *differentiated(ctx, gradients[:-1])
+
+
+def _again(ctx, gradients):
+    """All of it again under autograd, so that its gradient can be differentiated."""
+    trajectory, saved = ctx.trajectory, ctx.saved_tensors
+    y, *rest = saved[1 + sum(length for _, length in ctx.layout) :]
+    found, end = differentiable_gradient(
+        ctx.problem, trajectory.steps, trajectory.restarts, y, rest[: ctx.carries], gradients
+    )
+    same = Comparison()
+    same.add(end, saved[0])
+    same.insist()
+    return found
 
 
 def _stepwise(ctx, gradients):
     """The vector–Jacobian product of one step after the other, last step first."""
-    problem, trajectory, recorded = ctx.problem, ctx.trajectory, ctx.recorded
-    parameters = problem.parameters
-    last = None if recorded is None else recorded.last
-    if last is not None and not torch._C._autograd._get_current_graph_task_keep_graph():
-        ctx.recorded = recorded.last = None
-    _, *saved = ctx.saved_tensors
+    trajectory, parameters, same = ctx.trajectory, ctx.problem.parameters, Comparison()
+    after, *saved = ctx.saved_tensors
     states, position = {}, 0
     for index, length in ctx.layout:
         states[index] = saved[position : position + length]
         position += length
     del saved
     totals = GradientSum(len(parameters))
-    output = sum(len(step.thetas) + step.lands for step in trajectory.steps)
+    output = sum(step.outputs for step in trajectory.steps)
     adjoint, adjoint_carry = None, ()
     for first in reversed(list(states)):
         y, *carry = (x.detach() for x in states.pop(first))
-        carry = None if first in trajectory.restarts else tuple(carry)
-        if first == 0 and recorded is not None:
-            carry = recorded.begin()
-        beginnings = trajectory.segment(first, y, carry)
+        beginnings = trajectory.segment(first, y, None if first in trajectory.restarts else tuple(carry))
         while beginnings:
             index = first + len(beginnings) - 1
             accepted = trajectory.steps[index]
-            count = len(accepted.thetas) + accepted.lands
-            incoming, output = gradients[output - count : output], output - count
-            beginning = beginnings.pop()
-            graph = last or trajectory.graph(index, *beginning)
+            incoming, output = gradients[output - accepted.outputs : output], output - accepted.outputs
+            graph = StepGraph(ctx.problem, accepted, *beginnings.pop(), final=trajectory.is_last(index))
+            if after is not None:
+                same.add(graph.step.y1, after)
+            after = None
             adjoint, adjoint_carry, found = graph.pullback(parameters, incoming, adjoint, adjoint_carry)
-            last = graph = None  # lets go of one graph before the next is made
+            del graph  # lets go of one graph before the next is made
             totals.add(found)
-    if recorded is not None:
-        adjoint, found = recorded.through_start(adjoint, adjoint_carry)
-        totals.add(found)
-    return adjoint, *totals.values
-
-
-def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
-    """Backprop's gradient to rounding, holding the graph of one step at a time (Gruslys et al. 2016; Chen 2016).
-
-    Between the passes that step is the last one, which is therefore not taken again.
-    """
-    return list(_Checkpoint.apply(problem, slope, y0, *problem.parameters))
+        after = y
+    same.insist()
+    missing = (None,) * (ctx.carries - len(adjoint_carry))
+    return adjoint, *adjoint_carry, *missing, *totals.values

@@ -6,12 +6,13 @@ import itertools
 
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from .._clock import Clock, Interval
 from .._dense import DenseOutput
 from .._problem import Problem
-from .adjoint import reached, slope_and_vjp, solve_backwards, warn_of_randomness
+from .._vjp import once
+from ._unchanged import Watched
+from .adjoint import noticing_randomness, reached, slope_and_vjp, solve_backwards
 
 
 class PairedClock(Clock):
@@ -56,20 +57,26 @@ class _Interpolated(Function):
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
         ctx.set_materialize_grads(False)
         ctx.problem, ctx.dense = problem, DenseOutput(problem)
-        with problem.surroundings.forward():
+        ctx.watched = Watched(problem, y0, slope)
+        with problem.surroundings.forward(), noticing_randomness(problem):
             outputs = problem.integrate(y0.clone(), slope, ctx.dense.keep)
+        ctx.watched.over(problem)
         ctx.reached = reached(problem, outputs)
-        ctx.save_for_backward(*parameters)
+        ctx.save_for_backward(y0, *parameters)
         # The outputs proper must be other objects than the stored steps, lest they keep each other alive.
         return tuple(output.detach() for output in outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, *gradients):
-        _ = ctx.saved_tensors  # notices parameters changed in place since
         problem, derivative = ctx.problem, InterpolatedDerivative(ctx.problem, ctx.dense)
-        outputs = [ctx.dense(t) for t in problem.times[1 : 1 + ctx.reached]]
-        return None, None, *solve_backwards(problem, derivative, outputs, gradients)
+        differentiated = ctx.saved_tensors  # notices parameters changed in place since
+
+        def found(gradients):
+            outputs = [ctx.dense(t) for t in problem.times[1 : 1 + ctx.reached]]
+            ctx.watched.insist(problem, outputs)
+            return solve_backwards(problem, derivative, outputs, gradients)
+
+        return None, None, *once(found, gradients, differentiated, "interpolated")
 
 
 def interpolated(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
@@ -78,7 +85,6 @@ def interpolated(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     The backward solve has a alone as its state, so its steps need not resolve z once more (Kim et al. 2021, stiff
     neural ODEs, call it the interpolating adjoint; SciML's InterpolatingAdjoint). Memory grows with the steps.
     """
-    warn_of_randomness(problem)
     problem.plan.dense = True
     problem.adjoint.clock = PairedClock(problem.adjoint.clock.nodes[1:-1], problem.clock.dtype, problem.clock.device)
     return list(_Interpolated.apply(problem, slope, y0, *problem.parameters))

@@ -11,6 +11,7 @@ from .._problem import Problem
 from .._vjp import GradientSum, vector_jacobian
 from ..errors import UnsupportedCombination
 from ._replay import differentiable_gradient
+from ._unchanged import Comparison
 
 
 class _Reversible(Function):
@@ -26,15 +27,14 @@ class _Reversible(Function):
                 ctx.restarts.add(len(ctx.steps))
                 if last is not None:
                     ctx.carries.append(last.carry)  # a jump forgets it, the way back needs it
-            kept = Accepted(accepted.interval, None, None, None, accepted.thetas, accepted.lands)
-            ctx.steps.append(kept)
+            ctx.steps.append(accepted.without_tensors())
             last = accepted.step
-            if accepted.thetas or accepted.lands:
+            if accepted.outputs:
                 reached = len(ctx.steps), len(ctx.carries), last
 
         with problem.surroundings.forward():
             outputs = problem.integrate(y0, slope, keep)
-        ctx.problem = problem
+        ctx.problem, ctx.slope = problem, slope
         if problem.failure is not None:  # the steps behind the last output may be too steep to be undone
             steps, carries, last = reached
             del ctx.steps[steps:], ctx.carries[carries:]
@@ -49,7 +49,11 @@ class _Reversible(Function):
         problem = ctx.problem
         with problem.differentiation():
             if torch.is_grad_enabled():
-                found = differentiable_gradient(problem, ctx.steps, ctx.restarts, ctx.saved_tensors[0], gradients)
+                y0, end, *_ = ctx.saved_tensors
+                found, again = differentiable_gradient(problem, ctx.steps, ctx.restarts, y0, (), gradients)
+                same = Comparison(problem.surroundings.autocast_dtype)
+                same.add(again, end)
+                same.insist()
             else:
                 found = _backwards(ctx, gradients)
         return None, None, *found
@@ -63,12 +67,12 @@ def _backwards(ctx, gradients):
     lengths = list(ctx.carries)
     carries = [[saved.pop(0) for _ in range(length)] for length in lengths]
     totals = GradientSum(len(parameters))
-    output = sum(len(step.thetas) + step.lands for step in steps)
+    output = sum(step.outputs for step in steps)
     carry, adjoint, adjoint_carry = carries.pop(), None, None
     for index in range(len(steps) - 1, -1, -1):
         accepted = steps[index]
-        output -= len(accepted.thetas) + accepted.lands
-        mine = gradients[output : output + len(accepted.thetas) + accepted.lands]
+        output -= accepted.outputs
+        mine = gradients[output : output + accepted.outputs]
         if accepted.lands and mine[-1] is not None:
             adjoint = mine[-1] if adjoint is None else adjoint + mine[-1]
         inside = mine[: len(accepted.thetas)]
@@ -84,10 +88,27 @@ def _backwards(ctx, gradients):
             )
         totals.add(found)
         if index in ctx.restarts:
-            adjoint, found = _through_beginning(problem, accepted, y, adjoint, adjoint_carry)
+            adjoint, found, slope = _through_beginning(problem, accepted, y, adjoint, adjoint_carry)
             totals.add(found)
             carry, adjoint_carry = carries.pop() if carries else (), None
+    if steps:
+        _insist_on_the_start(ctx, y, slope)
     return adjoint, *totals.values
+
+
+def _insist_on_the_start(ctx, y: Tensor, slope: Tensor) -> None:
+    """The way back must have come to where the way there began, and to the same slope.
+
+    Raises:
+        DerivativeChanged: it has not: the derivative is another, or the steps cannot be undone in this precision.
+    """
+    problem, (y0, end, *_) = ctx.problem, ctx.saved_tensors
+    # Rounding errors of the way back are those of the largest state on it, also where it began with zeros.
+    slack = torch.finfo(y0.dtype).eps ** 0.5 * torch.maximum(y0.abs(), end.abs()).max()
+    same = Comparison(problem.surroundings.autocast_dtype)
+    same.add(y, y0, slack)
+    same.add(slope, ctx.slope, slack / abs(problem.times[-1] - problem.times[0]))
+    same.insist()
 
 
 def _with_outputs(problem: Problem, accepted, y1, carry, inside, adjoint, adjoint_carry):
@@ -110,9 +131,10 @@ def _through_beginning(problem: Problem, accepted, y, adjoint, adjoint_carry):
     """Through the carry's own beginning: it was made from the state and the slope there."""
     y = y.detach().requires_grad_()
     with torch.enable_grad():
-        carry = problem.stepper.begin(y, problem.func(accepted.interval.times[0], y))
+        slope = problem.func(accepted.interval.times[0], y)
+        carry = problem.stepper.begin(y, slope)
     found = vector_jacobian(carry, [y, *problem.parameters], adjoint_carry)
-    return adjoint if found[0] is None else adjoint + found[0], found[1:]
+    return adjoint if found[0] is None else adjoint + found[0], found[1:], slope
 
 
 def reversible(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:

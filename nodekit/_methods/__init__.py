@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from .._display import as_text, table_as_html
 from .._stepper import Stepper
 from .._tableau import ButcherTableau
 from ..errors import UnknownMethod, nearest
@@ -39,7 +41,7 @@ class Method:
     adaptive: bool
     reference: str
     family: Callable[..., Stepper]
-    tableau: ButcherTableau | None = None
+    tableau: ButcherTableau | None = field(default=None, repr=False)
     options: frozenset[str] = field(init=False, compare=False)
 
     def __post_init__(self):
@@ -47,7 +49,7 @@ class Method:
         object.__setattr__(self, "options", frozenset(inspect.signature(self.family).parameters) - {"tableau"})
         object.__setattr__(self, "_prepared", None if self.implicit else self._make())
 
-    def stepper(self, **options) -> Stepper:
+    def stepper(self, **options: Any) -> Stepper:
         """The method at work, with the options of its family."""
         if self._prepared is not None and options in ({}, {"interp": "dense"}):
             return self._prepared
@@ -57,7 +59,31 @@ class Method:
         return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
 
 
-METHODS: dict[str, Method] = {}
+class MethodTable(dict[str, Method]):
+    """The methods by name, shown as a table."""
+
+    def __repr__(self) -> str:
+        rows = [
+            (
+                name,
+                f"order {m.order}, {'im' if m.implicit else 'ex'}plicit, {'adaptive' if m.adaptive else 'fixed steps'}",
+            )
+            for name, m in self.items()
+        ]
+        return as_text("METHODS", rows)
+
+    def _repr_html_(self) -> str:
+        return table_as_html(
+            ("method", "order", "implicit", "adaptive", "reference"),
+            [(name, m.order, _yes(m.implicit), _yes(m.adaptive), m.reference) for name, m in self.items()],
+        )
+
+
+def _yes(whether: bool) -> str:
+    return "yes" if whether else ""
+
+
+METHODS: dict[str, Method] = MethodTable()
 #: SciPy's solvers, for reference: found by name, but no method of the kit
 SCIPY = Method("scipy_solver", 0, False, True, "Virtanen et al. 2020, SciPy; Petzold 1983 (LSODA)", ScipySolver)
 

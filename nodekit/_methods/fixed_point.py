@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .._control import host
+from .._numbers import host
 from ..errors import NewtonDidNotConverge
 from .newton import DenseNewton, Measure, NewtonKrylov, Progress
 from .stages import DENSE, StageEquations

@@ -60,6 +60,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         max_newton_iterations: of the solver, in each block, before `NewtonDidNotConverge`.
     """
 
+    implicit = True
+
     def __init__(
         self,
         tableau: ButcherTableau,
@@ -81,6 +83,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         self.norm: Callable[[Tensor], Tensor] | None = None
         #: whether the last slope is the one at the end of the step, so that the next step starts with it
         self.stiffly_accurate = tableau.c[-1] == 1.0 and np.array_equal(tableau.A[-1], tableau.b)
+        # A stiffly accurate method's dense output starts with the slope that is carried over.
+        self.guesses = bool(self.blocks[0].rows) and not self.stiffly_accurate
         self.damping = self._damping(tableau)
 
     @staticmethod

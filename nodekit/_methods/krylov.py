@@ -24,6 +24,8 @@ def gmres(
     x, residual = torch.zeros_like(b), b
     target = size = float(torch.linalg.vector_norm(b))
     target *= tolerance
+    if not np.isfinite(size):  # which is never above a target like it
+        return torch.full_like(b, torch.nan), False
     for _ in range(cycles):
         if size <= target:
             return x, True

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._control import host
+from .._numbers import host
 from .krylov import gmres
-from .stages import StageEquations
+from .stages import StageEquations, factors
 
 Measure = Callable[[Tensor], Tensor]
 #: Iterations that do not halve the least change yet before it counts as stalled.
@@ -73,14 +73,14 @@ class DenseNewton:
                 image, linearization = equations.linearize(k)
                 jacobians = linearization.matrices()
                 self.jacobian, self.factors = jacobians[-1], {}
-                factors = self._factor(equations, jacobians)
+                lu = self._factor(equations, jacobians)
             elif self.jacobian is None:
                 image, self.jacobian = equations.linearize_once(k)
-                factors = self._factor(equations, [self.jacobian])
+                lu = self._factor(equations, [self.jacobian])
             else:
                 image = equations.image(k)
-                factors = self._factor(equations, [self.jacobian]) if iteration == 0 else factors
-            change = torch.linalg.lu_solve(*factors, (image - k).reshape(-1, 1)).view(k.shape)
+                lu = self._factor(equations, [self.jacobian]) if iteration == 0 else lu
+            change = torch.linalg.lu_solve(*lu, (image - k).reshape(-1, 1)).view(k.shape)
             size = host(measure(equations.moved(change)))
             previous = progress.size
             if progress.converged(size):
@@ -101,13 +101,13 @@ class DenseNewton:
     def _factor(self, equations: StageEquations, jacobians):
         key = None if len(jacobians) > 1 else tuple(map(tuple, equations.A))
         if key is None or key not in self.factors:
-            self.factors[key] = torch.linalg.lu_factor(equations.matrix(jacobians))
+            self.factors[key] = factors(equations.matrix(jacobians))
         return self.factors[key]
 
     def damped(self, error: Tensor, dt: float) -> Tensor:
         """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""
         matrix = torch.eye(error.numel(), dtype=error.dtype, device=error.device) - dt * self.jacobian
-        return torch.linalg.solve(matrix, error.reshape(-1)).view(error.shape)
+        return torch.linalg.lu_solve(*factors(matrix), error.reshape(-1, 1)).view(error.shape)
 
 
 class NewtonKrylov:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from .._loops import Accepted, Callbacks
+from .._loops import Accepted, Callbacks, Plan
 from .._stepper import Step, Stepper
 from ..errors import GradientUnavailable, SolveFailed, UnknownOption, UnsupportedCombination, nearest
 
@@ -23,6 +23,7 @@ class ScipySolver(Stepper):
 
     order = 0
     error_exponent = 1
+    differentiable = False
 
     def __init__(self, solver: str = "LSODA"):
         if solver not in SOLVERS and not isinstance(solver, type):  # SciPy takes classes as well
@@ -45,7 +46,7 @@ class ScipySolver(Stepper):
         return ScipyPlan(self.solver, tolerance, options)
 
 
-class ScipyPlan:
+class ScipyPlan(Plan):
     """The whole solve, its results handed on as if each output had been reached by one step."""
 
     random, dense, callbacks = None, False, Callbacks()

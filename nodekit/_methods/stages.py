@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from .._numbers import is_finite
 from .._parameters import captured, is_transformed
 from .._stepper import combine
 from ..errors import GradientUnavailable, NewtonDidNotConverge, UnsupportedCombination
@@ -21,12 +22,12 @@ from .linearization import Linearization, jacobian
 #: Systems of up to so many unknowns are solved with their matrix, larger ones with its products.
 DENSE = 512
 
-_differentiations: ContextVar[int] = ContextVar("differentiations", default=1)
+_differentiations: ContextVar[int] = ContextVar("differentiations", default=2)
 
 
 @contextlib.contextmanager
 def differentiable(times: int) -> Iterator[None]:
-    """Make implicit steps taken within differentiable so many times; elsewhere they are once."""
+    """Make implicit steps taken within differentiable so many times; elsewhere they are twice."""
     token = _differentiations.set(times)
     try:
         yield
@@ -113,11 +114,21 @@ class StageEquations:
         """(1 − J dt A)ᵀ v."""
         return v - self._moved(self.At, stacked(linearization.vjp(v.unbind())))
 
+    def refuse(self, x: Tensor, why: str) -> None:
+        """Raise NewtonDidNotConverge, for this reason, where x is infinite or not a number."""
+        if not is_finite(x):
+            raise NewtonDidNotConverge(
+                f"the equations of an implicit step {why}",
+                t=self.t0,
+                dt=self.dt,
+                remedy="Take smaller steps (step_size, max_step), tighten rtol and atol, or use an explicit method",
+            )
+
     def failure(self, why: str, size: float, iterations: int) -> NewtonDidNotConverge:
         """The error to raise when they could not be solved."""
         last = f"moved the state by {size:.3g} times what is allowed"
         if not math.isfinite(size):
-            last = "met a state or a derivative that is infinite or not a number"
+            last = "met a singular matrix, or a state or a derivative that is infinite or not a number"
         return NewtonDidNotConverge(
             f"the equations of an implicit step {why} in {iterations} iterations, the last of which {last}",
             t=self.t0,
@@ -126,6 +137,11 @@ class StageEquations:
             remedy="Take smaller steps, raise max_newton_iterations, loosen newton_tol, or name another solver "
             "(newton, krylov)",
         )
+
+
+def factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix's LU factors and pivots; with those of a singular one solutions are infinite or not a number."""
+    return torch.linalg.lu_factor_ex(matrix)[:2]
 
 
 def stacked(parts: Sequence[Tensor]) -> Tensor:
@@ -145,6 +161,8 @@ def differentiable_solution(equations: StageEquations, k: Tensor) -> Tensor:
         return _plainly_differentiable(equations, k)
     k = k.detach()
     image, linearization = equations.linearize(k)
+    # The solution is the last iterate moved once more: nobody has evaluated the derivative there yet.
+    equations.refuse(image, "were solved where the derivative is infinite or not a number")
     if not any(x.requires_grad for x in equations.known) and not captured(image, linearization.points):
         return k
     system = _System(equations, linearization, _differentiations.get())
@@ -165,10 +183,11 @@ def _plainly_differentiable(equations: StageEquations, k: Tensor) -> Tensor:
         )
     pairs = zip(equations.times, equations.points(k), strict=True)
     jacobians = [jacobian(equations.func, t, x)[1] for t, x in pairs]
-    factors = torch.linalg.lu_factor(equations.matrix(jacobians))
+    lu = factors(equations.matrix(jacobians))
     for _ in range(max(1, torch._C._functorch.maybe_current_level() or 1)):
         residual = (k - equations.image(k)).reshape(-1, 1)
-        k = k - torch.linalg.lu_solve(*factors, residual).view(k.shape)
+        k = k - torch.linalg.lu_solve(*lu, residual).view(k.shape)
+    equations.refuse(k, "have no derivative: their matrix is singular at the solution")
     return k
 
 
@@ -184,14 +203,20 @@ class _System:
         equations, linearization = self.equations, self.linearization
         if equations.unknowns <= DENSE:
             if self.factors is None:
-                self.factors = torch.linalg.lu_factor(equations.matrix(linearization.matrices()))
-            lu, pivots = self.factors
-            return torch.linalg.lu_solve(lu, pivots, b.reshape(-1, 1), adjoint=transposed).view(b.shape)
+                self.factors = factors(equations.matrix(linearization.matrices()))
+            x = torch.linalg.lu_solve(*self.factors, b.reshape(-1, 1), adjoint=transposed).view(b.shape)
+            if not is_finite(x) and is_finite(b):  # what comes in as it is goes out as it is
+                equations.refuse(x, "have no gradient: their matrix is singular, or not finite, at the solution")
+            return x
         product = equations.transposed_times_matrix if transposed else equations.times_matrix
         eps = torch.finfo(b.dtype).eps
         x, found = gmres(lambda v: product(linearization, v), b, 10 * eps)
-        if not found and not bool(torch.linalg.vector_norm(b - product(linearization, x)) <= 1e4 * eps * b.norm()):
-            raise equations.failure("could not be solved for the gradient", float("nan"), 300)
+        if (
+            not found
+            and is_finite(b)
+            and not bool(torch.linalg.vector_norm(b - product(linearization, x)) <= 1e4 * eps * b.norm())
+        ):
+            equations.refuse(b * torch.nan, "have no gradient: no solution of their linear system was found")
         return x
 
 
@@ -210,7 +235,7 @@ class _Solve(Function):
         if order > system.differentiations:
             raise GradientUnavailable(
                 f"derivatives of order {order} through an implicit step",
-                remedy='gradient="checkpoint" gives second ones' if order == 2 else "Use an explicit method",
+                remedy="Use an explicit method",
             )
         # The anchor ties the result to the equations, so that a further derivative never passes it by in silence.
         (anchor,) = ctx.saved_tensors

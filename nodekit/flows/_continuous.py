@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -18,10 +20,14 @@ class ContinuousFlow(Flow):
     The log-density along a path changes by the negative trace of the field's Jacobian (instantaneous change of
     variables, Chen et al. 2018, theorem 1); both are solved as one system. The field need not be invertible itself.
 
+    A conditional flow is one whose field takes a context: what the methods here are given as context becomes the
+    field's third argument, and receives its gradient.
+
     Args:
-        field: module (t, z (…, d)) → (…, d) that moves every point on its own: `HyperPlanarField`, `MLPField`, yours.
-            With a method `with_trace(t, z)` it gives its trace in closed form.
-        base: see `Flow`; by default the standard normal distribution in `field.dimension` dimensions.
+        field: module (t, z (…, d)) → (…, d), or (t, z, context) → (…, d), that moves every point on its own:
+            `HyperPlanarField`, `MLPField`, yours. With a method `with_trace`, of the same arguments, it gives its
+            trace in closed form. With an attribute `dimension`, d, the default base can be sampled from.
+        base: see `Flow`; by default the standard normal distribution.
         trace: "exact" (closed form where there is one, otherwise by autograd), "autograd", "hutchinson" (random
             signs), or "hutchinson_gaussian"; a probe is drawn from torch's global generator for every solve.
         t: times of data and base.
@@ -34,7 +40,7 @@ class ContinuousFlow(Flow):
     def __init__(
         self,
         field: nn.Module,
-        base=None,
+        base: Any = None,
         *,
         trace: str = "exact",
         t: tuple[float, float] = (0.0, 1.0),
@@ -46,32 +52,37 @@ class ContinuousFlow(Flow):
     ):
         if trace not in TRACES:
             raise UnknownOption(f"unknown trace {trace!r}", remedy=nearest(trace, TRACES))
-        super().__init__(StandardNormal(field.dimension) if base is None else base)
+        super().__init__(StandardNormal(getattr(field, "dimension", None)) if base is None else base)
         self.field, self.trace, self.t = field, trace, t
         self.solver = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context=None) -> tuple[Tensor, Tensor]:
         """Points z (…, d) of data x (…, d), and log|det ∂z/∂x| (…) or its estimate."""
-        return self._ends(x, self.t)
+        return self._ends(x, self.t, context)
 
-    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context=None) -> tuple[Tensor, Tensor]:
         """Data x (…, d) of points z (…, d), and log|det ∂x/∂z| (…) or its estimate."""
-        return self._ends(z, self.t[::-1])
+        return self._ends(z, self.t[::-1], context)
 
-    def log_prob(self, x: Tensor, time: float | None = None) -> Tensor:
-        """The log-density (…) at points x (…, d) of what the data have become at a time, by default at t[0]."""
+    def log_prob(self, x: Tensor, context=None, *, time: float | None = None) -> Tensor:
+        """The log-density (…) at points x (…, d) of what the data have become at a time, by default at t[0].
+
+        Args:
+            context: what the field takes beside t and z, such as a tensor (…, c); None: nothing.
+        """
         start = self.t[0] if time is None else time
         if start == self.t[1]:
             return self.base.log_prob(x)
-        z, logdet = self._ends(x, (start, self.t[1]))
+        z, logdet = self._ends(x, (start, self.t[1]), context)
         return self.base.log_prob(z) + logdet
 
-    def trajectory(self, x: Tensor, times) -> tuple[Tensor, Tensor]:
+    def trajectory(self, x: Tensor, times: Any, context: Any = None) -> tuple[Tensor, Tensor]:
         """The path of points x (…, d) that are at x at times[0].
 
         Args:
             x: where the paths begin.
             times: strictly monotone (T,); decreasing ones lead from the base back to the data.
+            context: as of `log_prob`.
 
         Returns:
             Points (T, …, d), and the log-determinants (T, …) of the map from x to them.
@@ -80,11 +91,11 @@ class ContinuousFlow(Flow):
         dynamics = _Augmented(self.field, trace, None if draw is None else draw(x))
         state = torch.cat((x, x.new_zeros(*x.shape[:-1], 1)), dim=-1)
         times = torch.as_tensor(times, dtype=x.dtype, device=x.device)
-        states = nodekit.odeint(dynamics, state, times, **self.solver)
+        states = nodekit.solve(dynamics, state, times, args=() if context is None else (context,), **self.solver).y
         return states[..., :-1], states[..., -1]
 
-    def _ends(self, x: Tensor, times: tuple[float, float]) -> tuple[Tensor, Tensor]:
-        points, logdets = self.trajectory(x, times)
+    def _ends(self, x: Tensor, times: tuple[float, float], context) -> tuple[Tensor, Tensor]:
+        points, logdets = self.trajectory(x, times, context)
         return points[-1], logdets[-1]
 
 
@@ -95,6 +106,6 @@ class _Augmented(nn.Module):
         super().__init__()
         self.field, self.trace, self.probe = field, trace, probe
 
-    def forward(self, t: Tensor, state: Tensor) -> Tensor:
-        velocity, trace = self.trace(self.field, t, state[..., :-1], self.probe)
+    def forward(self, t: Tensor, state: Tensor, *context) -> Tensor:
+        velocity, trace = self.trace(self.field, t, state[..., :-1], self.probe, *context)
         return torch.cat((velocity, trace[..., None]), dim=-1)

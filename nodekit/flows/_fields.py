@@ -60,16 +60,25 @@ class MLPField(nn.Module):
         dimension: d, of the data.
         hidden: units in each hidden layer.
         activation: of the hidden layers; smooth, since the trace is differentiated again in training.
+        context: c, size of a context that is a further input.
     """
 
-    def __init__(self, dimension: int, hidden: Sequence[int] = (64, 64), activation: type[nn.Module] = nn.Tanh):
+    def __init__(
+        self,
+        dimension: int,
+        hidden: Sequence[int] = (64, 64),
+        activation: type[nn.Module] = nn.Tanh,
+        context: int = 0,
+    ):
         super().__init__()
         self.dimension = dimension
+        sizes = (dimension + 1 + context, *hidden)
         layers: list[nn.Module] = []
-        for before, after in itertools.pairwise((dimension + 1, *hidden)):
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), activation()]
-        self.network = nn.Sequential(*layers, nn.Linear((dimension + 1, *hidden)[-1], dimension))
+        self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], dimension))
 
-    def forward(self, t: Tensor, z: Tensor) -> Tensor:
-        """The velocity (…, d) at a scalar time t and points z (…, d)."""
-        return self.network(torch.cat((z, t.to(z).expand(*z.shape[:-1], 1)), dim=-1))
+    def forward(self, t: Tensor, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The velocity (…, d) at a scalar time t and points z (…, d), given a context (…, c) if it takes one."""
+        inputs = [z, t.to(z).reshape(1)] if context is None else [z, t.to(z).reshape(1), context.to(z)]
+        return self.network(torch.cat([x.expand(*z.shape[:-1], -1) for x in inputs], dim=-1))

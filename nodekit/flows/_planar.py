@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class PlanarFlow(Flow):
         base: see `Flow`; by default the standard normal distribution.
     """
 
-    def __init__(self, dimension: int, depth: int, base=None):
+    def __init__(self, dimension: int, depth: int, base: Any = None):
         super().__init__(StandardNormal(dimension) if base is None else base)
         bound = 1 / math.sqrt(dimension)
         self.weight = nn.Parameter(torch.empty(depth, dimension).uniform_(-bound, bound))
@@ -64,8 +65,7 @@ class PlanarFlow(Flow):
 
     def log_prob(self, x: Tensor, after: int = 0) -> Tensor:
         """The log-density (…) at points x (…, d) of what the data have become after some layers, by default none."""
-        z, logdet = self(x, after)
-        return self.base.log_prob(z) + logdet
+        return super().log_prob(x, after)
 
 
 def _before_bending(after: Tensor, bias: Tensor, slope: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def end_error(method: str, problem: str, steps: int) -> tuple[float, float]:
     """The step size and the error at the end of a fixed-step solve of a problem with a known solution."""
     slope, start, end, solution = PROBLEMS[problem]
     options = {"step_size": end / steps}
-    y = nodekit.odeint(slope, np.array(start), np.array([0.0, end]), method=method, options=options)
+    y = nodekit.solve(slope, np.array(start), np.array([0.0, end]), method=method, options=options).y
     return end / steps, abs(float(y[-1]) - solution(end))
 
 
@@ -64,7 +64,7 @@ def stability(method: str, decay: float, end: float, scaled_steps: np.ndarray) -
         # At least one step, however long it is.
         t = np.arange(0.0, max(end, 1.5 * scaled / decay), scaled / decay)
         step = {"step_size": scaled / decay}
-        return t, nodekit.odeint(lambda t, y: -decay * y, np.array(1.0), t, method=method, options=step)
+        return t, nodekit.solve(lambda t, y: -decay * y, np.array(1.0), t, method=method, options=step).y
 
     parts = []
     for scaled in scaled_steps:

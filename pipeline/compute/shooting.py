@@ -33,7 +33,7 @@ def shoot(
     for iteration in range(iterations):
         state = start.clone()
         state[free] = moved
-        loss = miss(nodekit.odeint(slope, state, ends, options=grid, **solver)[-1])
+        loss = miss(nodekit.solve(slope, state, ends, options=grid, **solver).y[-1])
         descent.zero_grad()
         loss.backward()
         losses.append((iteration, loss.item()))

@@ -56,7 +56,7 @@ class Together(nn.Module):
 def solve(field: nn.Module, start: Tensor, t: Tensor, solver: Solver) -> Tensor:
     """The states (T, …, 2) at times t, with the gradient that the settings choose."""
     step = {} if solver.step_size is None else {"step_size": solver.step_size}
-    return nodekit.odeint(
+    return nodekit.solve(
         field,
         start,
         t,
@@ -65,7 +65,7 @@ def solve(field: nn.Module, start: Tensor, t: Tensor, solver: Solver) -> Tensor:
         atol=solver.atol,
         options={**step, **solver.options},
         gradient=solver.gradient,
-    )
+    ).y
 
 
 def truth(start: Tensor, t: Tensor) -> Tensor:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 
 from pipeline.errata.finding import Finding
 
@@ -43,3 +46,32 @@ def classes_of_the_small_sample(first_epoch: dict[str, float], singular: int, co
     numbers |= {f"chance of {count} classes, %": value for count, value in chance.items()}
     near = all(abs(value - chance[singular]) < 1 for value in first_epoch.values())
     return Finding(near, numbers)
+
+
+def classes_of_one_test_set(published: dict[str, Table], images: int, classes: int) -> Finding:
+    """3.3 and 6.1: accuracies near chance that an epoch repeats to the image, and the classes that they would be.
+
+    A network that answers one class for all images is right as often as that class occurs; in one test set the classes
+    are no more than `classes`, and their numbers add up to all images.
+    """
+    numbers: dict[str, float] = {}
+    sizes = []
+    for place, table in published.items():
+        repeated = sorted({v for column in table.values() for v in column if column.count(v) > 1 and v < 150 / classes})
+        counts = [round(value * images / 100) for value in repeated]
+        numbers[f"{place}, images of one class"] = str(counts)
+        sizes += counts
+    numbers |= {"classes": classes, "their images, together": sum(sizes), "images of a test set": images}
+    return Finding(len(sizes) == classes and sum(sizes) != images, numbers)
+
+
+def by_tolerance(tables: Path) -> Finding:
+    """2.4.1: the share of test images that M4's trained network gets right, by the tolerance of its solver."""
+    history = pd.read_csv(tables / "M4" / "history.csv").dropna(subset=["tolerance"])
+    shares = history.groupby("tolerance")[["correct", "images"]].sum()
+    right = shares.correct / shares.images
+    tightest = right.iloc[0]
+    error = float(np.sqrt(max(tightest * (1 - tightest), 1 / shares.images.iloc[0]) / shares.images.iloc[0]))
+    numbers = {f"test accuracy at tolerance {tolerance:g}": float(share) for tolerance, share in right.items()}
+    numbers |= {"test images": int(shares.images.iloc[0]), "standard error of one accuracy": error}
+    return Finding(bool(right.max() - tightest <= 2 * error), numbers)

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.linalg import expm
 
+import nodekit
 from pipeline.compute.adjoint import SmallProblem, difference_quotient, integral, small_problem
 from pipeline.errata.finding import Finding
 
@@ -155,3 +157,71 @@ def products_with_the_jacobian(matrix: list[list[float]], adjoint: list[float]) 
     forward = torch.autograd.functional.jvp(lambda x: jacobian @ x, (torch.zeros(2),), (a,))[1]
     numbers = {"reverse mode": str(reverse.tolist()), "aᵀJ": str((a @ jacobian).tolist()), "Ja": str(forward.tolist())}
     return Finding(bool(torch.equal(reverse, a @ jacobian)) and not torch.equal(reverse, forward), numbers)
+
+
+def gradient_by(gradient: str, problem: SmallProblem, **solver) -> tuple[float, np.ndarray]:
+    """The loss of the problem solved as `solver` says, and its gradient by the start, as nodekit finds it."""
+    matrix, target, times = (torch.tensor(v) for v in (problem.matrix, problem.target, [problem.t0, problem.t1]))
+    start = torch.tensor(problem.start, requires_grad=True)
+    end = nodekit.odeint(lambda t, z: torch.cos(t) * torch.tanh(matrix @ z), start, times, gradient=gradient, **solver)[
+        -1
+    ]
+    loss = (end - target).square().sum()
+    return loss.item(), torch.autograd.grad(loss, start)[0].numpy()
+
+
+def gradient_of_the_steps_made(step: float) -> Finding:
+    """ulala 2.3: the gradient through Euler's steps and the adjoint's, against difference quotients of these steps."""
+    problem = small_problem(PROBLEM)
+    solver = {"method": "euler", "options": {"step_size": step}}
+    true = difference_quotient(lambda z: gradient_by("backprop", replace(problem, start=z), **solver)[0], problem.start)
+    numbers = {
+        f"relative error, {gradient}": relative(gradient_by(gradient, problem, **solver)[1], true)
+        for gradient in ("backprop", "adjoint")
+    }
+    backprop, adjoint = numbers.values()
+    return Finding(backprop < 1e-8 < adjoint, numbers)
+
+
+def through_adaptive_steps(tolerances: list[float]) -> Finding:
+    """slides: backpropagation through dopri5, and the adjoint, against difference quotients of an exact solve."""
+    problem = small_problem(PROBLEM)
+    true = difference_quotient(lambda z: replace(problem, start=z).loss(), problem.start)
+    errors = {
+        gradient: [relative(gradient_by(gradient, problem, rtol=tol, atol=tol)[1], true) for tol in tolerances]
+        for gradient in ("backprop", "adjoint")
+    }
+    numbers = {
+        f"relative error, {gradient}, tolerance {tol:g}": error
+        for gradient, found in errors.items()
+        for tol, error in zip(tolerances, found, strict=True)
+    }
+    falls = errors["backprop"] == sorted(errors["backprop"], reverse=True)
+    return Finding(falls and errors["backprop"][-1] < 1e3 * tolerances[-1], numbers)
+
+
+def column_or_row(
+    matrix: list[list[float]], initial: list[float], target: list[float], end: float, iterations: int, optimizer: dict
+) -> Finding:
+    """slides, toy problem: descent for h' = Wh with a' = −aW, and for h' = hW with a' = −aW and with a' = −aWᵀ.
+
+    All by the matrix exponential, so that no solver's error is in them.
+    """
+    flow = expm(np.array(matrix) * end)
+    aim = np.array(target)
+    ways = {
+        "h' = Wh, a' = −aW (as printed)": (flow, flow),
+        "h' = hW, a' = −aW": (flow.T, flow),
+        "h' = hW, a' = −aWᵀ": (flow.T, flow.T),
+    }
+    numbers: dict[str, float] = {}
+    for name, (forwards, backwards) in ways.items():
+        h, velocity, losses = np.array(initial), np.zeros(2), []
+        for _ in range(iterations):
+            miss = forwards @ h - aim
+            losses.append(float(miss @ miss))
+            velocity = optimizer["momentum"] * velocity + 2 * miss @ backwards
+            h = h - optimizer["lr"] * velocity
+        numbers |= {f"{name}: squared distance at first": losses[0], f"{name}: after {iterations} steps": losses[-1]}
+    printed, mixed, rows = (list(numbers.values())[k : k + 2] for k in (0, 2, 4))
+    return Finding(printed[1] > 0.1 * printed[0] and mixed[1] > mixed[0] and rows[1] < 0.01 * rows[0], numbers)

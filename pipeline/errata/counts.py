@@ -45,6 +45,13 @@ def epochs_of_the_listing(said: int, listed: int, images: int, batch_size: int) 
     return Finding(said != listed, numbers)
 
 
+def iterations_of_an_epoch(images: int, batch_size: int, over: int) -> Finding:
+    """thind 4.2: the batches of an epoch, beside what they are said to exceed, and the images in them."""
+    iterations = math.ceil(images / batch_size)
+    numbers = {"iterations": iterations, "said to be over": over, "iterations × batch size": iterations * batch_size}
+    return Finding(iterations > over and iterations * batch_size == images, numbers)
+
+
 def evaluations_of_an_epoch(images: int, batch_size: int, counted: dict[str, float]) -> Finding:
     """homework task 5: fewer evaluations than the batches of an epoch cannot be those of an epoch."""
     batches = math.ceil(images / batch_size)

@@ -107,3 +107,73 @@ def accuracy_and_squares(observations: int, seed: int) -> Finding:
         "1 − that of outputs": 1 - raw,
     }
     return Finding(abs(accuracy - 1 + rounded) < 1e-12 and abs(accuracy - 1 + raw) > 1e-3, numbers)
+
+
+def slope_alone(slope: float, intercept: float, points: int) -> Finding:
+    """4.1.1: the least error on f(x) = ax + b of a slope alone, of z' = a over t = 0…1 from z(0) = x, and with b."""
+    x = np.linspace(-1, 1, points)
+    y = slope * x + intercept
+
+    def error(columns: list[np.ndarray], aim: np.ndarray) -> float:
+        basis = np.stack(columns, axis=1)
+        return float(np.sqrt(np.mean((basis @ np.linalg.lstsq(basis, aim, rcond=None)[0] - aim) ** 2)))
+
+    one = np.ones_like(x)
+    numbers = {
+        "error, f' = a from f(0) = 0": error([x], y),
+        "error, z' = a from z(0) = x": error([one], y - x),
+        "error, f' = a from f(0) = b": error([x, one], y),
+        "parameters of the last": 2,
+    }
+    alone, from_x, both = list(numbers.values())[:3]
+    return Finding(both < 1e-12 < min(alone, from_x), numbers)
+
+
+def gradient_and_descent(current: float, best: float, lr: float) -> Finding:
+    """2.1.2: one gradient, found by backpropagation, and the steps that two optimizers make of it."""
+    gradients, steps = {}, {}
+    for name in ("SGD", "Adam", "RMSprop"):
+        weight = torch.tensor(current, dtype=torch.float64, requires_grad=True)
+        optimizer = getattr(torch.optim, name)([weight], lr=lr)
+        (weight - best).square().backward()
+        gradients[name] = weight.grad.item()
+        after_backpropagation = weight.item()
+        optimizer.step()
+        steps[name] = weight.item() - current
+        if after_backpropagation != current:
+            return Finding(False, {"backpropagation moved the weight by": after_backpropagation - current})
+    numbers = {"gradient": gradients["SGD"], "weight moved by backpropagation": 0.0}
+    numbers |= {f"weight moved by a step of {name}": step for name, step in steps.items()}
+    return Finding(len(set(gradients.values())) == 1 and len(set(steps.values())) == len(steps), numbers)
+
+
+def softmax_of_two(first: float, second: float) -> Finding:
+    """Eq. (2), footnote 4: the softmax of two numbers and the logistic function of their difference."""
+    softmax = torch.tensor([first, second], dtype=torch.float64).softmax(0)[1].item()
+    logistic = float(1 / (1 + np.exp(first - second)))
+    return Finding(abs(softmax - logistic) < 1e-15, {"softmax": softmax, "logistic": logistic})
+
+
+def product_for_two_vectors(size: int, seed: int) -> Finding:
+    """reading 1: v from Aᵀv = u for two vectors u, each giving its own uᵀB = vᵀC with AB = C."""
+    draw = np.random.default_rng(seed)
+    a, c = draw.normal(size=(size, size)), draw.normal(size=(size, size))
+    b = np.linalg.solve(a, c)
+    vectors, errors = [], []
+    for _ in range(2):
+        u = draw.normal(size=size)
+        vectors.append(np.linalg.solve(a.T, u))
+        errors.append(float(np.abs(vectors[-1] @ c - u @ b).max()))
+    apart = float(np.abs(vectors[0] - vectors[1]).max())
+    return Finding(max(errors) < 1e-9 < apart, {"v of two u apart by": apart, "largest |uᵀB − vᵀC|": max(errors)})
+
+
+def one_step_further(rate: float, steps: int) -> Finding:
+    """slides: the right side that is set equal to h_{N−1}, beside h_{N−1} and h_N, on decay."""
+    step = 1 / steps
+    h = [1.0]
+    for _ in range(steps):
+        h.append(h[-1] - step * rate * h[-1])
+    right = h[0] + step * sum(-rate * value for value in h[: steps - 1]) - step * rate * h[steps - 1]
+    numbers = {"right side": right, f"h at {steps}": h[steps], f"h at {steps - 1}": h[steps - 1]}
+    return Finding(abs(right - h[steps]) < 1e-12 < abs(right - h[steps - 1]), numbers)

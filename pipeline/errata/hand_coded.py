@@ -13,8 +13,12 @@ from pipeline.errata.finding import Finding
 def biases_never_read(tables: Path, published: float) -> Finding:
     """N1 as listed (the forward pass reads global, initial biases) and with its updated biases, as R ran both."""
     metrics = pd.read_csv(tables / "N1" / "metrics.csv")
-    after = metrics[metrics.quantity == "accuracy_after"].set_index("variant").value
+    after, first = (
+        metrics[metrics.quantity == name].set_index("variant").value
+        for name in ("accuracy_after", "first_epoch_all_right")
+    )
     numbers = {f"accuracy after, {name.replace('_', ' ')}": float(value) for name, value in after.items()}
+    numbers |= {f"first epoch with accuracy 1, {name.replace('_', ' ')}": float(epoch) for name, epoch in first.items()}
     return Finding(bool(after["as_listed"] < published == after["biases_read"]), numbers)
 
 

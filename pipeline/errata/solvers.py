@@ -29,7 +29,7 @@ def first_step_error(method: str, step: float) -> tuple[float, float]:
 def one_step(method: str, f, start: float, step: float) -> float:
     """The state after one step of a method from t = 0."""
     grid = np.array([0.0, step])
-    return float(nodekit.odeint(f, np.array(start), grid, method=method, options={"step_size": step})[-1])
+    return float(nodekit.solve(f, np.array(start), grid, method=method, options={"step_size": step}).y[-1])
 
 
 def slope(errors: list[tuple[float, float]]) -> float:

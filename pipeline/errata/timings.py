@@ -44,3 +44,26 @@ def gain_in_points(before: float, after: float, said: float) -> Finding:
     points, ratio = after - before, 100 * (after / before - 1)
     numbers = {"difference, percentage points": points, "ratio, %": ratio, "said, %": said}
     return Finding(abs(points - said) > 0.5 > abs(ratio - said), numbers)
+
+
+def two_times(said: float, measured: float) -> Finding:
+    """homework: seconds an epoch of one configuration, as task 5 and as task 6 have them."""
+    apart = 100 * (said / measured - 1)
+    return Finding(abs(apart) > 5, {"task 5, s": said, "task 6, s": measured, "apart by, %": apart})
+
+
+def rate_of_the_example(example: float, said: float) -> Finding:
+    """homework task 7: the learning rate of the program that was trained, and that which is said to have been kept."""
+    return Finding(example != said, {"SGD in the program": example, "Adam, kept": said, "quotient": example / said})
+
+
+def decrease_in_proportion(images: dict[str, int], steps: dict[str, float], whole: str) -> Finding:
+    """ulala 3.3 and 6.1: how many times fewer the images and how many times smaller the step."""
+    numbers: dict[str, float] = {}
+    close = []
+    for place in images:
+        if place != whole:
+            fewer, smaller = images[whole] / images[place], steps[whole] / steps[place]
+            numbers |= {f"{place}, images fewer by a factor": fewer, f"{place}, step smaller by a factor": smaller}
+            close.append(abs(fewer / smaller - 1) < 0.1)
+    return Finding(all(close), numbers)

@@ -34,10 +34,12 @@ class Pass:
     """One solve over t = 0…1 by `steps` steps and its gradient, by one of the experiment's series."""
 
     def __init__(self, layers: Layers, y0: Tensor, steps: int, method: str, gradient: str, thinned: bool = False):
-        thinning = {"checkpoints": math.isqrt(steps)} if thinned else {}
-        self.block = nodekit.NeuralODE(
-            layers, method=method, options={"step_size": 1 / steps, **thinning}, gradient=gradient
-        )
+        options = {"step_size": 1 / steps}
+        if gradient == "checkpoint":  # all steps are taken again: kept graphs would cost what backprop costs
+            options["graph_bytes"] = 0
+        if thinned:
+            options["checkpoints"] = math.isqrt(steps)
+        self.block = nodekit.NeuralODE(layers, method=method, options=options, gradient=gradient)
         self.y0 = y0
 
     def __call__(self) -> None:

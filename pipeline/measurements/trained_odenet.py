@@ -30,19 +30,25 @@ class TrainedNetwork:
 
 
 def trained_odenet(run: Run, device: torch.device, trained: TrainedNetwork) -> Tables:
-    """M4: numerical error and evaluations by tolerance, evaluations over training (history), seconds (timing)."""
+    """M4: error, evaluations and right answers by tolerance, evaluations over training (history), seconds (timing)."""
     given = run.settings.arguments
     with reproducible(run.seed, run.settings.threads):
         network = trained.network.to(device).train()  # GroupNorm treats both modes alike; gradients are taken
-        images = torch.from_numpy(trained.splits.test_images[: given["batches"] * given["batch_size"]]).to(device)
+        count, size = given["batches"] * given["batch_size"], given["batch_size"]
+        images = torch.from_numpy(trained.splits.test_images[:count]).to(device)
+        labels = torch.from_numpy(trained.splits.test_labels[:count]).to(device)
         rows, times = [], []
-        for batch, chosen in enumerate(images.split(given["batch_size"])):
+        for batch, (chosen, truth) in enumerate(zip(images.split(size), labels.split(size), strict=True)):
             with torch.no_grad():
                 y0 = network.downsampling(chosen)
             exact = reference(network.feature.func, y0, given["reference"])
             for tolerance in given["tolerances"]:
-                measured, seconds = solve_once(network.feature, y0, exact, tolerance, given["repeats"])
-                rows.append({"batch": batch, "tolerance": tolerance, **measured})
+                end, measured, seconds = solve_once(network.feature, y0, exact, tolerance, given["repeats"])
+                with torch.no_grad():
+                    correct = int((network.classifier(end).argmax(1) == truth).sum())
+                rows.append(
+                    {"batch": batch, "tolerance": tolerance, **measured, "correct": correct, "images": len(truth)}
+                )
                 times.append({"batch": batch, "tolerance": tolerance, **seconds})
     by_tolerance = pd.DataFrame(rows).assign(panel="tolerance")
     training = trained.history[["epoch", "nfe_forward", "nfe_backward"]].assign(panel="training")
@@ -62,7 +68,7 @@ def reference(derivative: nn.Module, y0: torch.Tensor, solver: dict) -> torch.Te
 
 
 def solve_once(feature: nodekit.NeuralODE, y0: torch.Tensor, exact: torch.Tensor, tolerance: float, repeats: int):
-    """A batch through the ODE and back at a tolerance: error (relative) and evaluations; seconds of each direction."""
+    """A batch through the ODE and back at a tolerance: its end, error (relative) and evaluations, seconds."""
     block = nodekit.NeuralODE(feature.func, **{**feature.arguments, "rtol": tolerance, "atol": tolerance})
     start = y0.clone().requires_grad_()
     end = block(start)
@@ -72,7 +78,7 @@ def solve_once(feature: nodekit.NeuralODE, y0: torch.Tensor, exact: torch.Tensor
     counts = {"nfe_forward": block.nfe_forward, "nfe_backward": block.nfe_backward}
     with torch.no_grad():
         forward = fastest(lambda: block(y0), repeats)
-    return {**counts, "error": error}, {**counts, "seconds": forward}
+    return end.detach(), {**counts, "error": error}, {**counts, "seconds": forward}
 
 
 def summary(by_tolerance: pd.DataFrame, training: pd.DataFrame, trained_at: float) -> dict[str, tuple[float, str]]:

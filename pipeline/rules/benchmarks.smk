@@ -17,7 +17,7 @@ rule benchmarks:
     resources:
         **asked("benchmarks"),
     params:
-        seconds=config.get("benchmark_seconds", 20),
+        seconds=profile.benchmark_seconds,
         kept=BENCHMARKS,
     script:
         "../scripts/measure_benchmarks.py"

@@ -7,17 +7,24 @@ ERRATA = load_errata()
 rule evaluate_errata:
     input:
         errata="pipeline/errata.yaml",
+        disagreements="pipeline/disagreements.yaml",
         tables=[
             f"{RESULTS}/tables/{name}/metrics.csv"
             for name in sorted({name for erratum in ERRATA for name in erratum.needs} & set(study.experiments))
         ],
         data=[f"{DATA}/processed/{name}.json" for name in sorted({erratum.data for erratum in ERRATA} & set(DATASETS))],
     output:
-        report(
+        errata=report(
             f"{RESULTS}/tables/errata.csv",
             caption="../captions/errata.rst",
             category="Published and reproduced",
             labels={"table": "errata"},
+        ),
+        disagreements=report(
+            f"{RESULTS}/tables/disagreements.csv",
+            caption="../captions/disagreements.rst",
+            category="Published and reproduced",
+            labels={"table": "disagreements"},
         ),
     log:
         f"{RESULTS}/logs/tables/errata.log",

@@ -34,6 +34,8 @@ rule train:
 
 
 rule compute:
+    input:
+        lambda wildcards: processed(run_of(wildcards)),
     output:
         **{name: f"{RUN}/{name}.csv" for name in ("history", "metrics")},
     log:
@@ -49,6 +51,7 @@ rule compute:
         **asked("compute", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).parameters(),
+        processed=f"{DATA}/processed",
     script:
         "../scripts/compute.py"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nodekit.errors import NodekitError
 from pipeline.compute import FUNCTIONS
+from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
 from pipeline.logs import log_to
 from pipeline.study import ConfigurationError, Run
@@ -14,8 +15,10 @@ job = snakemake  # noqa: F821
 log_to(job.log[0])
 try:
     run = Run.model_validate(job.params.run)
-    for name, table in FUNCTIONS[run.experiment](run).items():
+    dataset = run.settings.dataset
+    images = [load_dataset(dataset, run.seed, Path(job.params.processed))] if dataset else []
+    for name, table in FUNCTIONS[run.experiment](run, *images).items():
         write_csv(table, Path(job.output[name]))
-except (ConfigurationError, NodekitError, OSError) as error:
+except (ConfigurationError, DataError, NodekitError, OSError) as error:
     logging.error("%s", error)
     sys.exit(1)

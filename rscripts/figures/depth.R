@@ -25,7 +25,8 @@ figure_depth <- function(history) {
     geom_line(linewidth = 0.8) +
     geom_point(size = if (max(long$epoch) > 12) 0.6 else 1.3) +
     geom_text(
-      aes(max(epoch), at, label = depth), last, size = TEXT_SIZE * 0.85 / .pt, family = "sans", hjust = 0, nudge_x = 0.03 * max(long$epoch)
+      aes(max(epoch), at, label = depth), last, size = TEXT_SIZE * 0.85 / .pt, family = "sans", hjust = 0,
+      nudge_x = 0.03 * max(long$epoch)
     ) +
     facet_grid(network ~ side, switch = "y") +
     scale_colour_manual(values = colours, aesthetics = c("colour", "fill"), guide = "none") +

@@ -19,7 +19,10 @@ BENCHMARK_FIGURES <- list(
   benchmarks_growth = c(
     "How costs grow",
     paste(
-      "A solve with its gradient, on logarithmic axes: seconds, or megabytes, against what grows; the number beside a line is its slope, the exponent of the growth.",
+      paste(
+        "A solve with its gradient, on logarithmic axes: seconds, or megabytes, against what grows;",
+        "the number beside a line is its slope, the exponent of the growth."
+      ),
       "Memory is the peak of the storage of all tensors; samples have steps of their own."
     )
   )

@@ -10,7 +10,7 @@ write_errata <- function(study) {
   file <- table_path(study, "tables/errata.csv")
   if (!file.exists(file)) return(invisible())
   errata <- read_table(file)
-  require_table(errata, c("document", "place", "kind", "words", "so", "shown", "numbers", "confirmed", "see"), file)
+  require_table(errata, c("id", "document", "place", "kind", "words", "so", "shown", "numbers", "confirmed", "see"), file)
   errata$confirmed <- as.logical(errata$confirmed)
   cat("\n\n# Errata {#errata}\n\n")
   shown <- errata$confirmed %in% TRUE
@@ -31,7 +31,7 @@ errata_table <- function(study, errata) {
   run <- errata$see %in% names(study$experiments)
   link <- ifelse(run, paste0("<small>see <a href=\"#", escape(errata$see), "\">", escape(errata$see), "</a></small>"), "")
   cells <- list(
-    paste0("<q>", escape(errata$words), "</q><small>", escape(errata$place), "</small>"),
+    paste0("<q id=\"erratum-", escape(errata$id), "\">", escape(errata$words), "</q><small>", escape(errata$place), "</small>"),
     paste0(escape_with_code(errata$so), "<small>", escape(ERRATUM_KINDS[errata$kind]), "</small>", link),
     paste0(escape(errata$shown), "<small>", lines_of(errata$numbers), "</small>"),
     erratum_badge(errata$confirmed)
@@ -41,7 +41,8 @@ errata_table <- function(study, errata) {
 
 #' What is separated by semicolons, a line each, as HTML.
 lines_of <- function(text) {
-  vapply(strsplit(ifelse(is.na(text), "", text), "; ", fixed = TRUE), function(parts) paste(escape(parts), collapse = "<br>"), character(1))
+  parts <- strsplit(ifelse(is.na(text), "", text), "; ", fixed = TRUE)
+  vapply(parts, function(part) paste(escape(part), collapse = "<br>"), character(1))
 }
 
 #' Whether the check bore out what is said to be so, in words and a colour.

@@ -38,7 +38,8 @@ write_data <- function(data) {
   files <- do.call(rbind, lapply(data, function(set) {
     do.call(rbind, lapply(set$files, function(file) {
       sum <- if (is.null(file$sha256)) paste("MD5", file$md5) else paste("SHA-256", file$sha256)
-      data.frame(name = set$name, source = set$data_source, file = if (is.null(file$file)) basename(file$path) else file$file, bytes = file$bytes, sum = sum)
+      name <- if (is.null(file$file)) basename(file$path) else file$file
+      data.frame(name = set$name, source = set$data_source, file = name, bytes = file$bytes, sum = sum)
     }))
   }))
   if (is.null(files)) return(invisible())

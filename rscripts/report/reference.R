@@ -31,7 +31,11 @@ reference_head <- function(reference) paste0(reference$profile, " profile, ", re
 #' What the kept runs are: profile, device, commit, time and verdicts.
 write_references <- function(study) {
   if (!length(study$references)) return(invisible())
-  cat("\n\n# Reference runs {#reference}\n\nLarger runs of the same study, kept with it; their numbers stand beside this run's in the tables above.\n\n")
+  cat(
+    "\n\n# Reference runs {#reference}\n\n",
+    "Larger runs of the same study, kept with it; their numbers stand beside this run's in the tables above.\n\n",
+    sep = ""
+  )
   field <- function(name, write = as.character) {
     vapply(study$references, function(run) escape(write(run$provenance[[name]])), character(1))
   }
@@ -45,9 +49,13 @@ write_references <- function(study) {
   })
   run <- field("configuration", function(configuration) paste(configuration$experiments, collapse = ", "))
   cells <- list(
-    paste0(escape(names(study$references)), "<small>commit <code>", substr(field("commit"), 1, 10), "</code>, ", substr(field("created"), 1, 10), "</small>"),
+    paste0(
+      escape(names(study$references)), "<small>commit <code>", substr(field("commit"), 1, 10), "</code>, ",
+      substr(field("created"), 1, 10), "</small>"
+    ),
     paste0(run, ifelse(nzchar(changed), paste0("<small>changed: ", changed, "</small>"), "")),
     field("device"), field("wall_seconds", format_seconds), counts
   )
-  raw_html(html_table(unname(cells), c("Profile", "Experiments", "Device", "Time of all runs", "Published numbers"), "", c(FALSE, FALSE, FALSE, TRUE, FALSE)))
+  headings <- c("Profile", "Experiments", "Device", "Time of all runs", "Numbers and statements")
+  raw_html(html_table(unname(cells), headings, "", c(FALSE, FALSE, FALSE, TRUE, FALSE)))
 }

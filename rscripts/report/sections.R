@@ -21,7 +21,8 @@ write_document <- function(study, document) {
   title <- if (is.null(about)) document else about$title
   cat("\n\n# ", plain_markdown(title), " {#document-", document, "}\n\n", sep = "")
   if (!is.null(about)) {
-    raw_html("<p class=\"source\">", escape(paste(c(about$author[nzchar(about$author)], document), collapse = " \u00b7 ")), "</p>")
+    source <- paste(c(about$author[nzchar(about$author)], document), collapse = " \u00b7 ")
+    raw_html("<p class=\"source\">", escape(source), "</p>")
     cat(about$text, "\n\n")
   }
   for (id in experiments_of(study, document)) write_experiment(study, id)

@@ -20,7 +20,8 @@ found_claims <- function(study, document) {
   kept <- claims$judged %in% "kept run"
   value <- ifelse(kept, claims$kept, claims$reproduced)
   # What is too small to say anything has no number here.
-  found <- ifelse(is.na(value) | claims$verdict == "not run at size", "", paste0(": ", escape(format_value(value, claims$unit)), " found"))
+  found <- paste0(": ", escape(format_value(value, claims$unit)), " found")
+  found[is.na(value) | claims$verdict == "not run at size"] <- ""
   said <- ifelse(
     claims$kind %in% c("printed", "cited"),
     paste0(", ", escape(format_published(claims$published, claims$unit, claims$relation)), " published"), ""
@@ -28,7 +29,7 @@ found_claims <- function(study, document) {
   paste0(escape(claims$headline), found, said, " ", verdict_badge(claims$verdict), " ", link_to(claims$id))
 }
 
-#' The errata of a document that the texts put on the first screen, where their checks confirm them, and how many there are.
+#' The confirmed errata of a document that the texts put on the first screen, and how many there are in all.
 found_errata <- function(study, document) {
   file <- table_path(study, "tables/errata.csv")
   if (!file.exists(file)) return(NULL)
@@ -36,16 +37,20 @@ found_errata <- function(study, document) {
   errata <- errata[errata$document == document & as.logical(errata$confirmed) %in% TRUE, ]
   if (!nrow(errata)) return(NULL)
   chosen <- errata[match(study$texts$documents[[document]]$errata, errata$id, nomatch = 0), ]
-  link <- paste0("<a href=\"#errata-", escape(document), "\">errata</a>")
-  c(
-    if (nrow(chosen)) paste0("<q>", escape(chosen$words), "</q> (", escape(chosen$place), ") ", escape_with_code(chosen$so), " ", link),
-    paste0("In all ", nrow(errata), " entries of the ", link, " are confirmed by a computation.")
+  own <- paste0(
+    "<q>", escape(chosen$words), "</q> (", escape(chosen$place), ") ", escape_with_code(chosen$so),
+    " <a href=\"#erratum-", escape(chosen$id), "\">erratum</a>"
   )
+  link <- paste0("<a href=\"#errata-", escape(document), "\">errata</a>")
+  c(own[seq_len(nrow(chosen))], paste0("In all ", nrow(errata), " entries of the ", link, " are confirmed by a computation."))
 }
 
 #' What there is to say of the whole run, as HTML; what has nothing to say is left out.
 summary_lines <- function(study) {
-  lines <- c(line_not_reproduced(study), line_figures_only(study), line_simulated(study), line_reduced(study), line_references(study))
+  lines <- c(
+    line_not_reproduced(study), line_figures_only(study), line_simulated(study), line_reduced(study),
+    line_references(study)
+  )
   lines[nzchar(lines)]
 }
 
@@ -69,7 +74,10 @@ line_simulated <- function(study) {
   rows <- caveats(study)
   ids <- unique(rows$experiment[rows$kind == "simulated"])
   if (!length(ids)) return("")
-  paste0("<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "), "; numbers from them neither support nor contradict the documents\u2019.")
+  paste0(
+    "<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "),
+    "; numbers from them neither support nor contradict the documents\u2019."
+  )
 }
 
 line_reduced <- function(study) {
@@ -105,7 +113,10 @@ write_summary <- function(study) {
   tiles <- vapply(names(kinds), function(kind) {
     own <- study$claims[study$claims$kind == kind, ]
     counts <- verdict_counts(own)
-    paste0("<div class=\"tile plain\"><b>", nrow(own), "</b> ", escape(kinds[[kind]]), "<br>", verdict_badges(counts[counts > 0]), "</div>")
+    paste0(
+      "<div class=\"tile plain\"><b>", nrow(own), "</b> ", escape(kinds[[kind]]), "<br>",
+      verdict_badges(counts[counts > 0]), "</div>"
+    )
   }, character(1))
   raw_html("<div class=\"tiles\">", paste(tiles, collapse = "\n"), "</div>")
   raw_html("<ol class=\"brief\"><li>", paste(summary_lines(study), collapse = "</li>\n<li>"), "</li></ol>")
@@ -118,7 +129,8 @@ write_rule <- function(study) {
   raw_html("<dl>", meanings, "</dl>")
   raw_html(html_details(
     "The rule", "<ol><li>", paste(escape(unlist(study$rule$rule)), collapse = "</li>\n<li>"), "</li></ol>",
-    "<p>What a number may depend on: ", escape(paste(names(study$rule$depends), unlist(study$rule$depends), sep = ", ", collapse = "; ")),
+    "<p>What a number may depend on: ",
+    escape(paste(names(study$rule$depends), unlist(study$rule$depends), sep = ", ", collapse = "; ")),
     ". The column <code>depends</code> of <code>claims.csv</code> says it of each.</p>"
   ))
 }

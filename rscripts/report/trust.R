@@ -16,7 +16,12 @@ write_trust <- function(study) {
   if (!file.exists(file)) return(invisible())
   rows <- read_table(file)
   require_table(rows, TRUST_COLUMNS, file)
-  cat("\n\n# Trust {#trust}\n\nWhat was tried to break the library and the study, how often, and how often it succeeded: counts kept by the tests, on the commit named.\n\n")
+  cat(
+    "\n\n# Trust {#trust}\n\n",
+    "What was tried to break the library and the study, how often, and how often it succeeded: ",
+    "counts kept by the tests, on the commit named.\n\n",
+    sep = ""
+  )
   sound <- ifelse(rows$lost == 0, "reproduced", "not reproduced")
   cells <- list(
     paste0(escape(rows$check), "<small>", escape(rows$figure), "</small>"),

@@ -70,6 +70,12 @@ train_hand_coded_network <- function(seed = 25, epochs = 50, learning_rate = 1, 
   list(accuracy_before = mean(data$y == 0), history = history) # before training the document predicts 0 for all
 }
 
+#' The first epoch, however late, after which every point is answered right; NA if none of the first `most` is.
+first_epoch_all_right <- function(..., most = 1000) {
+  accuracy <- train_hand_coded_network(epochs = most, ...)$history$accuracy
+  which(accuracy == 1)[1]
+}
+
 #' What `sample()` does to the document's data frame, and what changes with how it draws.
 #' @return named numbers: rows that moved, initial weights that differ between R before and since 3.6.
 facts_of_sample <- function(seed, points = 100) {
@@ -103,9 +109,15 @@ if (sys.nframe() == 0) {
   write_csv(cbind(run, trained$history, origin), file.path(options$output, "history.csv"))
   sampled <- facts_of_sample(options$seed)
   quantities <- data.frame(
-    quantity = c("accuracy_before", "accuracy_after", "mse_after", names(sampled)),
-    value = c(trained$accuracy_before, tail(trained$history$accuracy, 1), tail(trained$history$mse, 1), sampled),
-    unit = c("fraction", "fraction", "", rep("", length(sampled)))
+    quantity = c("accuracy_before", "accuracy_after", "mse_after", "first_epoch_all_right", names(sampled)),
+    value = c(
+      trained$accuracy_before, tail(trained$history$accuracy, 1), tail(trained$history$mse, 1),
+      first_epoch_all_right(
+        seed = options$seed, learning_rate = options$learning_rate, biases = options$biases, sample_kind = options$sample_kind
+      ),
+      sampled
+    ),
+    unit = c("fraction", "fraction", "", "epoch", rep("", length(sampled)))
   )
   write_csv(cbind(run, quantities, origin), file.path(options$output, "metrics.csv"))
 }

@@ -48,11 +48,11 @@ def test_a_step_size_that_makes_too_many_steps_is_refused(step_size, batch):
         nodekit.solve(lambda t, y: -y, y0, [0.0, 1.0], method="rk4", options=options, batch=batch)
 
 
-def test_the_search_for_an_event_is_bounded_whichever_sample_seeks(monkeypatch):
-    monkeypatch.setattr("nodekit._options._STEPS_WITHOUT_EVENT", 20)
+def test_the_search_for_an_event_is_bounded_whichever_sample_seeks():
     t = torch.tensor([[0.0, 1.0], [0.0, -math.inf]], dtype=torch.float64)
     y0 = torch.ones(2, 1, dtype=torch.float64)
-    arguments = {"events": [lambda t, y: y[:, 0] - 2], "options": {"max_step": 0.1, "first_step": 0.1}, "throw": False}
+    options = {"max_step": 0.1, "first_step": 0.1, "max_num_steps": 20}
+    arguments = {"events": [lambda t, y: y[:, 0] - 2], "options": options, "throw": False}
     solution = nodekit.solve(lambda t, y: 0 * y, y0, t, batch="independent", **arguments)
     assert isinstance(solution.status.failures[1], errors.EventNotReached)
     assert 0 not in solution.status.failures

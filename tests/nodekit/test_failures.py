@@ -66,7 +66,7 @@ def grid(func, y0, t):
 def test_bad_input_is_named(arguments, error, words):
     given = {"func": decay, "y0": Y0, "t": T, **arguments}
     with pytest.raises(error, match=words) as caught:
-        nodekit.odeint(given.pop("func"), given.pop("y0"), given.pop("t"), **given)
+        nodekit.solve(given.pop("func"), given.pop("y0"), given.pop("t"), **given)
     assert isinstance(caught.value, nodekit.NodekitError)
 
 
@@ -137,3 +137,29 @@ def test_fixed_steps_to_infinity_are_noticed():
     assert caught.value.sample == 1
     y = nodekit.odeint(not_finite_in_one_sample, Y0, T, method="rk4", options={"step_size": 0.1, "check_finite": False})
     assert y[-1, 0].isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "tsit5", "adaptive_heun"])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_too_many_steps_of_a_stiff_problem_ask_for_an_implicit_method(method, direction):
+    def decay(t, y):
+        return -direction * 1e4 * (y - torch.cos(t))
+
+    y0, options = torch.ones(3, dtype=torch.float64), {"max_num_steps": 300}
+    with pytest.raises(errors.MaxStepsReached, match=r"stability.*use an implicit one.*kvaerno5"):
+        nodekit.odeint(decay, y0, [0.0, direction * 10.0], method=method, options=options, rtol=1e-4, atol=1e-4)
+
+
+def test_too_many_steps_of_another_problem_ask_for_looser_tolerances():
+    def oscillator(t, y):
+        return torch.stack([y[1], -y[0]])
+
+    y0 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    with pytest.raises(errors.MaxStepsReached, match="Loosen"):
+        nodekit.odeint(oscillator, y0, [0.0, 1000.0], options={"max_num_steps": 300}, rtol=1e-6, atol=1e-6)
+    with pytest.raises(errors.MaxStepsReached, match="Loosen"):
+        nodekit.odeint(lambda t, y: torch.ones_like(y), y0, [0.0, 1.0], options={"max_num_steps": 30, "max_step": 0.01})
+
+
+def test_the_steps_allowed_by_default_are_over_before_one_loses_patience():
+    assert nodekit.Options().max_num_steps <= 1e6

@@ -236,3 +236,72 @@ def test_inference_mode_changes_nothing(trace):
 def test_unknown_trace_names_the_nearest():
     with pytest.raises(nodekit.errors.UnknownOption, match="'hutchinson'"):
         ContinuousFlow(MLPField(2), trace="hutchison")
+
+
+class ScaledBy(torch.nn.Module):
+    """dz/dt = context · z, whose flow over a time T multiplies by exp(context · T)."""
+
+    def forward(self, t, z, context):
+        return context * z
+
+
+def conditional_normal(x, context, end):
+    """The log-density of data that a flow of `ScaledBy` makes standard normal, of deviation exp(−context T)."""
+    return torch.distributions.Normal(0.0, torch.exp(-context * end)).log_prob(x).sum(-1)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint", "interpolated"])
+@pytest.mark.parametrize("trace", ["exact", "hutchinson"])
+def test_a_conditional_flow_has_the_density_of_its_context_and_the_gradient_by_it(gradient, trace):
+    flow = ContinuousFlow(ScaledBy(), trace=trace, t=(0.0, 0.7), gradient=gradient, **PRECISE)
+    x = torch.randn(6, 2, dtype=torch.float64)
+    context = torch.linspace(-1, 1, 6, dtype=torch.float64)[:, None].requires_grad_()
+    found, expected = flow.log_prob(x, context), conditional_normal(x, context, 0.7)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+    by_context = [torch.autograd.grad(value.sum(), context)[0] for value in (found, expected)]
+    torch.testing.assert_close(*by_context, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint"])
+def test_one_flow_serves_several_contexts_before_one_backward_pass(gradient):
+    """Each of them is that of its own call, and computed ones pass the gradient on to what made them."""
+    flow = ContinuousFlow(ScaledBy(), gradient=gradient, **PRECISE)
+    x, root = torch.randn(6, 1, dtype=torch.float64), torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
+    found = sum(flow.log_prob(x, factor * root).sum() for factor in (1.0, -2.0))
+    expected = sum(conditional_normal(x, factor * root, 1.0).sum() for factor in (1.0, -2.0))
+    by_root = [torch.autograd.grad(value, root)[0] for value in (found, expected)]
+    torch.testing.assert_close(*by_root, rtol=0, atol=1e-6)
+
+
+def test_a_conditional_flow_goes_both_ways_and_has_samples():
+    torch.manual_seed(1)
+    flow = ContinuousFlow(ScaledBy(), StandardNormal(2).double(), **PRECISE)
+    x, context = torch.randn(5, 2, dtype=torch.float64), torch.rand(5, 1, dtype=torch.float64)
+    z, logdet = flow(x, context)
+    torch.testing.assert_close(z, x * torch.exp(context), rtol=1e-6, atol=0)
+    torch.testing.assert_close(logdet, 2 * context[:, 0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(flow.inverse(z, context)[0], x, rtol=1e-6, atol=0)
+    torch.testing.assert_close(flow.log_prob(z, context, time=1.0), flow.base.log_prob(z))
+    samples = flow.sample(4000, torch.tensor([[0.5]], dtype=torch.float64))
+    torch.testing.assert_close(samples.std(0), torch.full((2,), math.exp(-0.5)).double(), rtol=0.05, atol=0)
+
+
+def test_a_free_form_field_takes_a_context():
+    flow = bent(ContinuousFlow(MLPField(2, hidden=(8,), context=3), **PRECISE))
+    x, context = torch.randn(4, 2, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    together = flow.log_prob(x, context)
+    alone = torch.stack([flow.log_prob(x[i], context[i]) for i in range(4)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
+    assert (together - flow.log_prob(x, context.flip(0))).abs().max() > 0.01
+    torch.testing.assert_close(flow.log_prob(x, context[0]), flow.log_prob(x, context[:1].expand(4, 3)))
+
+
+def test_an_own_field_needs_no_dimension_but_for_samples():
+    field = LinearField([[0.3, -1.2], [0.8, 0.4]])
+    with_dimension = ContinuousFlow(field, StandardNormal(2).double(), **PRECISE)
+    del field.dimension
+    flow, x = ContinuousFlow(field, **PRECISE), torch.randn(6, 2, dtype=torch.float64)
+    torch.testing.assert_close(flow.log_prob(x), with_dimension.log_prob(x))
+    with pytest.raises(nodekit.errors.InvalidState, match="dimension"):
+        flow.sample(3)
+    assert with_dimension.sample(3).shape == (3, 2)

@@ -88,7 +88,7 @@ def test_every_sample_has_its_own_span_in_its_own_direction():
 def test_fixed_steps_are_those_of_a_shared_solve(method, options):
     field, y0 = Field(), torch.randn(4, 3, dtype=torch.float64)
     found = [
-        nodekit.odeint(field, y0, TIMES, method=method, options=options, batch=batch)
+        nodekit.solve(field, y0, TIMES, method=method, options=options, batch=batch).y
         for batch in ("shared", "independent")
     ]
     torch.testing.assert_close(*found, rtol=1e-12, atol=1e-13)

@@ -163,3 +163,21 @@ def test_bad_input_says_what_is_wrong(series):
         model.elbo(x, times, empty)
     with pytest.raises(ValueError, match="before the first time"):
         model.predict(x, times, torch.tensor([-1.0, 2.0]))
+
+
+def test_the_derivative_takes_a_context_of_each_series(series):
+    class Driven(nn.Module):
+        def forward(self, t, z, context):
+            return context.expand_as(z)
+
+    x, times, mask = series
+    model = LatentODE(2, 3, encoder=Given(torch.zeros(3), torch.full((3,), -40.0)), derivative=Driven())
+    model.decoder = nn.Linear(3, 2)
+    context = torch.arange(5.0)[:, None].requires_grad_()
+    expected = model.decoder((times[:, None, None] * context).expand(6, 5, 3)).movedim(0, 1)
+    torch.testing.assert_close(model.decode(torch.zeros(5, 3), times, context), expected)
+    torch.testing.assert_close(model.predict(x, times, times[2:], mask, context), expected[:, 2:])
+    (found,) = torch.autograd.grad(model.elbo(x, times, mask, context).sum(), context)
+    error = torch.where(mask[..., None], x - expected, 0.0)
+    (by_hand,) = torch.autograd.grad(-0.5 * (error / model.noise).square().sum(), context)
+    torch.testing.assert_close(found, by_hand, rtol=1e-3, atol=1e-3)

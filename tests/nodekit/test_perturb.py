@@ -1,5 +1,7 @@
 """perturb=True: no fixed step sees the slope on the other side of a jump at one of its ends."""
 
+import math
+
 import pytest
 import torch
 import torchdiffeq
@@ -39,13 +41,13 @@ def test_steps_beside_a_jump_are_those_of_torchdiffeq(theirs, ours, func, times)
 def test_a_slope_constant_on_either_side_of_a_jump_is_integrated_exactly(method, func):
     t = torch.tensor([0.0, 0.1, 0.6, 1.0], dtype=torch.float64)
     exact = torch.clamp(t - 0.5, min=0) if func is jumps_at_a_grid_point else t
-    y = nodekit.odeint(func, Y0, t, method=method, options=OPTIONS)
+    y = nodekit.odeint(func, Y0, t, method=method, options=OPTIONS, strict=True)
     torch.testing.assert_close(y[:, 0], exact, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["explicit_adams", "implicit_adams"])
 def test_the_first_step_of_a_multistep_method_begins_behind_a_jump(method):
-    y = nodekit.odeint(jumps_at_the_start, Y0, [0.0, 1.0], method=method, options=OPTIONS)
+    y = nodekit.odeint(jumps_at_the_start, Y0, [0.0, 1.0], method=method, options=OPTIONS, strict=True)
     assert y[-1].item() == pytest.approx(1.0, rel=1e-12)
 
 
@@ -62,7 +64,7 @@ def test_every_gradient_beside_a_jump_is_the_gradient_of_the_solve(method, times
         a = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
         b = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
         inputs, options = [y0, a, b], OPTIONS
-        y = nodekit.odeint(func, y0, times, method=method, options=options, gradient=gradient, args=(a, b))
+        y = nodekit.odeint(func, y0, times, method=method, options=options, gradient=gradient, args=(a, b), strict=True)
         plain = torch.autograd.grad(y[1:].square().sum(), inputs, retain_graph=True)
         first = torch.autograd.grad(y[1:].square().sum(), inputs, create_graph=True)
         found = [y.detach(), *plain, *(x.detach() for x in first)]
@@ -84,7 +86,9 @@ def test_the_backward_solve_of_an_adjoint_begins_behind_the_jump(gradient, metho
     def func(t, y, between, at_ends):
         return torch.where((t > 0) & (t < 1), between, at_ends) + 0 * y
 
-    y = nodekit.odeint(func, Y0, [0.0, 1.0], method=method, options=OPTIONS, gradient=gradient, args=(between, at_ends))
+    y = nodekit.solve(
+        func, Y0, [0.0, 1.0], method=method, options=OPTIONS, gradient=gradient, args=(between, at_ends)
+    ).y
     found = torch.autograd.grad(y[-1].sum(), [between, at_ends])
     assert [x.item() for x in found] == pytest.approx([1.0, 0.0], abs=1e-12)
 
@@ -106,3 +110,45 @@ def test_a_reversible_method_keeps_its_second_state():
 def test_without_perturb_slopes_are_carried_on_as_ever():
     stats = nodekit.solve(jumps_at_the_end, Y0, [0.0, 1.0], method="dopri5", options={"step_size": 0.25}).stats
     assert stats.nfe_forward == 1 + 3 * 6 + 5
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint", "interpolated"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("times", [[0.0, 1.0], [1.0, 0.0], [0.0, 0.5, 1.0]])
+@pytest.mark.parametrize("method", ["rk4", "dopri5", "alf", "explicit_adams", "trapezoid", "kvaerno3", "gl4", "sdirk2"])
+def test_the_ends_of_steps_are_never_asked_for(method, times, dtype, gradient):
+    """Forwards, backwards, and by the gradients of the state and of the times."""
+
+    def func(t, y):
+        assert t.item() not in (0.0, 0.5, 1.0)
+        return -y / (1 + t)
+
+    y0, t = torch.ones(1, dtype=dtype, requires_grad=True), torch.tensor(times, dtype=dtype, requires_grad=True)
+    options = {"step_size": 0.5, "perturb": True}
+    y = nodekit.odeint(func, y0, t, method=method, options=options, gradient=gradient, strict=True)
+    by_y0, by_t = torch.autograd.grad(y[-1].sum(), [y0, t])
+    exact = (1 + times[0]) / (1 + times[-1])
+    assert by_y0.item() == pytest.approx(exact, rel=0.2)
+    assert by_t[[0, -1]].tolist() == pytest.approx([exact / (1 + times[0]), -exact / (1 + times[-1])], rel=0.3)
+
+
+def test_a_jump_at_the_start_is_asked_for_from_behind_only():
+    def func(t, y):
+        assert t.item() != 0.0
+        return torch.ones_like(y)
+
+    y = nodekit.odeint(func, Y0, [0.0, 1.0], options={"jump_t": [0.0]})
+    assert y[-1].item() == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["gl4", "gl6", "implicit_midpoint"])
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop"])
+def test_a_gauss_method_has_no_use_for_the_ends_of_a_step(method, gradient):
+    def func(t, y):
+        assert t.item() not in (0.0, 0.5, 1.0)
+        return -y
+
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    options = {"step_size": 0.5}
+    y = nodekit.odeint(func, y0, [0.0, 1.0], method=method, options=options, gradient=gradient, strict=True)[-1]
+    assert torch.autograd.grad(y, y0)[0].item() == pytest.approx(math.exp(-1), rel=0.03)

@@ -1,5 +1,7 @@
 """State around the derivative: autocast, running statistics and random numbers mean the same in both passes."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -93,6 +95,30 @@ def test_a_continuous_adjoint_warns_of_dropout():
         forward_and_gradient(module, torch.randn(3, 4), "adjoint", options={"step_size": 0.25})
     with pytest.raises(nodekit.errors.UnsupportedCombination, match="random"):
         forward_and_gradient(module, torch.randn(3, 4), "reversible", options={"step_size": 0.25})
+
+
+@pytest.mark.parametrize("gradient", ["adjoint", "interpolated"])
+def test_noise_that_is_drawn_once_and_kept_is_no_cause_for_a_warning(gradient):
+    """As FFJORD draws its probe, in the first evaluation of a solve; what is drawn in a later one is."""
+
+    class Keeping(Dropping):
+        noise, after = None, 0.0
+
+        def forward(self, t, y):
+            if self.noise is None and t >= self.after:
+                self.noise = torch.randn_like(y)
+            return self.net(y) if self.noise is None else self.net(y) * self.noise
+
+    torch.manual_seed(0)
+    module = Keeping(nn.Linear(4, 4))
+    with warnings.catch_warnings(action="error"):
+        kept = forward_and_gradient(module, torch.ones(3, 4), gradient, options={"step_size": 0.05})
+    exact = forward_and_gradient(module, torch.ones(3, 4), "backprop", options={"step_size": 0.05})
+    torch.testing.assert_close(kept, exact, rtol=1e-4, atol=1e-5)
+    late = Keeping(nn.Linear(4, 4))
+    late.after = 0.5
+    with pytest.warns(UserWarning, match="draws"), pytest.raises(nodekit.errors.DerivativeChanged):
+        forward_and_gradient(late, torch.ones(3, 4), gradient, options={"step_size": 0.25})
 
 
 class Dropping(nn.Module):

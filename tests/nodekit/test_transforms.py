@@ -22,7 +22,7 @@ def y0():
 def solver(method, step_size, **arguments):
     field = Field()
     options = {"step_size": step_size} if step_size else {}
-    return lambda y: nodekit.odeint(field, y, TIMES, method=method, options=options, **arguments)
+    return lambda y: nodekit.solve(field, y, TIMES, method=method, options=options, **arguments).y
 
 
 @pytest.mark.parametrize(("method", "step_size"), FIXED)
@@ -181,3 +181,16 @@ def test_a_model_with_fixed_steps_compiles_into_one_graph(method, options):
         gradients = torch.autograd.grad(output.square().sum(), list(model.parameters()))
         found.append(torch.cat([output.flatten(), *(g.flatten() for g in gradients)]))
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_layer_is_traced_with_its_gradients(gradient, y0):
+    field = Field()
+    layer = nodekit.NeuralODE(field, method="rk4", options={"step_size": 0.25}, gradient=gradient)
+    traced = torch.jit.trace(layer, y0)
+    other = torch.flip(y0, (0,)) + 1
+    expected, found = layer(other), traced(other)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    by_layer, by_trace = (torch.autograd.grad(y.sum(), list(field.parameters())) for y in (expected, found))
+    torch.testing.assert_close(by_trace, by_layer, rtol=1e-3 if gradient == "adjoint" else 1e-10, atol=1e-6)

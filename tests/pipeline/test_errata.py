@@ -9,13 +9,32 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.errata import accuracies, classification, counts, evaluate, formulas, images, load_errata, timings
+from pipeline.errata import (
+    accuracies,
+    adjoints,
+    classification,
+    counts,
+    depth,
+    evaluate,
+    flows,
+    formulas,
+    images,
+    listings,
+    load_disagreements,
+    load_errata,
+    positions_table,
+    recurrence,
+    references,
+    timings,
+)
 from pipeline.errata.evaluation import check_function, words_of
 from pipeline.errata.finding import Finding
 from pipeline.study import ConfigurationError, load_experiments
 
 ERRATA = load_errata()
 NOTHING = Path("nothing")
+SYMMETRIC = [[-0.1, 0.2], [0.2, -0.1]]
+SHORTCUTS = {"kind": "sigmoid", "depth": 12, "width": 16, "shortcut": True}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +74,32 @@ def test_entries_name_checks_that_take_their_arguments_and_known_experiments(err
         accuracies.multiples_of_one_image({"a": {"b": [33.334]}}, images=60),
         accuracies.classes_of_the_small_sample({"a": 14.3}, singular=3, compound=7),
         classification.labels_of_pairs({"blank": 0, "one": 1, "two": 2, "four": 4}),
+        accuracies.classes_of_one_test_set({"a": {"b": [30.0, 30.0, 33.0, 33.0, 37.0, 37.0]}}, images=600, classes=3),
+        adjoints.column_or_row(SYMMETRIC, [1.0, 0.0], [0.0, 0.5], 1.0, 201, {"lr": 0.01, "momentum": 0.95}),
+        adjoints.through_adaptive_steps([1e-9, 1e-3]),
+        counts.iterations_of_an_epoch(60000, 32, over=2000),
+        depth.blocks_without_the_step(points=2, width=16, seed=1),
+        depth.evaluations_back_to([0.5, 1.0], step=10.0),
+        depth.layers_without_end(start=4.98, layers=[5, 10, 20]),
+        depth.where_gradients_vanish({"a": SHORTCUTS, "b": {**SHORTCUTS, "shortcut": False}}, batch=8, seed=1),
+        flows.best_increasing_fit(power=3, points=21),
+        formulas.gradient_and_descent(current=3.0, best=3.0, lr=0.1),
+        formulas.one_step_further(rate=0.0, steps=10),
+        formulas.slope_alone(slope=3.0, intercept=0.0, points=21),
+        listings.arguments_in_another_order(rate=0.0),
+        listings.recycled_outputs(150, 100, seed=25),
+        listings.undefined_names("a = 1\nprint(a, tf)", ["tf"]),
+        listings.units_of_the_output(said=1),
+        recurrence.layers_used_once(depth=4, length=1),
+        recurrence.weights_by_length(3, 8, [10, 10]),
+        references.never_cited([1, 2], listed=2),
+        references.other_article("Euler method", "https://en.wikipedia.org/w/index.php?title=Euler_method"),
+        references.other_paper("1806.07366", "Neural Equations", "1806.07366", "Neural Equations"),
+        references.section_of({2: "A", 3: "B"}, {3: "B"}),
+        references.shown_by_figure("the loss", "Loss by epoch", ["loss", "accuracy"]),
+        timings.decrease_in_proportion({"a": 2700, "b": 500}, {"a": 0.05, "b": 0.02}, whole="a"),
+        timings.rate_of_the_example(0.1, said=0.1),
+        timings.two_times(46.0, 45.2),
     ],
 )
 def test_of_a_document_that_is_right_nothing_is_confirmed(finding):
@@ -67,6 +112,7 @@ def test_what_is_not_run_is_left_open_and_says_why(tmp_path):
     table = evaluate(open_ones, set(), NOTHING, tmp_path).set_index("id")
     assert table.confirmed.isna().all()
     assert "N1 is not part" in table.numbers["thind_biases"]
+    assert "M4 is not part" in table.numbers["ulala_overfitting"]
     assert "mnist is not part" in table.numbers["homework_mnist_size"]
     assert "simulated" in table.numbers["homework_normalization"]
 
@@ -74,11 +120,26 @@ def test_what_is_not_run_is_left_open_and_says_why(tmp_path):
 def test_the_biases_are_read_from_the_runs(tmp_path):
     erratum = next(erratum for erratum in ERRATA if erratum.id == "thind_biases")
     (tmp_path / "N1").mkdir()
-    rows = pd.DataFrame({"variant": ["as_listed", "biases_read"], "quantity": "accuracy_after", "value": [0.9, 1.0]})
+    accuracy = pd.DataFrame(
+        {"variant": ["as_listed", "biases_read"], "quantity": "accuracy_after", "value": [0.9, 1.0]}
+    )
+    rows = pd.concat([accuracy, accuracy.assign(quantity="first_epoch_all_right", value=[52, 6])])
     rows.to_csv(tmp_path / "N1" / "metrics.csv")
-    assert evaluate([erratum], {"N1"}, tmp_path, NOTHING).confirmed[0]
+    evaluated = evaluate([erratum], {"N1"}, tmp_path, NOTHING)
+    assert evaluated.confirmed[0]
+    assert "first epoch with accuracy 1, as listed: 52" in evaluated.numbers[0]
     rows.assign(value=1.0).to_csv(tmp_path / "N1" / "metrics.csv")
     assert not evaluate([erratum], {"N1"}, tmp_path, NOTHING).confirmed[0]
+
+
+@pytest.mark.parametrize(("correct_at_one", "confirmed"), [(80, True), (99, False)])
+def test_accuracy_by_tolerance_is_read_from_the_runs(tmp_path, correct_at_one, confirmed):
+    (tmp_path / "M4").mkdir()
+    rows = {"tolerance": [1e-3, 1.0, None], "correct": [81, correct_at_one, None], "images": [100, 100, None]}
+    pd.DataFrame(rows).to_csv(tmp_path / "M4" / "history.csv")
+    finding = accuracies.by_tolerance(tmp_path)
+    assert finding.numbers["test accuracy at tolerance 0.001"] == 0.81
+    assert finding.confirmed == confirmed
 
 
 def test_statistics_are_those_of_the_pixels(tmp_path):
@@ -107,3 +168,17 @@ def test_an_id_stands_for_one_entry(tmp_path):
 def test_numbers_are_written_with_their_names():
     numbers = {"a": 1 / 3, "b": 5, "c": "six", "d": [-0.5, 0.800000011920929, 2]}
     assert words_of(Finding(True, numbers)) == "a: 0.333333; b: 5; c: six; d: [-0.5, 0.8, 2]"
+
+
+def test_disagreements_are_between_documents_and_named_errata_and_experiments_exist():
+    table = positions_table(load_disagreements(), ERRATA)
+    assert (table.groupby("id").document.nunique() > 1).all()
+    assert {name for cell in table.see for name in cell.split()} <= set(load_experiments())
+    assert table.groupby("id").so.nunique().eq(1).all()
+
+
+def test_a_disagreement_that_names_no_erratum_is_refused():
+    disagreements = load_disagreements()
+    named = {name for disagreement in disagreements for name in disagreement.errata}
+    with pytest.raises(ConfigurationError, match=disagreements[0].id):
+        positions_table(disagreements, [erratum for erratum in ERRATA if erratum.id not in named])

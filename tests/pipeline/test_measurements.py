@@ -7,7 +7,7 @@ import torch
 from pipeline.data import ImageSplits
 from pipeline.measurements import FUNCTIONS, TrainedNetwork
 from pipeline.models import build
-from pipeline.study import ConfigurationError, Run, load_experiments, load_study
+from pipeline.study import ConfigurationError, Model, Run, Solver, load_experiments, load_study
 
 CPU = torch.device("cpu")
 
@@ -68,6 +68,15 @@ def test_error_falls_and_evaluations_rise_with_the_tolerance(statistics):
     assert history.error.is_monotonic_increasing
     assert history.nfe_forward.is_monotonic_decreasing
     assert history.error.min() < history.error.max() / 5
+
+
+def test_right_answers_are_those_of_the_whole_network(statistics):
+    counted = statistics[1]["history"].query("panel == 'tolerance' and tolerance == 1e-3")
+    torch.manual_seed(1)
+    network = build(Model(name="example_odenet", arguments={"filters": 4}), Solver(method="dopri5"))
+    with torch.no_grad():
+        answers = torch.cat([network(batch).argmax(1) for batch in torch.randn(8, 1, 28, 28)[:4].split(2)])
+    assert (counted.correct.sum(), counted.images.sum()) == ((answers == 0).sum(), 4)
 
 
 def test_ratio_is_that_of_the_evaluations_at_the_tolerance_of_training(statistics):

@@ -92,3 +92,7 @@ def test_every_training_run_has_what_it_trains_by():
         for variant in experiment.variants if experiment.kind == "train" else ():
             settings = load_study({"profile": "test", "experiments": [name]}).run(name, variant, 1).settings
             assert None not in (settings.dataset, settings.model, settings.optimizer, settings.loss), (name, variant)
+
+
+def test_how_long_benchmarks_measure_is_a_setting():
+    assert study(benchmark_seconds=5).profile.benchmark_seconds == 5

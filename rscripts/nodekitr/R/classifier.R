@@ -41,14 +41,15 @@ nk_classifier <- function(x, y, filters = 64, t_end = 1, method = "euler", step_
     if (identical(statistic, stats::sd)) replace(values, values == 0, 1) else values
   }
   method <- as_method(method)
-  adaptive <- nodekit()$METHODS[[method]]$adaptive
+  adaptive <- is_adaptive(method)
   model <- list(
     size = dim(x)[2:3], channels = channels, classes = levels(y), filters = as_count(filters, "filters"), seed = seed,
     center = by_channel(mean), scale = by_channel(stats::sd), gradient = gradient,
     solver = list(
       t = list(0, as_number(t_end, "t_end", above = 0)), method = method, rtol = as_number(rtol, "rtol"),
       atol = as_number(atol, "atol"),
-      options = if (!adaptive) list(step_size = as_number(step_size, "step_size", above = 0)) else list()
+      options = if (!adaptive) list(step_size = as_number(step_size, "step_size", above = 0)) else
+        training_options(method, list())
     )
   )
   module <- build_classifier(model)
@@ -57,7 +58,7 @@ nk_classifier <- function(x, y, filters = 64, t_end = 1, method = "euler", step_
     epochs = as_count(epochs, "epochs"), learning_rate = as_number(learning_rate, "learning_rate", above = 0),
     seed = seed, device = device
   )
-  history <- run_training(training, epochs, progress)
+  history <- run_training(training, epochs, progress, learning_rate)
   losses <- as.double(training$losses)
   structure(
     list(
@@ -132,13 +133,14 @@ build_classifier <- function(model, weights = NULL) {
 #' @param object,x what [nk_classifier()] returned.
 #' @param newdata images, as in [nk_classifier()].
 #' @param type `"class"`: a factor; `"prob"`: a matrix, one column a class.
-#' @param ... unused; for `plot`, handed to `plot.default`.
+#' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
 #' @return `predict`: see `type`. `coef`: a named vector of all weights. `tidy` and `glance` (where the package
 #'   generics is there): data frames, one row a weight and one row a model.
 #' @examples
 #' # see nk_classifier()
 #' @export
 predict.nk_classifier <- function(object, newdata, type = c("class", "prob"), ...) {
+  refuse_arguments(c("newdata", "type"), ...)
   type <- match.arg(type)
   model <- object$model
   newdata <- as_images(newdata, model$size, model$channels)
@@ -151,11 +153,15 @@ predict.nk_classifier <- function(object, newdata, type = c("class", "prob"), ..
 
 #' @rdname predict.nk_classifier
 #' @export
-coef.nk_classifier <- function(object, ...) flat_weights(object$weights, object$trained)
+coef.nk_classifier <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  flat_weights(object$weights, object$trained)
+}
 
 #' @rdname predict.nk_classifier
 #' @export
 print.nk_classifier <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   solver <- x$model$solver
   cat("ODE-Net for images of ", paste(c(x$model$size, x$model$channels), collapse = " x "), "\n",
     "  classes: ", paste(x$model$classes, collapse = ", "), "\n",
@@ -172,11 +178,13 @@ print.nk_classifier <- function(x, ...) {
 #' @rdname predict.nk_classifier
 #' @export
 summary.nk_classifier <- function(object, ...) {
+  refuse_arguments(NULL, ...)
   structure(list(model = object, history = object$history), class = "summary.nk_classifier")
 }
 
 #' @export
 print.summary.nk_classifier <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   print(x$model)
   cat("\n")
   print(x$history, row.names = FALSE, digits = 4)
@@ -186,6 +194,7 @@ print.summary.nk_classifier <- function(x, ...) {
 #' @rdname predict.nk_classifier
 #' @export
 plot.nk_classifier <- function(x, ...) {
+  refuse_plot_arguments(NULL, ...)
   graphics::plot.default(x$losses$images, x$losses$loss,
     type = "l", col = "grey70", xlab = "images seen", ylab = "cross-entropy", ...
   )
@@ -203,6 +212,7 @@ half_life_mean <- function(x, half_life) {
 #' @rdname predict.nk_classifier
 #' @exportS3Method generics::tidy
 tidy.nk_classifier <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   weights <- coef(x)
   data.frame(term = names(weights), estimate = unname(weights))
 }
@@ -210,6 +220,7 @@ tidy.nk_classifier <- function(x, ...) {
 #' @rdname predict.nk_classifier
 #' @exportS3Method generics::glance
 glance.nk_classifier <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   last <- x$history[nrow(x$history), ]
   data.frame(
     loss = last$loss, weights = length(coef(x)), epochs = nrow(x$history), nobs = x$nobs,

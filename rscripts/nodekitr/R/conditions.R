@@ -13,6 +13,9 @@
 #' | `nodekit_not_installed` | Python or nodekit is missing |
 #' | `nodekit_type_error` | an argument is of the wrong kind: a factor, text, a date |
 #' | `nodekit_value_error` | an argument has a wrong value: `NA`, a length that does not fit, an unknown name |
+#' | `nodekit_unknown_argument` | an argument that has no meaning, or is misspelt |
+#' | `nodekit_solve_failed` | a solve ended early; the rows before are the field `reached` |
+#' | `nodekit_stiff` | it did, as the problem is stiff and the method explicit |
 #' | `nodekit_step_size_underflow`, ... | the library's own |
 #'
 #' Warnings of the library are of class `nodekit_warning`.
@@ -27,13 +30,13 @@ NULL
 abort <- function(class, ..., remedy = NULL, fields = list(), call = user_call()) {
   stop(structure(
     class = unique(c(paste0("nodekit_", class), "nodekit_error", "error", "condition")),
-    c(list(message = paste(c(paste0(...), remedy), collapse = "\n"), call = call), fields, list(remedy = remedy))
+    c(list(message = paste(c(paste(unlist(list(...)), collapse = ""), remedy), collapse = "\n"), call = call), fields, list(remedy = remedy))
   ))
 }
 
 warn <- function(...) {
   warning(structure(
-    class = c("nodekit_warning", "warning", "condition"), list(message = paste0(...), call = user_call())
+    class = c("nodekit_warning", "warning", "condition"), list(message = paste(unlist(list(...)), collapse = ""), call = user_call())
   ))
 }
 
@@ -61,7 +64,11 @@ from_python <- function(run, ..., explain = identity) {
   for (warning in session$heard$warnings) base::warning(warning)
   for (message in outcome$warnings) warn(message)
   failure <- outcome$failure
-  if (is.null(failure)) return(outcome$value)
+  if (is.null(failure)) {
+    value <- outcome$value
+    if (is.list(value) && !is.null(value$failure)) value$failure <- explain(value$failure)
+    return(value)
+  }
   if (!is.null(session$heard$error)) stop(session$heard$error)
   failure <- explain(failure)
   abort(failure$classes, failure$message, remedy = failure$remedy, fields = failure$fields)

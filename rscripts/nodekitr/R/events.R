@@ -2,16 +2,17 @@
 
 # Everything that happens on the way: at which `times` the state is changed by `change`, which `roots` are watched,
 # and the `rows` of the result, which the times of events are among.
-as_events <- function(events, rootfunc, state, times, parms, ...) {
-  shape <- shape_of(state)
+as_events <- function(events, rootfunc, state, times, parms, ynames, ...) {
+  shape <- shape_of(state, ynames)
   plan <- list(rows = times, times = numeric(), maxroot = events$maxroot %||% 100)
   check_events(events, rootfunc)
   if (!is.null(events$data)) {
     table <- as_event_table(events$data, state)
+    table$time <- snapped(table$time, times)
     plan$times <- table$time
     plan$change <- function(t, values) change_by_table(values, table[table$time == t, ])
   } else if (!is.null(events$func)) {
-    if (!isTRUE(events$root)) plan$times <- as_numbers(events$time, "events$time")
+    if (!isTRUE(events$root)) plan$times <- snapped(as_numbers(events$time, "events$time"), times)
     plan$change <- function(t, values) {
       after <- events$func(t, shaped(as.double(values), shape), parms, ...)
       if (!is.numeric(after) || length(after) != state$n) {
@@ -37,6 +38,21 @@ as_events <- function(events, rootfunc, state, times, parms, ...) {
     plan$rows <- sort(unique(c(times, plan$times)), decreasing = times[length(times)] < times[1])
   }
   plan
+}
+
+# Times that differ only by rounding from one of `to`, or from each other, as that one: 0.3 is seq(0, 1, by = 0.1)[4].
+snapped <- function(x, to) {
+  same <- function(a, b) abs(a - b) <= 1e-12 * pmax(abs(a), abs(b))
+  onto <- function(x, known) {
+    place <- findInterval(x, known)
+    before <- known[pmax(place, 1)]
+    after <- known[pmin(place + 1, length(known))]
+    nearest <- ifelse(abs(after - x) < abs(before - x), after, before)
+    ifelse(same(x, nearest), nearest, x)
+  }
+  x <- onto(x, sort(to))
+  apart <- sort(unique(x))
+  onto(x, apart[c(TRUE, !same(apart[-1], apart[-length(apart)]))])
 }
 
 check_events <- function(events, rootfunc) {
@@ -100,7 +116,7 @@ change_by_table <- function(values, changes) {
 }
 
 # Solve from event to event. The row at an event's time holds the state before it, as in deSolve.
-solve_with_events <- function(slope, state, plan, stepping) {
+solve_with_events <- function(slope, state, plan, stepping, parms = NULL) {
   rows <- plan$rows
   change_at <- function(t, values) if (t %in% plan$times) plan$change(t, values) else values
   values <- matrix(NA_real_, length(rows), state$n)
@@ -109,18 +125,21 @@ solve_with_events <- function(slope, state, plan, stepping) {
   statistics <- list(steps = 0, nfe = 0, rejected = 0, order = NA)
   roots <- list(t = numeric(), y = NULL, index = integer(), terminated = FALSE)
   last <- 1
-  while (last < length(rows) && !roots$terminated) {
+  failure <- NULL
+  while (last < length(rows) && !roots$terminated && is.null(failure)) {
     end <- c(which(rows %in% plan$times & seq_along(rows) > last), length(rows))[1]
     piece <- from_python(bridge()$solve, slope, array(current), array(rows[last:end]),
-      method = stepping$method, rtol = stepping$rtol, atol = stepping$atol, options = stepping$options,
-      roots = plan$roots, explain = explain_failure(state, rows, stepping$method)
+      method = stepping$method, rtol = stepping$rtol, atol = stepping$atol,
+      options = options_between(rows[last:end], stepping), roots = plan$roots, watch = stepping$watch,
+      explain = explain_failure(state, rows, stepping$method, parms)
     )
+    failure <- piece$failure
     statistics <- add_statistics(statistics, piece$statistics)
     roots <- add_roots(roots, piece$roots)
     reached <- piece$values[-1, , drop = FALSE]
     values[last + seq_len(nrow(reached)), ] <- reached
     last <- last + nrow(reached)
-    current <- if (last == end && end < length(rows)) change_at(rows[end], values[end, ])
+    current <- if (last == end && end < length(rows) && is.null(failure)) change_at(rows[end], values[end, ])
   }
   times <- rows[seq_len(last)]
   values <- values[seq_len(last), , drop = FALSE]
@@ -128,7 +147,14 @@ solve_with_events <- function(slope, state, plan, stepping) {
     times <- c(times, utils::tail(roots$t, 1))
     values <- rbind(values, roots$y[nrow(roots$y), ])
   }
-  list(times = times, values = values, statistics = statistics, roots = root_attributes(roots, plan))
+  list(times = times, values = values, statistics = statistics, roots = root_attributes(roots, plan), failure = failure)
+}
+
+# The options of a solve between some of the rows: fixed steps of a size end at each of them.
+options_between <- function(rows, stepping) {
+  size <- stepping$options$step_size
+  if (is.null(size) || is_adaptive(stepping$method)) return(stepping$options)
+  c(stepping$options[names(stepping$options) != "step_size"], list(grid = array(fixed_grid(rows, size))))
 }
 
 add_statistics <- function(a, b) {

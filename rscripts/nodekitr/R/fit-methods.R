@@ -3,23 +3,26 @@
 #' Predict from a fitted neural differential equation
 #'
 #' @param object,x what [nk_fit()] returned.
-#' @param newdata a data frame with the columns `id` (if the model has one) and `time`: predictions for these rows,
-#'   each trajectory of the fitted data going on from its start. A trajectory that is not in the fitted data starts
+#' @param newdata a data frame with the columns `id` (if the model has one) and `time`: predictions for these rows, in
+#'   their order and with their names and ids. Each trajectory of the fitted data going on from its start. A trajectory that is not in the fitted data starts
 #'   from its first row, which then must hold the states.
 #' @param times instead of `newdata`: the times to predict at, for every trajectory or for `y`.
 #' @param y an initial state at `times[1]`, in the order or with the names of the model's states.
 #' @param rtol,atol tolerances of the prediction.
-#' @param ... unused; for `plot`, handed to `plot.default`.
+#' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
 #' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector of all
-#'   weights. `residuals`: observed minus fitted, a data frame. `tidy` and `glance` (where the package generics is
+#'   weights. `fitted` and `residuals` (observed minus fitted): data frames with the rows of the data, in their order
+#'   and with their names. `nobs`: the rows with a value that was observed. `tidy` and `glance` (where the package generics is
 #'   there): data frames, one row a weight and one
 #'   row a model.
 #' @examples
 #' # see nk_fit()
 #' @export
 predict.nk_fit <- function(object, newdata = NULL, times = NULL, y = NULL, rtol = 1e-7, atol = 1e-7, ...) {
+  refuse_arguments(c("newdata", "times", "y", "rtol", "atol"), ...)
   dynamics <- build_dynamics(object$model, object$weights)
   solver <- utils::modifyList(object$solver, list(rtol = as_number(rtol, "rtol"), atol = as_number(atol, "atol")))
+  if (!is.null(solver$options$max_num_steps)) solver$options$max_num_steps <- 100000L
   along <- function(start, from, at) {
     if (any(at < from)) {
       abort("value_error", "The time ", min(at), " is before the start of its trajectory at ", from, ".",
@@ -41,7 +44,7 @@ predict.nk_fit <- function(object, newdata = NULL, times = NULL, y = NULL, rtol 
     }
     return(predicted_frame(object, NULL, times, at))
   }
-  starts <- object$data[!duplicated(object$data$.series), ]
+  starts <- starts_of(object$data, object$time)
   wanted <- if (!is.null(newdata)) {
     as_newdata(newdata, object)
   } else if (!is.null(times)) {
@@ -50,22 +53,27 @@ predict.nk_fit <- function(object, newdata = NULL, times = NULL, y = NULL, rtol 
   } else {
     data.frame(.series = object$data$.series, .time = object$data[[object$time]])
   }
-  starts <- rbind(starts, attr(wanted, "starts"))
+  starts <- rbind(starts[c(object$time, object$states, ".series")], attr(wanted, "starts"))
   values <- matrix(NA_real_, nrow(wanted), length(object$states))
   for (series in unique(wanted$.series)) {
     rows <- wanted$.series == series
     start <- starts[starts$.series == series, ]
     values[rows, ] <- along(unlist(start[object$states]), start[[object$time]], wanted$.time[rows])
   }
-  ids <- if (length(object$id)) starts[[object$id]][match(wanted$.series, starts$.series)]
-  predicted_frame(object, ids, wanted$.time, values)
+  ids <- if (length(object$id)) {
+    if (is.null(newdata)) object$data[[object$id]][match(wanted$.series, object$data$.series)] else newdata[[object$id]]
+  }
+  rows <- if (!is.null(newdata)) newdata else if (is.null(times)) object$data
+  at <- if (!is.null(newdata)) newdata[[object$time]] else wanted$.time
+  predicted_frame(object, ids, at, values, attr(rows, "row.names"))
 }
 
-predicted_frame <- function(object, ids, times, values) {
+predicted_frame <- function(object, ids, times, values, rows = NULL) {
   colnames(values) <- object$states
   frame <- data.frame(stats::setNames(list(times), object$time), values, check.names = FALSE)
-  if (is.null(ids)) return(frame)
-  cbind(stats::setNames(data.frame(ids), object$id), frame)
+  if (!is.null(ids)) frame <- cbind(stats::setNames(data.frame(ids), object$id), frame)
+  if (!is.null(rows)) attr(frame, "row.names") <- rows
+  frame
 }
 
 as_fitted_state <- function(y, states) {
@@ -88,36 +96,54 @@ as_newdata <- function(newdata, object) {
   }
   at <- as_numbers(newdata[[object$time]], object$time)
   if (!length(object$id)) return(data.frame(.series = 1L, .time = at))
-  known <- object$data[[object$id]]
-  ids <- as.character(newdata[[object$id]])
-  series <- object$data$.series[match(ids, as.character(known))]
-  new <- unique(ids[is.na(series)])
-  series[is.na(series)] <- max(object$data$.series) + match(ids[is.na(series)], new)
-  starts <- lapply(new, function(which) {
-    rows <- newdata[ids == which, ]
+  ids <- newdata[[object$id]]
+  if (anyNA(ids)) {
+    abort("value_error", "'", object$id, "' is NA in row ", which(is.na(ids))[1], " of 'newdata'.",
+      remedy = "Give each row its trajectory."
+    )
+  }
+  place <- match_ids(ids, object$data[[object$id]])
+  series <- object$data$.series[place]
+  new <- unique(ids[is.na(place)])
+  series[is.na(place)] <- max(object$data$.series) + match(ids[is.na(place)], new)
+  starts <- lapply(which(is.na(place) & !duplicated(series)), function(row) {
+    rows <- newdata[series == series[row], ]
     first <- rows[which.min(rows[[object$time]]), ]
     if (!all(object$states %in% names(first)) || anyNA(first[object$states])) {
-      abort("value_error", "Trajectory '", which, "' is not in the fitted data and has no complete first row.",
-        remedy = "Give its states at its first time."
+      abort("value_error", "Trajectory '", as.character(ids[row]), "' is not in the fitted data and has no complete ",
+        "first row.", remedy = "Give its states at its first time."
       )
     }
-    first[[object$id]] <- which
-    cbind(first[c(needed, object$states)], .series = series[ids == which][1])
+    cbind(first[c(object$time, object$states)], .series = series[row])
   })
   structure(data.frame(.series = series, .time = at), starts = do.call(rbind, starts))
 }
 
-#' @rdname predict.nk_fit
-#' @export
-coef.nk_fit <- function(object, ...) flat_weights(object$weights, object$trained)
+# Which of `known` each id is: numbers as numbers, however they are kept; all else by its text.
+match_ids <- function(ids, known) {
+  numbers <- function(x) if (is.numeric(x)) x else suppressWarnings(as.numeric(as.character(x)))
+  if (is.numeric(ids) || is.numeric(known)) return(match(numbers(ids), numbers(known)))
+  match(as.character(ids), as.character(known))
+}
 
 #' @rdname predict.nk_fit
 #' @export
-fitted.nk_fit <- function(object, ...) object$fitted
+coef.nk_fit <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  flat_weights(object$weights, object$trained)
+}
+
+#' @rdname predict.nk_fit
+#' @export
+fitted.nk_fit <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  object$fitted
+}
 
 #' @rdname predict.nk_fit
 #' @export
 residuals.nk_fit <- function(object, ...) {
+  refuse_arguments(NULL, ...)
   frame <- object$fitted
   frame[object$states] <- object$data[object$states] - frame[object$states]
   frame
@@ -125,11 +151,15 @@ residuals.nk_fit <- function(object, ...) {
 
 #' @rdname predict.nk_fit
 #' @export
-nobs.nk_fit <- function(object, ...) nrow(object$data)
+nobs.nk_fit <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  sum(rowSums(!is.na(object$data[object$states])) > 0)
+}
 
 #' @rdname predict.nk_fit
 #' @export
 print.nk_fit <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   cat("Neural differential equation of ", paste(x$states, collapse = ", "), "\n",
     "  network: ", describe_network(x), ", ", length(coef(x)), " weights\n",
     "  data: ", nrow(x$data), " observations of ", max(x$data$.series), " ",
@@ -150,6 +180,7 @@ describe_network <- function(x) {
 #' @rdname predict.nk_fit
 #' @export
 summary.nk_fit <- function(object, ...) {
+  refuse_arguments(NULL, ...)
   errors <- residuals(object)[object$states]
   spread <- vapply(object$data[object$states], function(x) mean((x - mean(x, na.rm = TRUE))^2, na.rm = TRUE), 1)
   squares <- vapply(errors, function(x) mean(x^2, na.rm = TRUE), 1)
@@ -161,6 +192,7 @@ summary.nk_fit <- function(object, ...) {
 
 #' @export
 print.summary.nk_fit <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   print(x$fit)
   last <- x$fit$history[nrow(x$fit$history), ]
   cat("  evaluations of the derivative a batch: ", format(last$nfe_forward), " forward, ", format(last$nfe_backward),
@@ -175,12 +207,13 @@ print.summary.nk_fit <- function(x, ...) {
 #' @export
 plot.nk_fit <- function(x, which = c("trajectories", "history"), until = max(x$data[[x$time]]), ...) {
   which <- match.arg(which)
+  refuse_plot_arguments(c("which", "until"), ...)
   if (which == "history") {
     graphics::plot.default(x$history$epoch, x$history$loss, type = "l", log = "y", xlab = "epoch", ylab = "loss", ...)
     return(invisible(x))
   }
   time <- x$data[[x$time]]
-  starts <- x$data[!duplicated(x$data$.series), ]
+  starts <- starts_of(x$data, x$time)
   along <- lapply(starts[[x$time]], function(start) seq(start, until, length.out = 200))
   newdata <- stats::setNames(data.frame(unlist(along)), x$time)
   newdata[x$id] <- starts[rep(seq_along(along), each = 200), x$id]
@@ -204,6 +237,7 @@ plot.nk_fit <- function(x, which = c("trajectories", "history"), until = max(x$d
 #' @rdname predict.nk_fit
 #' @exportS3Method generics::tidy
 tidy.nk_fit <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   weights <- coef(x)
   data.frame(term = names(weights), estimate = unname(weights))
 }
@@ -211,6 +245,7 @@ tidy.nk_fit <- function(x, ...) {
 #' @rdname predict.nk_fit
 #' @exportS3Method generics::glance
 glance.nk_fit <- function(x, ...) {
+  refuse_arguments(NULL, ...)
   last <- x$history[nrow(x$history), ]
   data.frame(
     loss = last$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)), weights = length(coef(x)),

@@ -9,8 +9,9 @@
 #' half a cosine to a hundredth of its start.
 #'
 #' @param data a data frame, one row an observation.
-#' @param id,time names of the columns that tell the trajectories apart (a factor, numbers or text; none: all rows
-#'   are one trajectory) and that hold the times.
+#' @param id,time names of the columns that tell the trajectories apart (a factor, numbers or text) and that hold the
+#'   times. `id = NULL`: all rows are one trajectory. Where there is no column `id` and you name neither `id` nor
+#'   `states`, a column that may be one is asked for.
 #' @param states names of the columns with the states; by default all others.
 #' @param layers widths of the hidden layers.
 #' @param activation `"tanh"`, `"relu"`, `"elu"`, `"softplus"`, `"sigmoid"` or `"silu"`.
@@ -47,10 +48,11 @@ nk_fit <- function(data, id = intersect("id", names(data)), time = "time", state
                    method = "dopri5", rtol = 1e-3, atol = 1e-3, options = list(), gradient = "checkpoint",
                    window = NULL, batch_size = NULL, epochs = 300, learning_rate = 0.01, seed = NULL,
                    progress = getOption("nodekitr.progress", TRUE)) {
+  if (missing(id) && missing(states)) ask_for_id(data, time)
   observed <- as_trajectories(data, id, time, states)
   seed <- as_seed(seed)
   model <- c(
-    standardisation(observed, time, states, time_dependent),
+    standardisation(in_order(observed, time), time, states, time_dependent),
     list(
       layers = vapply(layers, as_count, 1L, name = "layers"), seed = seed, network = network,
       activation = as_choice(activation, "activation", names(bridge()$ACTIVATIONS))
@@ -59,15 +61,17 @@ nk_fit <- function(data, id = intersect("id", names(data)), time = "time", state
   solver <- list(
     method = as_method(method), rtol = as_number(rtol, "rtol"), atol = as_number(atol, "atol"), options = options
   )
+  solver$options <- training_options(solver$method, options)
   dynamics <- build_dynamics(model)
-  values <- as.matrix(observed[states])
-  training <- from_python(bridge()$fit_trajectories, dynamics, array(as.double(observed[[time]])),
-    array(as.double(values), dim(values)), array(as.integer(factor(observed$.series))),
+  sorted <- in_order(observed, time)
+  values <- as.matrix(sorted[states])
+  training <- from_python(bridge()$fit_trajectories, dynamics, array(as.double(sorted[[time]])),
+    array(as.double(values), dim(values)), array(as.integer(sorted$.series)),
     solver = solver, gradient = gradient, window = if (!is.null(window)) max(2L, as_count(window, "window")),
     batch_size = if (!is.null(batch_size)) as_count(batch_size, "batch_size"), epochs = as_count(epochs, "epochs"),
     learning_rate = as_number(learning_rate, "learning_rate", above = 0), seed = seed
   )
-  history <- run_training(training, epochs, progress)
+  history <- run_training(training, epochs, progress, learning_rate)
   fit <- structure(
     list(
       call = sys.call(), id = id, time = time, states = states, data = observed, model = model,
@@ -80,57 +84,12 @@ nk_fit <- function(data, id = intersect("id", names(data)), time = "time", state
   fit
 }
 
-# The rows in order, with `.series` telling the trajectories apart; all that can be wrong with them is said here.
-as_trajectories <- function(data, id, time, states) {
-  if (!is.data.frame(data)) {
-    abort("type_error", "'data' is of class '", class(data)[1], "', not a data frame.",
-      remedy = "Use as.data.frame(); a result of nk_ode() or deSolve too."
-    )
+# While training no solve may take steps without end: a network that goes astray makes the problem as stiff as it likes.
+training_options <- function(method, options) {
+  ours <- if (is_adaptive(method) && !any(c("step_size", "grid_constructor") %in% names(options))) {
+    list(max_num_steps = 1000L)
   }
-  data <- as.data.frame(data)
-  absent <- setdiff(c(id, time, states), names(data))
-  if (length(absent)) {
-    abort("value_error", "'data' has no column '", absent[1], "'.",
-      remedy = paste0("Columns: ", paste(names(data), collapse = ", "), ".")
-    )
-  }
-  if (length(id) > 1 || length(time) != 1 || !length(states)) {
-    abort("value_error", "One column of times and at least one state are needed, and at most one 'id'.",
-      remedy = "Name them: id = , time = , states = ."
-    )
-  }
-  as_numbers(data[[time]], time)
-  for (name in states) as_numbers(data[[name]], name, missing_allowed = TRUE)
-  series <- if (length(id)) data[[id]] else rep(1L, nrow(data))
-  if (anyNA(series)) {
-    abort("value_error", "'", id, "' is NA in row ", which(is.na(series))[1], ".",
-      remedy = "Give each row its trajectory."
-    )
-  }
-  data$.series <- match(series, unique(series))
-  data <- data[order(data$.series, data[[time]]), c(id, time, states, ".series")]
-  rownames(data) <- NULL
-  firsts <- which(!duplicated(data$.series))
-  name_of <- function(row) if (length(id)) paste0(" of trajectory '", data[[id]][row], "'") else ""
-  alone <- firsts[tabulate(data$.series) < 2]
-  if (length(alone)) {
-    abort("value_error", "There is only one observation", name_of(alone[1]), ".",
-      remedy = "A trajectory needs two; drop this one."
-    )
-  }
-  twice <- which(diff(data[[time]]) == 0 & diff(data$.series) == 0)
-  if (length(twice)) {
-    abort("value_error", "The time ", data[[time]][twice[1]], name_of(twice[1]), " occurs twice.",
-      remedy = "Average or drop repeated observations."
-    )
-  }
-  incomplete <- firsts[rowSums(is.na(data[firsts, states, drop = FALSE])) > 0]
-  if (length(incomplete)) {
-    abort("value_error", "The first observation", name_of(incomplete[1]), " is not complete.",
-      remedy = "It is where the trajectory starts: fill it in, or drop the rows before a complete one."
-    )
-  }
-  data
+  utils::modifyList(as.list(ours), options)
 }
 
 # Mean and spread of each state, and the typical size of its slope.

@@ -13,6 +13,8 @@
 session <- new.env(parent = emptyenv())
 
 .onLoad <- function(libname, pkgname) {
+  # Where deSolve is installed, its methods for a solution are at hand, for one that was saved in another session too.
+  requireNamespace("deSolve", quietly = TRUE)
   # Where reticulate makes environments by need (>= 1.41) and the source is known, say what is needed: starts nothing.
   if (has_py_require() && !is.null(known_source())) {
     py_require <- getExportedValue("reticulate", "py_require")

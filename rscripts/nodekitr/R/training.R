@@ -1,14 +1,15 @@
 # Training runs in Python, in slices; between them R shows how far it is.
 
-# Run a Python `Training` to its end. An interrupt keeps what was learnt so far.
-run_training <- function(training, epochs, progress) {
+# Run a Python `Training` to its end. An interrupt keeps what was learnt so far; training that diverges ends with the
+# best that was learnt.
+run_training <- function(training, epochs, progress, learning_rate) {
   batches <- training$batches_per_epoch * epochs
   started <- proc.time()[["elapsed"]]
   shown <- 0
   done <- list(batches = 0)
   interrupted <- FALSE
   # An interrupt waits for the next slice, so that it is always met where it is handled.
-  suspendInterrupts(while (done$batches < batches && !interrupted) {
+  suspendInterrupts(while (done$batches < batches && !interrupted && is.null(done$diverged)) {
     done <- tryCatch(
       allowInterrupts(from_python(training$advance, if (shown == 0) 0.2 else 1)),
       interrupt = function(e) {
@@ -17,7 +18,7 @@ run_training <- function(training, epochs, progress) {
       }
     )
     seconds <- proc.time()[["elapsed"]] - started
-    ending <- done$batches >= batches || interrupted
+    ending <- done$batches >= batches || interrupted || !is.null(done$diverged)
     # In a terminal one line that changes; elsewhere a line now and then.
     if (progress && (interactive() || ending || shown == 0 || done$batches / batches >= shown + 0.1)) {
       shown <- done$batches / batches
@@ -25,8 +26,12 @@ run_training <- function(training, epochs, progress) {
     }
     shown <- max(shown, 1e-9)
   })
+  of <- format(batches, scientific = FALSE)
+  if (!is.null(done$diverged)) {
+    warn("Training diverged after ", done$batches, " of ", of, " batches: ", done$diverged,
+      " The model is the best there was. Lower learning_rate, which is ", format(learning_rate), ".")
+  }
   if (interrupted) {
-    of <- format(batches, scientific = FALSE)
     warn("Interrupted after ", done$batches, " of ", of, " batches: the model is what it was then.")
   }
   data.frame(training$table())

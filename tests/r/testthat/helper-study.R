@@ -5,7 +5,8 @@ source(file.path(root, "rscripts", "draw.R"))
 load_figure_functions(file.path(root, "rscripts"))
 source(file.path(root, "rscripts", "arguments.R"))
 source(file.path(root, "rscripts", "runs", "hand_coded_network.R"))
-for (file in setdiff(list.files(file.path(root, "rscripts", "report"), "[.]R$", full.names = TRUE), file.path(root, "rscripts", "report", "render.R"))) {
+report <- file.path(root, "rscripts", "report")
+for (file in setdiff(list.files(report, "[.]R$", full.names = TRUE), file.path(report, "render.R"))) {
   source(file, encoding = "UTF-8")
 }
 

@@ -59,3 +59,14 @@ test_that("sampling the document's data frame moves no observation, whichever wa
   expect_equal(facts_of_sample(25)[["rows_moved_by_sample"]], 0)
   expect_equal(facts_of_sample(25)[["weights_that_differ_by_sample_kind"]], 0)
 })
+
+test_that("the first epoch in which all points are right is found beyond the document's last", {
+  for (biases in c("global", "updated")) {
+    first <- first_epoch_all_right(seed = 25, biases = biases)
+    accuracy <- train_hand_coded_network(25, first, 1, biases)$history$accuracy
+    expect_equal(accuracy[first], 1)
+    expect_true(all(accuracy[-first] < 1))
+  }
+  expect_gt(first_epoch_all_right(seed = 25), 50)
+  expect_true(is.na(first_epoch_all_right(seed = 25, most = 50)))
+})

@@ -52,7 +52,26 @@ test_that("errata keep the document's words, say in words what their check found
   page <- paste(capture.output(write_errata(study)), collapse = "\n")
   expect_match(page, "is &lt;also&gt; 0", fixed = TRUE)
   expect_match(page, "Of 3 entries 1 are confirmed", fixed = TRUE)
+  expect_match(page, "id=\"erratum-b\"", fixed = TRUE)
   for (words in c("\u2713 confirmed", "\u2717 not confirmed", "\u25cb not run")) expect_match(page, words, fixed = TRUE)
   expect_match(page, "href=\"#P3\"", fixed = TRUE)
   expect_no_match(page, "href=\"#M9\"", fixed = TRUE)
+})
+
+test_that("disagreements have every document's words, and link to the errata and to the runs that there are", {
+  study <- list(results = tempfile("results-"), experiments = list(A3 = list()))
+  expect_length(capture.output(write_disagreements(study)), 0)
+  positions <- data.frame(
+    id = c("sign", "sign", "layers"), question = c("Which sign?", "Which sign?", "What is a layer?"),
+    document = c("thind", "slides", "ulala"), place = "4.1", words = c("a = <b>", "a = b", "many"), so = "Either.",
+    errata = c("adjoint_sign", "adjoint_sign", "thind_ln"), see = c("A3 M9", "A3 M9", NA)
+  )
+  write_csv(positions, file.path(study$results, "tables", "disagreements.csv"))
+  page <- paste(capture.output(write_disagreements(study)), collapse = "\n")
+  expect_match(page, "2 questions", fixed = TRUE)
+  expect_match(page, "a = &lt;b&gt;", fixed = TRUE)
+  expect_equal(lengths(regmatches(page, gregexpr("Which sign", page, fixed = TRUE))), 1)
+  expect_match(page, "Shown by <a href=\"#A3\">A3</a>, <a href=\"#erratum-adjoint_sign\">", fixed = TRUE)
+  expect_match(page, "Shown by <a href=\"#erratum-thind_ln\">", fixed = TRUE)
+  expect_no_match(page, "M9", fixed = TRUE)
 })

@@ -21,7 +21,10 @@ study_of <- function(claims) {
   list(
     claims = claims, experiments = stats::setNames(lapply(ids, titled), ids), texts = list(documents = list(thind = list())),
     rule = yaml::read_yaml(file.path(root, "pipeline", "verdicts.yaml")), results = tempfile(),
-    metrics = data.frame(experiment = "P3", variant = "main", seed = 1, quantity = "q", value = 1, unit = "", data_source = "computed", origin = "computed", reduced = NA)
+    metrics = data.frame(
+      experiment = "P3", variant = "main", seed = 1, quantity = "q", value = 1, unit = "", data_source = "computed",
+      origin = "computed", reduced = NA
+    )
   )
 }
 
@@ -33,7 +36,8 @@ test_that("benchmarks are shown with intervals and whether the goal was reached"
   root <- tempfile("root-")
   write_csv(rows, file.path(root, "data", "reference", "benchmarks", "goals.csv"))
   page <- page_of(write_benchmarks(list(root = root, results = tempfile())))
-  for (part in c("# Benchmarks", "a &lt;step&gt;", "3.25\u00a0ms", "3.1\u00a0to 3.4", "reached", "not measured", "no GPU here", "a device")) {
+  told <- c("a &lt;step&gt;", "3.25\u00a0ms", "3.1\u00a0to 3.4", "reached", "not measured", "no GPU here", "a device")
+  for (part in c("# Benchmarks", told)) {
     expect_match(page, part, fixed = TRUE)
   }
 })
@@ -44,7 +48,8 @@ test_that("checks are shown with what they lost", {
     commit = "abc & changes", date = "2000-01-01"
   )
   page <- page_of(write_trust(root_with("trust", rows)))
-  for (part in c("# Trust", "killed &lt;hard&gt;", "none lost", "2 lost", "largest error 1e-9", "make test", "abc &amp; changes", "2000-01-01")) {
+  told <- c("killed &lt;hard&gt;", "none lost", "2 lost", "largest error 1e-9", "make test", "abc &amp; changes", "2000-01-01")
+  for (part in c("# Trust", told)) {
     expect_match(page, part, fixed = TRUE)
   }
 })
@@ -66,7 +71,8 @@ test_that("of what a GPU computed no report says that it repeats to the bit", {
 test_that("a kept run stands beside this one, number by number", {
   root <- tempfile("root-")
   folder <- file.path(root, "data", "reference", "full")
-  write_csv(rbind(claim("P3", "reproduced", reproduced = 53.5, ci_low = 53, ci_high = 54, n = 3)), file.path(folder, "claims.csv"))
+  claims <- rbind(claim("P3", "reproduced", reproduced = 53.5, ci_low = 53, ci_high = 54, n = 3))
+  write_csv(claims, file.path(folder, "claims.csv"))
   provenance <- list(
     device = "a <GPU>", commit = "abc", created = "2000-01-01", wall_seconds = 5, profile = "full",
     configuration = list(experiments = c("P3", "S1"), overrides = list(S1 = list(seeds = 1, dataset = list(train_images = 9))))
@@ -74,11 +80,13 @@ test_that("a kept run stands beside this one, number by number", {
   writeLines(jsonlite::toJSON(provenance, auto_unbox = TRUE), file.path(folder, "provenance.json"))
   references <- read_references(root)
   page <- page_of(write_claims(claim("P3", "not reproduced"), references))
-  for (part in c("full profile, a &lt;GPU&gt;", "53.50\u00a0%", "53.00\u00a0to 54.00", "3 seeds", "71.25\u00a0%")) expect_match(page, part, fixed = TRUE)
+  parts <- c("full profile, a &lt;GPU&gt;", "53.50\u00a0%", "53.00\u00a0to 54.00", "3 seeds", "71.25\u00a0%")
+  for (part in parts) expect_match(page, part, fixed = TRUE)
   other <- page_of(write_claims(claim("N2", "reproduced"), references))
   expect_no_match(other, "full profile")
   listed <- page_of(write_references(list(references = references)))
-  for (part in c("1 reproduced", "P3, S1", "changed: S1: seeds 1, dataset train_images 9")) expect_match(listed, part, fixed = TRUE)
+  parts <- c("1 reproduced", "P3, S1", "changed: S1: seeds 1, dataset train_images 9")
+  for (part in parts) expect_match(listed, part, fixed = TRUE)
 })
 
 test_that("each kind of claim has a tile with its verdicts, and what failed is named", {
@@ -108,7 +116,9 @@ test_that("the first screen says what was found, with its number, its verdict an
   study <- study_of(claims)
   study$texts$documents$thind$errata <- c("b", "missing")
   dir.create(file.path(study$results, "tables"), recursive = TRUE)
-  errata <- data.frame(id = c("a", "b"), document = "thind", place = "1", words = "said", so = "it is <so>", confirmed = c("False", "True"))
+  errata <- data.frame(
+    id = c("a", "b"), document = "thind", place = "1", words = "said", so = "it is <so>", confirmed = c("False", "True")
+  )
   write_csv(errata, file.path(study$results, "tables", "errata.csv"))
   page <- page_of(write_findings(study))
   for (part in c(

@@ -26,7 +26,7 @@ test_that("a failure of the library is a condition of its class, with its detail
   explodes <- function(t, y, parms) list(y^2) # reaches infinity at t = 1
   found <- error_of(nk_ode(c(a = 1), c(0, 2), explodes))
   expect_s3_class(found, c("nodekit_step_size_underflow", "nodekit_solve_failed", "nodekit_error", "nodekit_runtime_error",
-    "error", "condition"), exact = TRUE)
+    "nodekit_assertion_error", "error", "condition"), exact = TRUE)
   expect_false(grepl("Traceback|File \"", conditionMessage(found)))
   expect_match(conditionMessage(found), "No step at t = 1 is small enough for rtol and atol.\nThe solution may grow")
   expect_equal(found$t, 1, tolerance = 0.01)
@@ -81,7 +81,8 @@ test_that("unknown methods and options are answered with the nearest name", {
   needs_python()
   expect_error(nk_ode(1, 0:1, decay, method = "dorpi5"), "'dopri5'", class = "nodekit_unknown_method")
   expect_error(nk_ode(1, 0:1, decay, method = "ode45"), "here use \"dopri5\"", class = "nodekit_unknown_method")
-  expect_error(nk_ode(1, 0:1, decay, method = "lsoda"), "deSolve's", class = "nodekit_unknown_method")
+  expect_error(nk_ode(1, 0:1, decay, method = "lsode"), "deSolve's", class = "nodekit_unknown_method")
+  expect_error(nk_ode(1, 0:1, decay, method = "iteration"), "discrete time", class = "nodekit_unknown_method")
   expect_error(nk_ode(1, 0:1, decay, method = 3), class = "nodekit_type_error")
   expect_error(nk_ode(1, 0:1, decay, options = list(saftey = 0.5)), "safety", class = "nodekit_unknown_option")
   expect_error(nk_ode(1, 0:1, decay, options = 3), class = "nodekit_type_error")

@@ -94,3 +94,19 @@ test_that("what is wrong with events is said", {
     class = "nodekit_value_error"
   )
 })
+
+test_that("times of events that differ from `times` by rounding add no row, and happen once", {
+  needs_python()
+  times <- seq(0, 5, by = 0.1)
+  doses <- data.frame(var = "x", time = seq(1, 30) / 10, value = 1, method = "add")
+  out <- nk_ode(c(x = 1), times, decay, 0.5, events = list(data = doses), rtol = 1e-9, atol = 1e-9)
+  expect_identical(out[, "time"], times)
+  expect_equal(out[[51, "x"]], exp(-2.5) + sum(exp(-0.5 * (5 - seq(1, 30) / 10))), tolerance = 1e-6)
+  out <- nk_ode(c(x = 1), times, decay, 0.5, events = list(func = function(t, y, p) y + 1, time = doses$time))
+  expect_identical(out[, "time"], times)
+  # Two doses at one time, once written as a sum, at a time that is not asked for.
+  two <- data.frame(var = "x", time = c(0.3, 0.1 * 3), value = 1, method = "add")
+  out <- suppressWarnings(nk_ode(c(x = 0), c(0, 1), decay, 0.5, events = list(data = two)))
+  expect_identical(nrow(out), 3L)
+  expect_equal(out[[3, "x"]], 2 * exp(-0.35), tolerance = 1e-5)
+})

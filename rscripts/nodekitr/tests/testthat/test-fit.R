@@ -157,6 +157,113 @@ test_that("what is wrong with the data is said", {
   bad("'epochs'|'layers' is 0.5", good, layers = 0.5)
 })
 
+test_that("fitted values and residuals have the rows of the data, in their order and with their names", {
+  needs_python()
+  data <- expand.grid(id = c("b", "a"), time = 0:3)[c(3, 1, 2, 4, 8, 5:7), ]
+  rownames(data) <- paste0("row", 1:8)
+  data$size <- ifelse(data$id == "b", 1, 5) * exp(-0.3 * data$time)
+  fit <- nk_fit(data, layers = 4, epochs = 30, learning_rate = 0.05, seed = 1, progress = FALSE)
+  for (found in list(fitted(fit), residuals(fit), predict(fit, data), fit$data)) {
+    expect_identical(rownames(found), rownames(data))
+    expect_identical(found$id, data$id)
+    expect_identical(found$time, data$time)
+  }
+  expect_equal(fitted(fit)$size, predict(fit, data)$size)
+  expect_equal(residuals(fit)$size, data$size - predict(fit, data)$size)
+  expect_equal(fitted(fit)["row2", "size"], 1, tolerance = 1e-10) # where it starts
+  # The order of the rows is nothing that is learnt.
+  sorted <- nk_fit(data[order(match(data$id, data$id), data$time), ], layers = 4, epochs = 30, learning_rate = 0.05,
+    seed = 1, progress = FALSE)
+  expect_equal(coef(sorted), coef(fit))
+  data$size[c(3, 8)] <- NA
+  expect_identical(nobs(nk_fit(data[-3, ], layers = 2, epochs = 1, seed = 1, progress = FALSE)), 6L)
+})
+
+test_that("arguments that a method does not know are said", {
+  needs_python()
+  fit <- fitted_once()
+  unknown <- function(expression, message) expect_error(expression, message, class = "nodekit_unknown_argument")
+  unknown(predict(fit, new_data = data.frame(id = "a", time = 1)), "'new_data'.*\n.*'newdata'")
+  unknown(predict(fit, times = 0:1, interval = "confidence"), "'interval'")
+  unknown(predict(fit, times = 0:1, r_tol = 1), "'rtol'")
+  unknown(predict(fit, NULL, 0:1, NULL, 1e-7, 1e-7, 3), "more arguments")
+  unknown(fitted(fit, type = "x"), "'type'")
+  unknown(residuals(fit, type = "x"), "'type'")
+  unknown(coef(fit, complete = TRUE), "'complete'")
+  unknown(summary(fit, digits = 3), "'digits'")
+  unknown(nobs(fit, use = 1), "'use'")
+  unknown(print(fit, digit = 3), "'digit'")
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  unknown(plot(fit, untill = 3), "'until'")
+  expect_no_error(plot(fit, main = "title", cex.lab = 2))
+  skip_if_not_installed("generics")
+  unknown(generics::tidy(fit, conf.int = TRUE), "'conf.int'")
+  unknown(generics::glance(fit, what = 1), "'what'")
+})
+
+test_that("a column that may tell trajectories apart is asked about, and others are said to be states", {
+  needs_python()
+  sub <- data.frame(subject = rep(1:2, each = 4), time = c(0, 1.1, 2.2, 3.3, 0.1, 1.2, 2.3, 3.4),
+    size = c(1, 0.7, 0.5, 0.4, 5, 3.6, 2.6, 1.9))
+  quick <- function(data, ...) nk_fit(data, ..., layers = 2, epochs = 1, seed = 1, progress = FALSE)
+  asked <- function(expression, message) expect_error(expression, message, class = "nodekit_value_error")
+  asked(quick(sub), "'subject' may tell.*\n.*id = \"subject\"")
+  asked(quick(transform(sub, subject = letters[subject])), "'subject' may tell")
+  asked(quick(transform(sub, subject = subject + 0.5)), "do not go on")
+  asked(quick(transform(sub, time = c(0:3, 0:3))), "'subject'")
+  asked(quick(transform(sub, time = c(0:3, 0:3)), id = NULL), "occurs twice.\nIf a column tells trajectories apart")
+  expect_identical(quick(sub, id = "subject")$states, "size")
+  expect_identical(quick(sub, id = NULL)$states, c("subject", "size"))
+  expect_identical(quick(sub, states = "size")$states, "size")
+  one <- data.frame(time = 0:4, x = exp(-(0:4)), v = sin(0:4))
+  expect_message(quick(one), "one trajectory of x, v")
+  expect_no_message(quick(one, id = NULL))
+  expect_no_message(quick(one[1:2]))
+  expect_error(quick(transform(one, sex = "f"), id = NULL), "states = c", class = "nodekit_type_error")
+})
+
+test_that("ids keep their type, whatever it is", {
+  needs_python()
+  base <- data.frame(id = rep(c(10, 2), each = 4), time = rep(0:3, 2), size = c(1, 0.7, 0.5, 0.4, 5, 3.6, 2.6, 1.9))
+  quick <- function(ids) {
+    nk_fit(transform(base, id = ids), layers = 2, epochs = 1, seed = 1, progress = FALSE)
+  }
+  kinds <- list(base$id, as.integer(base$id), as.character(base$id), factor(base$id), factor(base$id, ordered = TRUE))
+  new <- list(c(10, 99), c(10L, 99L), c("10", "99"), factor(c("10", "99")), factor(c("10", "99"), ordered = TRUE))
+  for (i in seq_along(kinds)) {
+    fit <- quick(kinds[[i]])
+    expect_identical(predict(fit)$id, kinds[[i]])
+    expect_identical(class(predict(fit, times = 0)$id), class(kinds[[i]]))
+    for (asked in new) {
+      found <- predict(fit, data.frame(id = asked, time = c(2, 2), size = 1))
+      expect_identical(found$id, asked)
+      expect_equal(found$size, c(predict(fit)$size[3], 1), tolerance = 1e-6)
+    }
+  }
+  # 1e5 as text is "1e+05", and as an integer "100000".
+  fit <- quick(base$id * 1e4)
+  expect_equal(predict(fit, data.frame(id = c(100000L, 20000L), time = 0))$size, c(1, 5), tolerance = 1e-10)
+  expect_error(predict(fit, data.frame(id = c(1e5, NA), time = 0:1, size = 1)), "'id' is NA in row 2",
+    class = "nodekit_value_error"
+  )
+})
+
+test_that("training that diverges ends in time, keeps the best it had, and says what to do", {
+  needs_python()
+  data <- data.frame(time = 0:9, x = exp(-(0:9) / 3))
+  for (rate in c(50, 1e6)) {
+    expect_warning(
+      fit <- nk_fit(data, learning_rate = rate, seed = 1, progress = FALSE), "diverged after .*Lower learning_rate",
+      class = "nodekit_warning"
+    )
+    expect_lt(nrow(fit$history), 30)
+    expect_lt(max(abs(residuals(fit)$x)), 10)
+    untouched <- nk_fit(data, learning_rate = 1e-12, epochs = 1, seed = 1, progress = FALSE)
+    expect_lte(mean(residuals(fit)$x^2), mean(residuals(untouched)$x^2) * 1.001)
+  }
+})
+
 test_that("progress is told in lines where there is no terminal", {
   needs_python()
   expect_message(nk_fit(oscillations(count = 2, points = 4), layers = 2, epochs = 2, seed = 1), "epoch 2/2 .*loss")

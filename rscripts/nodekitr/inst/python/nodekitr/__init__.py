@@ -5,8 +5,9 @@ from .classifier import ImageODENet, probabilities
 from .classifier import fit as fit_images
 from .fit import ACTIVATIONS, Dynamics, InUnits, perceptron, trajectory
 from .fit import fit as fit_trajectories
+from .gradient import gradient
 from .ode import solve
-from .tensors import TensorDerivative, apply, flat, gradient, operate, parameter, pick, put, shape, values
+from .tensors import TensorDerivative, apply, flat, operate, parameter, pick, put, shape, values
 from .training import load_weights, parameter_names, weights
 
 __all__ = [

@@ -17,11 +17,11 @@ def attempt(function, *args, **kwargs):
         try:
             value = function(*args, **kwargs)
         except Exception as error:
-            failure = _described(error)
+            failure = described(error)
     return {"value": value, "failure": failure, "warnings": list(dict.fromkeys(str(w.message) for w in caught))}
 
 
-def _described(error):
+def described(error):
     """Classes in R's spelling, what was wrong, what to do, and the library's details."""
     kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception) and kind is not Exception]
     fields = {name: getattr(error, name) for name in DETAILS if getattr(error, name, None) is not None}

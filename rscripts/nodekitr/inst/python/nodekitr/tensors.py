@@ -1,11 +1,9 @@
-"""R functions on tensors: their arithmetic, and gradients through a solve of them."""
+"""R functions on tensors: their arithmetic."""
 
 import operator
 
 import numpy as np
 import torch
-
-import nodekit
 
 OPERATORS = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "^": operator.pow,
@@ -28,23 +26,6 @@ class TensorDerivative:
         if not isinstance(slopes, torch.Tensor):
             slopes = torch.stack([torch.as_tensor(slope, dtype=y.dtype).reshape(()) for slope in _listed(slopes)])
         return slopes.reshape(y.shape)
-
-
-def gradient(func, loss, y0, times, leaves, *, whole, method, rtol, atol, options, gradient):
-    """Value of `loss` of the solution, and its gradients with respect to y0 and the leaves."""
-    y0, leaves = torch.tensor(y0, dtype=torch.float64, requires_grad=True), _listed(leaves)
-    y = nodekit.odeint(
-        TensorDerivative(func, whole), y0, times, rtol=rtol, atol=atol, method=method, options=options,
-        gradient=gradient, params=leaves,
-    )  # fmt: skip
-    value = loss(y if whole else list(y.unbind(1)))
-    value = torch.stack(value) if isinstance(value, list) else value
-    if not isinstance(value, torch.Tensor) or value.numel() != 1:
-        raise ValueError("loss must return one number computed from the tensors it gets, e.g. mean((out$x - data)^2)")
-    inputs = [y0, *leaves]
-    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True)
-    found = [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True)]
-    return {"value": value.item(), "y": values(found[0]), "leaves": [np.atleast_1d(values(g)) for g in found[1:]]}
 
 
 def parameter(number):

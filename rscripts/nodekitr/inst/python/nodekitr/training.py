@@ -1,13 +1,22 @@
 """Training in slices of time: R shows the progress between the slices and runs nowhere else."""
 
+import copy
 import math
 import time
 
 import torch
 
+from nodekit.errors import SolveFailed
+
+#: an epoch's loss, in units of the first one's or of 1, at which training has diverged
+_DIVERGED = 100.0
+
 
 class Training:
     """Adam with a learning rate that falls along half a cosine to a hundredth, gradients clipped to norm 1.
+
+    Training that diverges - a solve fails, the loss is not finite, or an epoch's is a hundred times the first one's -
+    ends, with the weights with which the best epoch began.
 
     Args:
         model: module with a counter `nfe` of derivative evaluations.
@@ -27,7 +36,8 @@ class Training:
         self.stream = (
             (epoch, index, batch) for epoch in range(1, epochs + 1) for index, batch in enumerate(batches(generator), 1)
         )
-        self.done = 0
+        self.done, self.diverged = 0, None
+        self.best_loss, self.best, self.begun = math.inf, None, None
         self.losses, self.history, self.sums = [], [], torch.zeros(4, dtype=torch.float64)
 
     def advance(self, seconds):
@@ -35,14 +45,33 @@ class Training:
         end = time.monotonic() + seconds
         self.model.train()
         for epoch, index, batch in self.stream:
-            self._learn(batch)
-            if index == self.batches_per_epoch:
-                loss, forward, backward = (self.sums[:3] / self.sums[3]).tolist()
-                self.history.append((epoch, loss, forward, backward))
-                self.sums.zero_()
-            if time.monotonic() >= end:
+            if index == 1:
+                self.begun = copy.deepcopy(self.model.state_dict())
+            try:
+                self._learn(batch)
+            except (SolveFailed, FloatingPointError) as error:
+                if self.done == 0:
+                    raise
+                self._end(getattr(error, "message", str(error)))
                 break
-        return {"batches": self.done, "loss": self.losses[-1]}
+            if index == self.batches_per_epoch:
+                self._close_epoch(epoch)
+            if self.diverged or time.monotonic() >= end:
+                break
+        return {"batches": self.done, "loss": self.losses[-1], "diverged": self.diverged}
+
+    def _close_epoch(self, epoch):
+        loss, forward, backward = (self.sums[:3] / self.sums[3]).tolist()
+        self.history.append((epoch, loss, forward, backward))
+        self.sums.zero_()
+        if loss > _DIVERGED * max(self.history[0][1], 1.0):  # 1 is what a constant would have
+            self._end(f"the loss of epoch {epoch} is {loss:.3g}, that of the first was {self.history[0][1]:.3g}.")
+        elif loss < self.best_loss:
+            self.best_loss, self.best = loss, self.begun
+
+    def _end(self, reason):
+        self.diverged = reason.rstrip(".") + "."
+        self.model.load_state_dict(self.best or self.begun)
 
     def _learn(self, batch):
         self.optimizer.zero_grad()
@@ -50,7 +79,7 @@ class Training:
         loss, weight = self.loss(batch)
         forward, self.model.nfe = self.model.nfe, 0
         if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"the loss is {loss.item()} after {self.done} batches. Lower the learning rate.")
+            raise FloatingPointError(f"the loss is {loss.item()}. Check the data.")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
@@ -61,6 +90,8 @@ class Training:
 
     def table(self):
         """Columns of the history by epoch."""
+        if not self.history and self.sums[3] > 0:  # it ended within the first epoch
+            self._close_epoch(1)
         names = ("epoch", "loss", "nfe_forward", "nfe_backward")
         return {name: list(column) for name, column in zip(names, zip(*self.history, strict=True), strict=False)}
 

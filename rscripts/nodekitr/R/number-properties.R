@@ -1,0 +1,43 @@
+# What is asked of a number that remembers and is no result to differentiate: its size, its names, whether it is missing.
+
+plainly <- function(f) function(x, ...) f(value_of(x), ...)
+
+#' @export
+length.nk_number <- plainly(length)
+#' @export
+dim.nk_number <- plainly(dim)
+#' @export
+dimnames.nk_number <- plainly(dimnames)
+#' @export
+names.nk_number <- plainly(names)
+#' @export
+is.na.nk_number <- plainly(is.na)
+#' @export
+is.nan.nk_number <- plainly(is.nan)
+#' @export
+is.finite.nk_number <- plainly(is.finite)
+#' @export
+is.infinite.nk_number <- plainly(is.infinite)
+#' @export
+anyNA.nk_number <- function(x, recursive = FALSE) anyNA(value_of(x))
+#' @export
+is.numeric.nk_number <- function(x) TRUE
+#' @export
+is.matrix.nk_number <- plainly(is.matrix)
+#' @export
+is.array.nk_number <- plainly(is.array)
+#' @export
+as.logical.nk_number <- plainly(as.logical)
+#' @export
+as.integer.nk_number <- plainly(as.integer)
+#' @export
+as.character.nk_number <- plainly(as.character)
+#' @export
+format.nk_number <- plainly(format)
+#' @export
+xtfrm.nk_number <- plainly(as.vector)
+#' @export
+print.nk_number <- function(x, ...) {
+  print(value_of(x), ...)
+  invisible(x)
+}
