@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from pipeline.files import write_csv
 from pipeline.study import Study
-from pipeline.verdicts import DEPENDS, VERDICTS, interval, judge, stands_in
+from pipeline.verdicts import DEPENDS, VERDICTS, interval, is_one_run, judge, stands_in
 
 KEY = ["id", "document", "place", "quantity", "variant", "metric", "epoch"]
 # What tells one measurement from another: several claims may be about the same.
@@ -128,15 +128,16 @@ def closing_words(results: Path) -> str:
 def claim_row(study: Study, claim: Claim, tables: Path, kept: dict[tuple, dict]) -> dict:
     """The row of one claim: what was found, what is kept of a larger run, the verdict and why."""
     experiment = study.experiments[claim.id]
+    known = experiment.reaches if is_one_run(claim.model_dump()) else experiment.tolerances
     # A metric of a series, such as y_at_3, has the tolerance of the series.
-    tolerance = experiment.tolerances.get(claim.metric, experiment.tolerances.get(claim.metric.partition("_at_")[0]))
+    tolerance = known.get(claim.metric, known.get(claim.metric.partition("_at_")[0], 0.0))
     values, repeats = reproduced_values(claim, tables)
     found = dict(zip(FOUND, (*interval(values), values.size, repeats, *facts(claim, tables)), strict=True))
     profile = study.profile.profile
     option = "" if profile == "default" else f" --configfile pipeline/config/{profile}.yaml"
     row = {
         **claim.model_dump(),
-        "tolerance": 0.0 if tolerance is None else tolerance,
+        "tolerance": tolerance,
         "invented": "; ".join(words for name, words in experiment.invented.items() if name in claim.depends.split()),
         **found,
         **dict.fromkeys(KEPT, np.nan),

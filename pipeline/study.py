@@ -120,8 +120,10 @@ class Experiment(Strict):
     kind: Literal["train", "compute", "measure", "fit", "r"]
     settings: Settings
     variants: dict[str, dict[str, Any]] = {"main": {}}
-    # By metric: how far an equal number may be, or how far a prediction interval may reach and still say something.
+    # By metric: how far an equal number may be.
     tolerances: dict[str, float] = {}
+    # By metric: how far the prediction interval of one more run may reach to either side and still say something.
+    reaches: dict[str, float] = {}
     # What the document does not give, so that this study had to choose it, in words.
     invented: dict[Literal["data", "network"], str] = {}
 

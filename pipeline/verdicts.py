@@ -72,6 +72,11 @@ def stands_in(row: Mapping[str, Any]) -> bool:
     return DATA in row["depends"].split() and row["origin"] in STAND_INS
 
 
+def is_one_run(row: Mapping[str, Any]) -> bool:
+    """Whether a published number is what one run came to, which another seed would change."""
+    return row["relation"] == "=" and row["kind"] in (PRINTED, CITED) and SEED in row["depends"].split()
+
+
 def decide(row: Mapping[str, Any], found: Evidence, random: bool) -> tuple[str, str]:
     """What evidence that can answer says of a claim, and by which comparison.
 
@@ -84,7 +89,7 @@ def decide(row: Mapping[str, Any], found: Evidence, random: bool) -> tuple[str, 
         return (REPRODUCED if holds else NOT_REPRODUCED), criterion(relation, published, tolerance)
     if found.n < 2:
         return UNDECIDED, "one run of ours decides nothing"
-    one_run = relation == "=" and row["kind"] in (PRINTED, CITED)
+    one_run = is_one_run(row)
     factor = math.sqrt(found.n + 1) if one_run else 1.0
     low, high = (found.mean + factor * (end - found.mean) for end in (found.low, found.high))
     if relation != "=":

@@ -7,6 +7,7 @@ import yaml
 
 from pipeline.claims import clean, closing_words, evaluate, judged_again, key_of, load_claims, reproduced_values
 from pipeline.study import load_study
+from pipeline.verdicts import is_one_run
 
 PUBLISHED = "data/published/claims.csv"
 DOCUMENTS = ("thind", "ulala", "homework", "slides", "reading")
@@ -163,7 +164,23 @@ def test_every_published_number_names_a_known_experiment_and_variant_and_what_it
         # Not always the experiment's own: documents say different things of the same measurement.
         assert one.document in DOCUMENTS
         if one.relation == "=" and "machine" not in one.depends:
-            assert {one.metric, one.metric.partition("_at_")[0]} & set(experiment.tolerances), one
+            known = experiment.reaches if is_one_run(one.model_dump()) else experiment.tolerances
+            assert {one.metric, one.metric.partition("_at_")[0]} & set(known), one
+
+
+def test_counts_that_no_seed_changes_are_held_to_the_number_itself(tmp_path):
+    study = load_study({"profile": "test", "experiments": ["M3"]})
+    (tmp_path / "M3").mkdir()
+    labels = {"seed": 1, "quantity": "nfe_forward", "data_source": "images", "origin": "real", "reduced": "2 epochs"}
+    runs = [{**labels, "variant": name, "value": 5.0} for name in study.experiments["M3"].variants]
+    pd.DataFrame(runs).to_csv(tmp_path / "M3/metrics.csv", index=False)
+    for table in ("history", "timing"):
+        pd.DataFrame({"variant": [], "seed": [], "epoch": [], "seconds": []}).to_csv(
+            tmp_path / f"M3/{table}.csv", index=False
+        )
+    found = evaluate(study, PUBLISHED, tmp_path, []).query("metric == 'nfe_forward'").set_index("variant").verdict
+    assert found["adjoint_rk4"] == "not reproduced"
+    assert found["adjoint_dopri5"] == "not run at size"
 
 
 def test_no_two_claims_have_the_same_key():
