@@ -11,7 +11,7 @@ from torch import nn
 
 import nodekit
 from pipeline.compute.tables import Tables, tables
-from pipeline.study import Run
+from pipeline.study import Run, nodekit_method
 
 
 def radioactive_decay(run: Run) -> Tables:
@@ -21,7 +21,7 @@ def radioactive_decay(run: Run) -> Tables:
 
     def solved(method: str, points: int, panel: str) -> pd.DataFrame:
         t = np.linspace(0.0, end, points)
-        y = nodekit.odeint(lambda t, y: -rate * y, np.array(start), t, method=method)
+        y = nodekit.odeint(lambda t, y: -rate * y, np.array(start), t, method=nodekit_method(method))
         label = f"{'midpoint' if method == 'slides_midpoint' else 'Euler'}, {points - 1} steps"
         return pd.DataFrame({"panel": panel, "series": label, "x": t, "y": y, "exact": start * np.exp(-rate * t)})
 
@@ -97,6 +97,6 @@ def untrained_network(run: Run) -> Tables:
     network = UntrainedNetwork(len(given["initial"]), given["decay"], generator)
     t = torch.linspace(0.0, given["end"], given["points"])
     with torch.no_grad():
-        h = nodekit.odeint(network, torch.tensor(given["initial"]), t, method="slides_midpoint").numpy()
+        h = nodekit.odeint(network, torch.tensor(given["initial"]), t, method=nodekit_method("slides_midpoint")).numpy()
     path = pd.DataFrame({"series": "state", "t": t.numpy(), "x": h[:, 0], "y": h[:, 1]})
     return tables(run, [path], {"distance_at_end": (float(np.linalg.norm(h[-1])), "")})
