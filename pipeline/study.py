@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
+# What documents call methods that have other names → their names in nodekit.
+DOCUMENT_METHODS = {"slides_midpoint": "heun", "ulala_crank_nicolson": "implicit_midpoint"}
+
+
+def nodekit_method(name: str) -> str:
+    """nodekit's name of a method, which a document may call otherwise."""
+    return DOCUMENT_METHODS.get(name, name)
 
 
 class ConfigurationError(ValueError):
@@ -24,9 +31,9 @@ class Strict(BaseModel):
 
 
 class Solver(Strict):
-    """How an ODE block is solved and differentiated; the names are nodekit's."""
+    """How an ODE block is solved and differentiated; the names are nodekit's, once a document's method is read."""
 
-    method: str
+    method: Annotated[str, AfterValidator(nodekit_method)]
     step_size: float | None = None
     rtol: float = 1e-3
     atol: float = 1e-3

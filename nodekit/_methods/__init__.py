@@ -115,7 +115,6 @@ for _name, _tableau, _adaptive, _reference in (
     ("midpoint", explicit.MIDPOINT, False, "Runge 1895; " + _BOOK + "II.1"),
     ("heun", explicit.HEUN, False, "the trapezoidal predictor–corrector; " + _BOOK + "II.1"),
     ("heun2", explicit.HEUN, False, "another name of heun, torchdiffeq's"),
-    ("slides_midpoint", explicit.HEUN, False, "the slides' midpoint_step, which averages the slopes at both ends"),
     ("heun3", explicit.HEUN3, False, "Heun 1900; " + _BOOK + "II.1, table 1.1"),
     ("ralston", explicit.RALSTON, False, "Ralston 1962, Math. Comp. 16: least truncation error of order 2"),
     ("rk4", explicit.RK4, False, "Kutta 1901; " + _BOOK + "II.1, table 1.2"),
@@ -128,7 +127,7 @@ for _name, _tableau, _adaptive, _reference in (
     ("dopri8", DOPRI8, True, "Dormand & Prince 8(5,3), Hairer's DOP853; " + _BOOK + "II.5 and II.10"),
 ):
     register(_name, _tableau, ExplicitRungeKutta, _reference, adaptive=_adaptive)
-    if _name in ("heun2", "slides_midpoint"):  # heun by its first name, by which its reversible form is found
+    if _name == "heun2":  # heun by its first name, by which its reversible form is found
         METHODS[_name] = replace(METHODS[_name], name="heun")
     else:
         _reference = f"McCallum & Foster 2024, arXiv:2410.11648, over {_name}"
@@ -141,7 +140,6 @@ for _name, _tableau, _reference in (
     ("implicit_euler", implicit.IMPLICIT_EULER, "backward Euler; " + _BOOK + "II.7"),
     ("implicit_midpoint", implicit.IMPLICIT_MIDPOINT, "the Gauss method of one stage; " + _BOOK + "II.7"),
     ("trapezoid", implicit.TRAPEZOID, "Crank & Nicolson 1947; " + _BOOK + "II.7"),
-    ("ulala_crank_nicolson", implicit.IMPLICIT_MIDPOINT, "ulala 2.5.2, eq. (10): the implicit midpoint rule"),
     ("sdirk2", implicit.SDIRK2, "Alexander 1977, SIAM J. Numer. Anal. 14; embedded: Ellsiepen 1999, Stuttgart"),
     ("trbdf2", implicit.TRBDF2, "Bank et al. 1985; Hosea & Shampine 1996, Appl. Numer. Math. 20"),
     ("kvaerno3", implicit.KVAERNO3, "Kværnø 2004, BIT 44"),

@@ -10,7 +10,7 @@ from scipy import stats
 
 import nodekit
 from pipeline.compute.tables import Tables, tables
-from pipeline.study import Run
+from pipeline.study import DOCUMENT_METHODS, Run, nodekit_method
 
 # Problems with known solutions: name → (slope, initial value, end, solution).
 PROBLEMS = {
@@ -24,7 +24,7 @@ def end_error(method: str, problem: str, steps: int) -> tuple[float, float]:
     """The step size and the error at the end of a fixed-step solve of a problem with a known solution."""
     slope, start, end, solution = PROBLEMS[problem]
     options = {"step_size": end / steps}
-    y = nodekit.solve(slope, np.array(start), np.array([0.0, end]), method=method, options=options).y
+    y = nodekit.solve(slope, np.array(start), np.array([0.0, end]), method=nodekit_method(method), options=options).y
     return end / steps, abs(float(y[-1]) - solution(end))
 
 
@@ -36,12 +36,13 @@ def slope_with_interval(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> tu
 
 
 def convergence(run: Run) -> Tables:
-    """P6: the order of every fixed-step method of the kit, and the largest stable step of both Euler methods."""
+    """P6: the order of every method of the kit and of the documents, and the largest stable step of both Euler ones."""
     given = run.settings.arguments
     parts, values = [], {}
-    for name, method in nodekit.METHODS.items():
+    for name in [*nodekit.METHODS, *DOCUMENT_METHODS]:
         if name in given["left_out"]:
             continue
+        method = nodekit.METHODS[nodekit_method(name)]
         measured = given["orders"].get(name, given["orders"].get(str(method.order)))
         errors = [end_error(name, measured["problem"], steps) for steps in measured["steps"]]
         errors = pd.DataFrame(errors, columns=["step", "error"])

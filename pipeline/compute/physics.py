@@ -11,7 +11,7 @@ from torch import nn
 
 import nodekit
 from pipeline.compute.tables import Tables, tables
-from pipeline.study import Run
+from pipeline.study import Run, nodekit_method
 
 
 def radioactive_decay(run: Run) -> Tables:
@@ -21,7 +21,7 @@ def radioactive_decay(run: Run) -> Tables:
 
     def solved(method: str, points: int, panel: str) -> pd.DataFrame:
         t = np.linspace(0.0, end, points)
-        y = nodekit.odeint(lambda t, y: -rate * y, np.array(start), t, method=method)
+        y = nodekit.odeint(lambda t, y: -rate * y, np.array(start), t, method=nodekit_method(method))
         label = f"{'midpoint' if method == 'slides_midpoint' else 'Euler'}, {points - 1} steps"
         return pd.DataFrame({"panel": panel, "series": label, "x": t, "y": y, "exact": start * np.exp(-rate * t)})
 
@@ -106,7 +106,7 @@ def untrained_network(run: Run) -> Tables:
     t = torch.linspace(0.0, given["end"], given["points"])
     with torch.no_grad():
         start = torch.tensor(given["initial"]).expand(given["draws"], -1)
-        h = nodekit.odeint(networks, start, t, method="slides_midpoint")
+        h = nodekit.odeint(networks, start, t, method=nodekit_method("slides_midpoint"))
         distance, speed = h[-1].norm(dim=1), networks(t[-1], h[-1]).norm(dim=1)
     ends = np.where(speed < AT_REST, np.where(distance < AT_ORIGIN, "the origin", "another rest point"), "a cycle")
     paths = [

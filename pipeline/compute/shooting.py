@@ -9,7 +9,7 @@ import torch
 
 import nodekit
 from pipeline.compute.tables import Tables, tables
-from pipeline.study import Run
+from pipeline.study import Run, nodekit_method
 
 
 def shoot(
@@ -28,6 +28,7 @@ def shoot(
     settings = dict(optimizer)
     descent = getattr(torch.optim, settings.pop("name"))([moved], **settings)
     losses, paths = [], []
+    solver = {**solver, "method": nodekit_method(solver["method"])}
     # Only the end of the path is differentiated; the grid of its steps is t all the same.
     ends, grid = t[[0, -1]], {"grid_constructor": lambda func, y0, ends: t}
     for iteration in range(iterations):

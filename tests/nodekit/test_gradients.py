@@ -188,7 +188,7 @@ def test_parameters_that_cannot_be_undone_are_refused(method, option, value, y0)
         nodekit.odeint(lambda t, y: -y, y0, TIMES, method=method, options={option: value}, gradient="reversible")
 
 
-@pytest.mark.parametrize("name", ["heun2", "slides_midpoint"])
+@pytest.mark.parametrize("name", ["heun2"])
 def test_other_names_of_a_method_are_made_reversible_as_it_is(name, field, y0):
     gradients = [
         flat_gradient(

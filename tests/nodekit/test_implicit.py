@@ -14,7 +14,7 @@ from nodekit._methods.krylov import gmres
 
 IMPLICIT = {name: m.tableau for name, m in nodekit.METHODS.items() if m.implicit}
 L_STABLE = ("implicit_euler", "sdirk2", "trbdf2", "kvaerno3", "kvaerno5", "radauIIA3", "radauIIA5")
-GAUSS = ("implicit_midpoint", "ulala_crank_nicolson", "gl4", "gl6")
+GAUSS = ("implicit_midpoint", "gl4", "gl6")
 SOLVERS = ("newton", "krylov", "anderson", "fixed_point")
 
 

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from pipeline.study import ConfigurationError, load_experiments, load_study
+import nodekit
+from pipeline.study import DOCUMENT_METHODS, ConfigurationError, Solver, load_experiments, load_study
 
 
 def study(**config):
@@ -21,6 +22,15 @@ def test_m1_runs_whole_in_the_default_profile():
         run = load_study(yaml.safe_load(file)).run("M1", "euler", 1)
     assert run.reduced == ""
     assert (run.settings.dataset.train_images, run.settings.epochs, run.settings.solver.step_size) == (None, 1, 0.05)
+
+
+def test_methods_by_their_documents_names_are_nodekits():
+    assert load_study({"profile": "test", "experiments": ["S1"]}).run("S1", "crank_nicolson", 1).settings.solver == (
+        Solver(method="implicit_midpoint", step_size=0.05, gradient="interpolated")
+    )
+    for name in DOCUMENT_METHODS:
+        assert Solver(method=name).method in nodekit.METHODS
+        assert name not in nodekit.METHODS
 
 
 def test_a_reduction_is_said_in_words():

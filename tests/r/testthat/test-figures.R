@@ -305,7 +305,9 @@ test_that("the lines of powers go through the last counts of operations", {
 })
 
 test_that("the flow's figure has a panel for each variant, and the functional input's one for each input", {
-  fit <- data.frame(variant = "cubic", seed = 1, series = "fit", x = c(-1, 0, 1), y = c(-1, 0, 1), fitted = c(-1, 0, 1), t = NA, z = NA)
+  fit <- data.frame(
+    variant = "cubic", seed = 1, series = "fit", x = c(-1, 0, 1), y = c(-1, 0, 1), fitted = c(-1, 0, 1), t = NA, z = NA
+  )
   path <- transform(fit, series = "path", t = c(0, 0.5, 1), z = 0)
   both <- rbind(fit, path)
   flow <- figure_fitted_flow(rbind(transform(both, variant = "quadratic"), both))

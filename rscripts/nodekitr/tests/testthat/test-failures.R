@@ -1,6 +1,6 @@
 # Solves that end early: what is said, and the rows that were reached.
 
-explodes <- function(t, y, parms) list(y^2, twice = 2 * y[[1]]) # 1 / (1 - t)
+explodes <- function(t, y, parms) list(y^2, twice = 2 * y[[1]]) # y is one over one minus t
 
 test_that("the rows before the failure are in the condition", {
   needs_python()
