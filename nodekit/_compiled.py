@@ -228,7 +228,7 @@ def check_compilable(stepper, func, packing, args, plan, options, gradient: str,
         "the default norm": options.norm is None,
         "tolerances that are numbers": tolerance is None
         or all(isinstance(x, float) for x in (tolerance.rtol, tolerance.atol)),
-        "no perturb, step_t or jump_t": not (options.perturb or options.step_t or options.jump_t),
+        "no perturb, step_t or jump_t": not any(getattr(plan, x, ()) for x in ("perturb", "step_t", "jump_t")),
         "no callbacks": not any(vars(plan.callbacks).values()),
         "no checkpoints (the states of all steps are kept)": options.checkpoints is None,
         "gradient='checkpoint'": gradient == "checkpoint",

@@ -34,7 +34,8 @@ class Options:
         interp: output times inside a step: "dense" (as accurate as the method), "cubic" (Hermite) or "linear".
         norm: of the scaled error; takes the state (a tuple of tensors, if the state has several).
         first_step, min_step, max_step: sizes of adaptive steps.
-        step_t, jump_t: times that adaptive steps land on; behind jump_t the slope is evaluated anew.
+        step_t, jump_t: times that adaptive steps land on; behind jump_t the slope is evaluated anew. Of independent
+            samples (k,) for all, or (batch, k), where NaN and what lies beyond a sample's times are none.
         safety, ifactor, dfactor: margin, largest and smallest factor between adaptive steps.
         controller: "I", "PI" or "PID", or their coefficients pcoeff, icoeff, dcoeff.
         max_num_steps: adaptive steps to attempt at most, or steps of any kind in search of an event. The default lets
@@ -54,8 +55,8 @@ class Options:
     first_step: float | None = None
     min_step: float = 0.0
     max_step: float = math.inf
-    step_t: Sequence[float] | None = None
-    jump_t: Sequence[float] | None = None
+    step_t: Sequence[float] | Tensor | None = None
+    jump_t: Sequence[float] | Tensor | None = None
     safety: float = 0.9
     ifactor: float = 10.0
     dfactor: float = 0.2

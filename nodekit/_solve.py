@@ -121,9 +121,10 @@ def solve(
             forward solve's by default.
         events: zeros of functions of the solution, see `Event`; a bare function is an event that ends the solve.
         batch: "shared": one solve of the whole state. "independent": every sample (first dimension) has its own steps,
-            error test and, if t has shape (batch, times), times; func is evaluated on the whole batch, with t of shape
-            (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they are; the
-            statistics count for each.
+            error test and, if t has shape (batch, times), times: rows of fewer times end in NaN, where the outputs are
+            NaN, too, or in the last time again, which repeats the last output. func is evaluated on the whole batch,
+            with t of shape (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they
+            are; the statistics count for each.
         dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
         compile: whether to solve in loops compiled by torch.compile, once for each module and shape of state (half a
             minute): for small systems, solved often, whose derivative is a module. Explicit Runge–Kutta methods and

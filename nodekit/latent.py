@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 import nodekit
 
+from ._padding import increases, without_padding
+
 
 class RecurrentEncoder(nn.Module):
     """A recurrent network that reads a series backwards and ends in a normal distribution of its first latent state.
@@ -28,13 +30,14 @@ class RecurrentEncoder(nn.Module):
         self.output = nn.Linear(hidden, 2 * latent)
 
     def forward(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (n, d) of series x (n, T, p) at times (T,), observed where mask (n, T) is true."""
+        """Mean and log-variance (n, d) of series x (n, T, p), at times (T,) or (n, T), observed where mask is true."""
         count, length = x.shape[:2]
-        mask = torch.ones(count, length, dtype=torch.bool, device=x.device) if mask is None else mask
+        if mask is None:
+            mask = without_padding(times)[1] if times.ndim == 2 else x.new_ones(count, length).bool()
         # The observed points first, the latest in front.
         order = torch.argsort(mask.flip(1).to(torch.int8), dim=1, descending=True, stable=True)
         order = length - 1 - order
-        at = times.to(x)[order]
+        at = times.to(x)[order] if times.ndim == 1 else times.to(x).gather(1, order)
         gaps = torch.cat((torch.zeros_like(at[:, :1]), at[:, :-1] - at[:, 1:]), dim=1)
         values = torch.cat((x.gather(1, order[..., None].expand_as(x)), gaps[..., None]), dim=-1)
         lengths = mask.sum(1).cpu()
@@ -49,6 +52,10 @@ class LatentODE(nn.Module):
 
     A recurrent encoder run backwards gives q(z0 | x) = N(mean, exp(log-variance)), the prior is N(0, I); z(t) solves
     dz/dt = derivative(t, z) from z0 at the first time, and an observation at t is N(decoder(z(t)), noise² I).
+
+    Times are (T,), of all series, or (n, T), of each its own; these are solved as independent samples, whose methods
+    are explicit and whose t the derivative sees as (n, 1). Rows of fewer times end in padding, as in `nodekit.solve`:
+    NaN, or the last time again. Nothing is observed there.
 
     Args:
         observed: p, dimension of the observations.
@@ -89,36 +96,63 @@ class LatentODE(nn.Module):
         self.solver = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
 
     def encode(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (n, d) of the latent state at times[0].
+        """Mean and log-variance (n, d) of the latent state at the first time.
 
         Args:
             x: series (n, T, p); what stands where nothing was observed is not read.
-            times: strictly increasing (T,), of all series: the union of theirs where they differ.
-            mask: (n, T), true where a series was observed, at least once each; by default everywhere.
+            times: strictly increasing (T,), of all series: the union of theirs where they differ; or (n, T).
+            mask: (n, T), true where a series was observed, at least once each; by default everywhere but at padding.
 
         Raises:
-            ValueError: where shapes do not fit, or a series has no observation.
+            ValueError: where shapes do not fit, a series has no observation, or one at padding, or times do not
+                increase.
         """
-        if x.ndim != 3 or times.shape != x.shape[1:2]:
-            raise ValueError(f"x must be (n, T, p) and times (T,), not {tuple(x.shape)} and {tuple(times.shape)}")
+        return self.encoder(x, times, self._observed(x, times, mask))
+
+    @staticmethod
+    def _observed(x: Tensor, times: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Where series were observed: the mask, and no padding; None for everywhere."""
+        if x.ndim != 3 or times.shape not in (x.shape[1:2], x.shape[:2]):
+            raise ValueError(
+                f"x must be (n, T, p) and times (T,) or (n, T), not {tuple(x.shape)} and {tuple(times.shape)}"
+            )
         if mask is not None and mask.shape != x.shape[:2]:
             raise ValueError(f"mask must be (n, T) = {tuple(x.shape[:2])}, not {tuple(mask.shape)}")
+        if times.ndim == 2:
+            full, given = without_padding(times)
+            if not increases(full, given).all():
+                wrong = int(increases(full, given).long().argmin())
+                raise ValueError(
+                    f"the times of series {wrong} must increase, up to its padding: {times[wrong].tolist()}"
+                )
+            if mask is not None and (mask & ~given).any():
+                wrong = int((mask & ~given).any(1).nonzero()[0])
+                raise ValueError(f"series {wrong} is said to be observed at its padding: {times[wrong].tolist()}")
+            mask = given if mask is None else mask
         if mask is not None and not mask.any(1).all():
             empty = int((~mask.any(1)).nonzero()[0])
             raise ValueError(f"series {empty} has no observation: leave it out, or observe it at least once")
-        return self.encoder(x, times, mask)
+        return mask
 
     def decode(self, z0: Tensor, times: Tensor, context=None) -> Tensor:
-        """Means of the observations (n, T, p) at times (T,), from latent states z0 (n, d) at times[0].
+        """Means of the observations (n, T, p) at times (T,) or (n, T), from latent states z0 (n, d) at the first.
 
         Args:
             context: the derivative's third argument, if it takes one: a control, a treatment; differentiated.
+
+        Returns:
+            Where times are padded, NaN for NaN, or the last mean again.
         """
-        if len(times) == 1:
+        if times.shape[-1] == 1:
             return self.decoder(z0)[..., None, :]
         args = () if context is None else (context,)
-        z = nodekit.solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
-        return self.decoder(z).movedim(0, -2)
+        if times.ndim == 1:
+            z = nodekit.solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
+            return self.decoder(z).movedim(0, -2)
+        full, _ = without_padding(times.to(z0))
+        z = nodekit.solve(self.derivative, z0, full, args=args, batch="independent", **self.solver).y
+        # The decoder's gradient would not be a number if it had seen one that is none.
+        return self.decoder(z).movedim(0, -2).masked_fill(times.isnan()[..., None], torch.nan)
 
     def elbo(self, x: Tensor, times: Tensor, mask: Tensor | None = None, context=None) -> Tensor:
         """The evidence lower bound (n,) in nats: one sample's log-likelihood of what was observed, minus the KL term.
@@ -126,7 +160,8 @@ class LatentODE(nn.Module):
         The sample z0 = mean + exp(log-variance / 2) ε is drawn from torch's global generator. Arguments as `encode`
         and `decode`.
         """
-        mean, log_variance = self.encode(x, times, mask)
+        mask = self._observed(x, times, mask)
+        mean, log_variance = self.encoder(x, times, mask)
         z0 = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
         predicted = self.decode(z0, times, context)
         # What stands at unobserved places may be NaN, which no product with zero removes.
@@ -142,19 +177,28 @@ class LatentODE(nn.Module):
 
         Args:
             x, times, mask: as for `encode`.
-            at: strictly increasing (T',), none before times[0].
+            at: strictly increasing (T',) or (n, T'), none before the first time.
             context: as for `decode`.
 
         Raises:
-            ValueError: for a time before times[0].
+            ValueError: for a time before the first one.
         """
         times, at = times.to(x), at.to(x)
-        if at[0] < times[0]:
-            raise ValueError(f"cannot predict at {at[0]:g}, before the first time {times[0]:g}")
         z0, _ = self.encode(x, times, mask)
-        if at[0] == times[0]:
+        if times.ndim != at.ndim:
+            times, at = (rows.expand(len(x), -1) for rows in (times, at))
+        first, start = at[..., :1], times[..., :1]
+        if (first < start).any():
+            i = int((first < start).flatten().nonzero()[0])
+            early, known = first.flatten()[i], start.flatten()[i]
+            raise ValueError(f"cannot predict at {early:g}, before the first time {known:g}")
+        if (first == start).all():
             return self.decode(z0, at, context)
-        return self.decode(z0, torch.cat((times[:1], at)), context)[..., 1:, :]
+        # Series asked at their first time have one time less to come to.
+        met = first == start
+        rows = torch.where(met, torch.cat((at, at[..., -1:]), dim=-1), torch.cat((start, at), dim=-1))
+        means = self.decode(z0, rows, context)
+        return torch.where(met[..., None], means[..., :-1, :], means[..., 1:, :])
 
 
 class _Autonomous(nn.Sequential):

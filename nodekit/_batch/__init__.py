@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .._clock import has_time_gradients
 from .._context import Surroundings
-from .._control import refuse_vmap
+from .._control import host_values, refuse_vmap
 from .._differentiate import differentiably, time_shifts
 from .._events import Occurrences
 from .._gradients._graphs import Graphs
 from .._methods import Method
 from .._methods.runge_kutta import ExplicitRungeKutta
-from .._options import Options, callbacks_of, is_fixed, make_plan, norm_of, tolerance_of, warn_of_one_time
+from .._options import Options, callbacks_of, is_fixed, make_plan, norm_of, tolerance_of
 from .._state import Derivative
+from .._stepper import with_fresh_slopes
 from .._warning import warn
-from ..errors import InvalidTimes, UnsupportedCombination
+from ..errors import UnsupportedCombination
 from .events import BatchEvents
 from .loops import BatchAdaptive, BatchGrid, BatchStats
 from .problem import BatchProblem
-from .state import BatchClock, BatchPacking, sample_norm
+from .state import BatchClock, BatchPacking, copied, finite_samples, sample_norm, spread
+from .times import sample_stops, sample_times
 
 
 def solve_independent(
@@ -58,22 +60,27 @@ def solve_independent(
     refuse_vmap(packing.y0)
     derivative = Derivative(func, packing, args)
     norm_of(options, packing)  # refuses what is no function
-    times, norm = sample_times(t, packing.samples, bool(events)), sample_norm(options.norm, packing)
+    times, absent = sample_times(t, packing.samples, bool(events))
+    norm = sample_norm(options.norm, packing)
     clock, callbacks = BatchClock(stepper.nodes, packing), callbacks_of(func, derivative, method, options)
     if not is_fixed(method, options) and (callbacks.accept or callbacks.reject):
         warn("callbacks for accepted and rejected steps are not called for independent samples")
-    on_device = times.to(clock.exact).to(packing.device)
+    on_device, absent = times.to(clock.exact).to(packing.device), absent.to(packing.device)
     happening = BatchEvents(events, packing, clock) if events else None
     if is_fixed(method, options):
         step_size = None if options.step_size is None else float(options.step_size)
-        plan = BatchGrid(times, step_size, options.check_finite, callbacks)
+        plan = BatchGrid(times, step_size, options.perturb, options.check_finite, callbacks)
+        stepper = with_fresh_slopes(stepper) if options.perturb else stepper
     else:
         tolerance = tolerance_of(*tolerances, packing)
-        furthest = [0.0, times[:, -1].abs().max().item()]
-        shared = make_plan(method, options, stepper.error_exponent, furthest, tolerance, norm, callbacks)
-        plan = BatchAdaptive(shared, on_device, happening)
+        stops = [
+            sample_stops(name, getattr(options, name), packing.samples).to(on_device) for name in ("step_t", "jump_t")
+        ]
+        options = replace(options, step_t=None, jump_t=None)
+        shared = make_plan(method, options, stepper.error_exponent, [0.0], tolerance, norm, callbacks)
+        plan = BatchAdaptive(shared, on_device, *stops, happening)
     columns, surroundings = list(on_device.unbind(1)), Surroundings(func, packing.device)
-    problem = BatchProblem(derivative, stepper, plan, clock, columns, (), surroundings, norm=norm)
+    problem = BatchProblem(derivative, stepper, plan, clock, columns, (), surroundings, norm=norm, absent=absent)
     problem.stats, problem.throw = BatchStats(packing.samples, packing.device), throw
     problem.states, problem.graphs = options.checkpoints, Graphs(options.graphs())
     y, at_events = _solved(problem, differentiate, packing, t, named)
@@ -89,21 +96,23 @@ def _solved(problem: BatchProblem, differentiate, packing: BatchPacking, t: Any,
     func, clock, columns, y0 = problem.func, problem.clock, problem.times, packing.y0
     if len(columns) == 1:
         return y0.unsqueeze(0), torch.full_like(y0, torch.nan)
+    if not packing.samples:  # no numbers, but what they would depend on, so that gradients are zeros, not missing
+        y = y0 + func(clock.instant(columns[0]), y0)
+        shifts = _shifts(t, packing) if has_time_gradients(t) else [y0.new_zeros(packing.time_shape)] * len(columns)
+        return torch.stack([y + spread(shift, y) for shift in shifts]), y
     if not has_time_gradients(t):
         return problem.assembled(y0, differentiably(problem, differentiate, y0, None, named))
-    shifts = _shifts(t, packing)
-    start = _moved(func, clock.instant(columns[0]) + shifts[0], y0, -shifts[0])
+    shifts, moment = _shifts(t, packing), problem.plan.moment
+    start = _moved(func, moment(clock, columns[0], columns[-1]) + shifts[0], y0, -shifts[0])
     y, at_events = problem.assembled(y0, differentiably(problem, differentiate, start, None, named))
-    moved = [
-        _moved(func, clock.instant(time), state, shift) if bool(torch.isfinite(time).all()) else state
-        for time, state, shift in zip(columns[1:], y[1:].unbind(), shifts[1:], strict=True)
-    ]
+    later = zip(columns[1:], y[1:].unbind(), shifts[1:], strict=True)
+    moved = [_moved(func, moment(clock, time, columns[0]), state, shift) for time, state, shift in later]
     return torch.stack([y[0], *moved]), at_events
 
 
 def _occurrences(events: BatchEvents, func: Derivative, packing: BatchPacking, t: Any, y: Tensor) -> Occurrences:
     """When and where every sample ended by an event."""
-    shift, y = events.attached(func, _moved, packing.y0, y)
+    shift, y = events.attached(func, _moved, y)
     when = events.t.to(t.dtype) if isinstance(t, Tensor) and t.is_floating_point() else events.t
     if shift is not None:
         when = when + torch.where(events.index >= 0, shift.view(-1), 0.0).to(when.dtype)
@@ -122,47 +131,11 @@ def _check(method: Method, options: Options, stepper, events) -> None:
         raise UnsupportedCombination(
             "events of independent samples need adaptive steps", remedy="Use an adaptive method, without step_size"
         )
-    unsupported = [name for name in ("step_t", "jump_t", "grid_constructor") if getattr(options, name) is not None]
-    unsupported += ["perturb"] if options.perturb else []
-    if unsupported:
+    if options.grid_constructor is not None:
         raise UnsupportedCombination(
-            f"the options {unsupported} are not available with batch='independent'",
-            remedy="Leave them out, or use batch='shared'",
+            "the option grid_constructor is not available with batch='independent'",
+            remedy="Leave it out, or use batch='shared'",
         )
-
-
-def sample_times(t: Any, samples: int, open_end: bool = False) -> Tensor:
-    """The output times of every sample, shape (batch, times), in float64 on the host.
-
-    Args:
-        open_end: whether the last may be infinite.
-
-    Raises:
-        InvalidTimes: unless one-dimensional or (batch, times), finite, and strictly monotone for every sample.
-    """
-    times = t.detach().double().cpu() if isinstance(t, Tensor) else torch.as_tensor(np.array(t, dtype=float))
-    if times.ndim not in (1, 2) or (times.ndim == 2 and len(times) != samples) or times.shape[-1] == 0:
-        raise InvalidTimes(
-            f"t must have shape (times,) or (batch, times) = ({samples}, …), it has {tuple(times.shape)}"
-        )
-    finite = torch.isfinite(times)
-    if open_end and times.shape[-1] > 1:
-        finite[..., -1] = ~times[..., -1].isnan()
-    if not finite.all():
-        raise InvalidTimes("t is not finite")
-    if times.shape[-1] == 1:
-        warn_of_one_time()
-    times = times.expand(samples, -1)
-    steps = times.diff(dim=1)
-    wrong = ~((steps > 0).all(1) | (steps < 0).all(1))
-    if wrong.any():
-        i = int(wrong.nonzero()[0])
-        raise InvalidTimes(
-            f"t must be strictly increasing or decreasing for every sample; it is {times[i].tolist()}",
-            sample=i,
-            remedy="Sort t and drop duplicates",
-        )
-    return times
 
 
 def _shifts(t: Tensor, packing: BatchPacking) -> list[Tensor]:
@@ -172,7 +145,26 @@ def _shifts(t: Tensor, packing: BatchPacking) -> list[Tensor]:
 
 
 def _moved(func, t: Tensor, y: Tensor, shift: Tensor) -> Tensor:
-    """`carried_on` where times and the solver's state may differ in dimensions."""
-    flat = shift.view(-1, *[1] * (y.ndim - 1))
-    slope = func(t, y)
+    """`carried_on` where times and the solver's state may differ in dimensions.
+
+    Samples that are somewhere not finite, or at no time, stay as they are: in a backward pass their slopes would spoil
+    the gradients of what all share.
+    """
+    there = finite_samples(y) & torch.isfinite(t.detach()).view(-1)
+    if host_values(there.all()):
+        slope = func(t, y)
+    else:
+        with torch.no_grad():
+            slope = func(t[copied(there)], y[copied(there)])
+    there = there & finite_samples(slope)
+    if host_values(there.all()):
+        return _carried_on(func, t, y, shift, slope)
+    if not host_values(there.any()):
+        return y
+    t, copies, shift = (x[copied(there)] for x in (t, y, shift))
+    return torch.where(spread(there, y), _carried_on(func, t, copies, shift, func(t, copies)), y)
+
+
+def _carried_on(func, t: Tensor, y: Tensor, shift: Tensor, slope: Tensor) -> Tensor:
+    flat = spread(shift, y)
     return y + flat * func(t + shift / 2, y + flat / 2 * slope)

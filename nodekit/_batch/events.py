@@ -13,7 +13,7 @@ from .._event_search import LOOKS, with_leaves
 from .._events import unavailable
 from ..errors import InvalidEvent, UnsupportedCombination
 from .dense import at_fractions
-from .state import BatchClock, BatchInterval, BatchPacking
+from .state import BatchClock, BatchInterval, BatchPacking, copied, spread
 
 
 class BatchEvents:
@@ -144,25 +144,23 @@ class BatchEvents:
             last = torch.where(before, -1.0, 1.0)
         return high
 
-    def attached(self, func, moved, start: Tensor, y: Tensor) -> tuple[Tensor | None, Tensor]:
+    def attached(self, func, moved, y: Tensor) -> tuple[Tensor | None, Tensor]:
         """The implicit function theorem for every sample, as for shared solves.
 
         Args:
             moved: (func, t, y, shift) → the state carried on over an infinitesimal time.
-            start: states that stand in where no event happened.
             y: states at the events, which are held fixed in time by their gradients.
 
         Returns:
             The shifts of the times, shaped like the derivative's times (None where nothing is differentiable), and
             the states.
         """
-        if not torch.is_grad_enabled() or self.packing.numpy:
-            return None, y
         happened = self.index >= 0
-        spread = happened.view(-1, *[1] * (y.ndim - 1))
-        state = torch.where(spread, y, start.detach())
-        t = self.clock.instant(torch.where(happened, self.t, 0.0))
-        pick = self.index.clamp(min=0).unsqueeze(1)
+        if not torch.is_grad_enabled() or self.packing.numpy or not host_values(happened.any()):
+            return None, y
+        # Where none happened another sample's stands in, lest what is not a number spoils the gradients all share.
+        source = copied(happened)
+        state, t, pick = y[source], self.clock.instant(self.t[source]), self.index[source].unsqueeze(1)
         time, point = t.detach().requires_grad_(), state if state.requires_grad else state.detach().requires_grad_()
         value, at_point = (self.values(*at).gather(1, pick)[:, 0].to(y) for at in ((t, state), (time, point)))
         if not value.requires_grad and (at_point.requires_grad or not state.requires_grad):
@@ -181,4 +179,4 @@ class BatchEvents:
         shift = first - ((again - again.detach()) / rate).view(self.packing.time_shape)
         if host_values(lost.any()):
             shift = torch.where(lost.view(self.packing.time_shape), unavailable(None, None, shift, y, value), shift)
-        return shift, torch.where(spread, moved(func, t, state, shift), torch.nan)
+        return shift, torch.where(spread(happened, y), moved(func, t, state, shift), torch.nan)

@@ -13,7 +13,7 @@ from .._loops import Accepted
 from .._problem import Problem
 from .._stepper import Step
 from .dense import at_fractions
-from .loops import settle
+from .loops import freshened, settle
 from .state import BatchInterval
 
 
@@ -25,11 +25,13 @@ class BatchProblem(Problem):
         plan: a `BatchGrid` or a `BatchAdaptive`.
         times: output times, each of shape (batch,).
         norm: of every sample.
+        absent: which outputs are not a number because their time is none, shape (batch, times).
         positions: for each tensor of outputs but the last, its (samples, output times).
         failed: which samples did not arrive, shape (batch,), or None.
     """
 
     norm: Callable[[Tensor], Tensor] | None = None
+    absent: Tensor | None = None
     positions: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     failed: Tensor | None = None
 
@@ -94,19 +96,22 @@ class BatchProblem(Problem):
         moves, lest a derivative that is not a number there spoils the gradients of parameters that all share.
         """
         kept, start, carried = accepted.interval, y, carry
-        t0, t1 = kept.t0, kept.t1
+        interval = self.plan.interval(self.clock, kept.t0, kept.t1)
         if self.failed is not None:
             own = torch.arange(len(y), device=y.device)
             lost = self.failed & self.plan.stuck(kept)
             moves = ~lost if kept.moves is None else kept.moves & ~lost
             source = torch.where(lost, moves.long().argmax(), own)
-            start, t0, t1 = y[source], t0[source], t1[source]
+            start, interval = y[source], interval.of(source)
             carried = None if carry is None else tuple(x[source] for x in carry)
-        interval = self.clock.interval(t0, t1)
         before_slope, before_step = accepted.random or (None, None)
         if carried is None:
             with replayed_randomness(before_slope, y.device):
                 carried = self.stepper.begin(start, self.func(interval.times[0], start))
+        elif kept.fresh is not None:
+            interval.fresh = kept.fresh
+            with replayed_randomness(before_slope, y.device):
+                carried = freshened(self.func, interval, start, carried)
         with replayed_randomness(before_step, y.device):
             step = self.stepper.step(self.func, interval, start, carried, estimate=False, final=final)
             if kept.inside is not None or self.plan.dense:
@@ -126,8 +131,11 @@ class BatchProblem(Problem):
         for sample, time in self.positions:
             index[time, sample] = torch.arange(count, count + len(sample), device=y0.device)
             count += len(sample)
-        index[times - 1] = torch.where(self.plan.arrived(own), own + count, len(rows) - 1)
-        if self.failed is not None:
-            index[(1 if self.plan.void else times - 1) :, self.failed] = len(rows) - 1
+        at_end, missing = torch.stack(self.times[1:]) == self.times[-1], len(rows) - 1
+        last = torch.where(self.plan.arrived(own), own + count, missing)
+        index[1:times] = torch.where(at_end, last, index[1:times])
+        if self.failed is not None and self.plan.void:
+            index[1:, self.failed] = missing
+        index[:times].masked_fill_(self.absent.T, missing)
         *found, at_events = rows[index.view(-1)].view(times + 1, *y0.shape).split([times, 1])
         return found[0], at_events[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,13 +31,13 @@ class BatchPacking(Packing):
             self._batch([self.y0])
         self.samples = len(self.y0)
         self.sample_shapes = [shape[1:] for shape in self.real_shapes]
-        self.sample_sizes = [size // max(self.samples, 1) for size in self.sizes]
+        self.sample_sizes = [math.prod(shape) for shape in self.sample_shapes]
         #: the shape of the times that the derivative sees: they broadcast to the state's largest tensor
         self.time_shape = (self.samples, *[1] * (max(len(shape) for shape in self.shapes) - 1))
 
     def _batch(self, parts: list[Tensor]) -> None:
         sizes = {part.shape[0] if part.ndim else None for part in parts}
-        if len(sizes) > 1 or sizes <= {None, 0}:
+        if len(sizes) > 1 or sizes == {None}:
             raise InvalidState(
                 f"with batch='independent' all tensors of the state share a first dimension, the samples; theirs are "
                 f"{[tuple(part.shape) for part in parts]}",
@@ -45,7 +46,7 @@ class BatchPacking(Packing):
 
     def joined(self, parts: list[Tensor]) -> Tensor:
         self._batch(parts)
-        return torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
+        return torch.cat([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], dim=1)
 
     def unpack(self, y: Tensor):
         if self.single:
@@ -64,9 +65,20 @@ class BatchPacking(Packing):
             leaves.append((torch.complex(*part.unbind(-1)) if dtype.is_complex else part).to(dtype))
         return leaves[0] if self.single else tree_unflatten(leaves, self.structure)
 
-    def spread(self, x: Tensor, y: Tensor) -> Tensor:
-        """One number for each sample, such that it broadcasts to a state of the solver."""
-        return x.view(-1, *[1] * (y.ndim - 1))
+
+def spread(x: Tensor, y: Tensor) -> Tensor:
+    """One number for each sample, such that it broadcasts to a state of the solver."""
+    return x.view(-1, *[1] * (y.ndim - 1))
+
+
+def finite_samples(y: Tensor) -> Tensor:
+    """Which samples of a state or a slope are finite, shape (batch,)."""
+    return torch.isfinite(y.detach()).flatten(1).all(1) if y.ndim > 1 else torch.isfinite(y.detach())
+
+
+def copied(wanted: Tensor) -> Tensor:
+    """For every sample, shape (batch,), itself if it is wanted, or the first that is."""
+    return torch.where(wanted, torch.arange(len(wanted), device=wanted.device), wanted.long().argmax())
 
 
 def sample_norm(norm: Callable | None, packing: BatchPacking) -> Callable[[Tensor], Tensor]:
@@ -91,15 +103,20 @@ class BatchInterval:
         times: the start, the method's nodes and the end, as the derivative sees them; None where not made yet.
         dt: their difference, shaped to broadcast to the state.
         moves: which samples move, shape (batch,); None for all of them.
+        fresh: samples whose slope at its start is evaluated anew, behind a jump, shape (batch,); None for none.
         inside: (samples, output times, fractions) of the outputs within it, or None.
         landing: (samples, output times) of those at its end, or None.
     """
 
-    __slots__ = ("dt", "inside", "landing", "moves", "t0", "t1", "times")
+    __slots__ = ("dt", "fresh", "inside", "landing", "moves", "t0", "t1", "times")
 
-    def __init__(self, t0: Tensor, t1: Tensor, times=None, dt=None, moves=None, inside=None, landing=None):
+    def __init__(self, t0: Tensor, t1: Tensor, times=None, dt=None, moves=None, fresh=None):
         self.t0, self.t1, self.times, self.dt = t0, t1, times, dt
-        self.moves, self.inside, self.landing = moves, inside, landing
+        self.moves, self.fresh, self.inside, self.landing = moves, fresh, None, None
+
+    def of(self, source: Tensor) -> BatchInterval:
+        """With every sample in the place of another, shape (batch,)."""
+        return BatchInterval(self.t0[source], self.t1[source], [t[source] for t in self.times], self.dt[source])
 
     @property
     def outputs(self) -> list[tuple[Tensor, Tensor]]:
@@ -130,8 +147,19 @@ class BatchClock:
         """Differences of times (batch,), such that they broadcast to the state."""
         return dt.to(self.dtype).view(self._dt_shape)
 
-    def interval(self, t0: Tensor, t1: Tensor) -> BatchInterval:
-        """The intervals from t0 to t1."""
-        times = torch.addcmul(self._from_end * t1, self._from_start, t0).to(self.dtype)
-        times = times.view(-1, *self.packing.time_shape).unbind()
+    def inside(self, t: Tensor, towards: Tensor) -> Tensor:
+        """The neighbours of times (batch,) in the derivative's own precision."""
+        return torch.nextafter(t.to(self.dtype), towards.to(self.dtype)).to(self.exact)
+
+    def interval(self, t0: Tensor, t1: Tensor, start: Tensor | None = None, end: Tensor | None = None) -> BatchInterval:
+        """The intervals from t0 to t1.
+
+        Args:
+            start, end: for the derivative to be evaluated at in place of the ends.
+        """
+        first, last = t0 if start is None else start, t1 if end is None else end
+        times = torch.addcmul(self._from_end * last, self._from_start, first)
+        if start is not None:  # which no rounding leads out of
+            times = torch.where(first == last, first, times)
+        times = times.to(self.dtype).view(-1, *self.packing.time_shape).unbind()
         return BatchInterval(t0, t1, times, self.length(t1 - t0))

@@ -111,6 +111,7 @@ def test_a_compiled_solve_shows_where_it_fails():
         ({"batch": "independent"}, "batch='independent'"),
         ({"rtol": torch.full((2,), 1e-6)}, "tolerances that are numbers"),
         ({"options": {"jump_t": [0.5]}}, "jump_t"),
+        ({"options": {"step_t": torch.tensor([0.2, 0.5])}}, "step_t"),
         ({"options": {"checkpoints": 3}}, "no checkpoints"),
     ],
 )

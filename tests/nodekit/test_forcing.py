@@ -53,7 +53,92 @@ def test_the_values_are_differentiated(gradient):
     torch.testing.assert_close(found, torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64))
 
 
+NAN = float("nan")
+OWN = torch.tensor([[0.0, 0.4, 1.0, 2.0], [0.1, 0.7, 0.9, NAN], [-1.0, 3.0, 3.0, 3.0]], dtype=torch.float64)
+VALUES = torch.tensor([[1.0, 2.0, 0.5, 1.0], [3.0, 0.0, 1.0, NAN], [2.0, 1.0, NAN, NAN]], dtype=torch.float64)
+COUNTS = [4, 3, 2]
+
+
+@pytest.mark.parametrize("kind", ["constant", "linear", "cubic"])
+@pytest.mark.parametrize("further", [(), (2,)])
+def test_of_samples_with_own_times_each_is_a_forcing_of_its_own(kind, further):
+    """Values, their gradients and those by the time, and no padding is read."""
+    values = VALUES.view(3, 4, *[1] * len(further)) * torch.ones(further).double()
+    values.requires_grad_()
+    forcing = Forcing(OWN, values, kind)
+    t = torch.linspace(-2.0, 4.0, 49, dtype=torch.float64).repeat(3, 1).requires_grad_()
+    found = forcing(t)
+    assert found.shape == (3, 49, *further)
+    alone = [Forcing(OWN[i, :n], values[i, :n], kind) for i, n in enumerate(COUNTS)]
+    expected = torch.stack([forcing(t[i]) for i, forcing in enumerate(alone)])
+    torch.testing.assert_close(found, expected)
+    inputs = [values] if kind == "constant" else [values, t]
+    gradients = (torch.autograd.grad(x.square().sum(), inputs, retain_graph=True) for x in (found, expected))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(forcing(0.5), torch.stack([forcing(0.5) for forcing in alone]))
+    for row, one in zip(forcing.breaks, alone, strict=True):
+        assert row[~row.isnan()].tolist() == one.breaks
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_values_broadcast_to_the_states_of_independent_samples(own):
+    """Numbers to (batch, 1), vectors to (batch, d), images to images: as the times do that the derivative is given."""
+    t, lead = (OWN, (3, 4)) if own else (OWN[0], (4,))
+
+    def shape(value, at):
+        return tuple(Forcing(t, torch.ones(*lead, *value))(torch.zeros(at)).shape)
+
+    assert shape((), (3,)) == (3,)
+    assert shape((), (3, 1)) == (3, 1)
+    assert shape((5,), (3, 1)) == (3, 5)
+    assert shape((5,), (3, 1, 1, 1)) == (3, 1, 1, 5)
+    assert shape((2, 4, 4), (3, 1, 1, 1)) == (3, 2, 4, 4)
+    assert shape((2, 4), (3, 1)) == (3, 2, 4)
+    assert shape((5,), (3, 7)) == (3, 7, 5)
+    assert shape((5,), (3, 0)) == (3, 0, 5)
+
+
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_a_solve_forced_by_own_times_steps_onto_the_breaks_of_each(batch):
+    """The integral of what is piecewise linear is that of the trapezoid rule, and of what is constant of rectangles."""
+    values = VALUES.clone().requires_grad_()
+    y0 = torch.zeros(3, 1, dtype=torch.float64)
+    for kind, option in (("linear", "step_t"), ("constant", "jump_t")):
+        forcing = Forcing(OWN, values[..., None], kind)
+
+        def func(t, y, forcing=forcing):
+            return forcing(t) + 0 * y
+
+        solution = nodekit.solve(func, y0, [-1.0, 3.0], batch=batch, options={option: forcing.breaks})
+        exact = []
+        for i, n in enumerate(COUNTS):
+            t, v = OWN[i, :n], values[i, :n]
+            pieces = (v[1:] + v[:-1]) / 2 if kind == "linear" else v[:-1]
+            exact.append((pieces * t.diff()).sum() + (t[0] + 1) * v[0] + (3 - t[-1]) * v[-1])
+        exact = torch.stack(exact)
+        torch.testing.assert_close(solution.y[-1, :, 0], exact, rtol=1e-12, atol=1e-12)
+        assert torch.as_tensor(solution.stats.rejected == 0).all()
+        found, expected = (torch.autograd.grad(y.square().sum(), values)[0] for y in (solution.y[-1, :, 0], exact))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_own_values_are_differentiated_again_and_again():
+    values = VALUES.clone().requires_grad_()
+    forcing = Forcing(OWN, values)
+    for _ in range(2):
+        (found,) = torch.autograd.grad(forcing(torch.tensor([[0.4], [0.7], [0.0]])).sum(), values)
+        assert found[0].tolist() == pytest.approx([0.0, 1.0, 0.0, 0.0], abs=1e-6)
+
+
 def test_bad_forcings_are_named():
+    for times in ([[0.0, 1.0], [1.0, NAN]], [[0.0, 1.0], [1.0, 0.5]], [[0.0, NAN, 1.0]], [[0.0, 1.0, 1.0, 2.0]]):
+        with pytest.raises(errors.InvalidTimes, match="sample = "):
+            Forcing(times, torch.zeros(len(times), len(times[0])))
+    with pytest.raises(errors.InvalidTimes, match="3 samples"):
+        Forcing(OWN, VALUES)(torch.zeros(2, 1))
+    with pytest.raises(errors.InvalidTimes, match="value for each"):
+        Forcing(OWN, VALUES[:, :3])
     with pytest.raises(errors.InvalidTimes, match="increasing"):
         Forcing([0.0, 0.0], [1.0, 2.0])
     with pytest.raises(errors.InvalidTimes, match="value for each"):

@@ -153,7 +153,7 @@ def test_whole_times_do_not_round_what_is_predicted_between_them():
 def test_bad_input_says_what_is_wrong(series):
     x, times, mask = series
     model = LatentODE(2)
-    with pytest.raises(ValueError, match=r"times \(T,\), not \(5, 6, 2\) and \(5,\)"):
+    with pytest.raises(ValueError, match=r"times \(T,\) or \(n, T\), not \(5, 6, 2\) and \(5,\)"):
         model.elbo(x, times[:5])
     with pytest.raises(ValueError, match=r"mask must be \(n, T\) = \(5, 6\), not \(5, 5\)"):
         model.elbo(x, times, mask[:, :5])
@@ -181,3 +181,74 @@ def test_the_derivative_takes_a_context_of_each_series(series):
     error = torch.where(mask[..., None], x - expected, 0.0)
     (by_hand,) = torch.autograd.grad(-0.5 * (error / model.noise).square().sum(), context)
     torch.testing.assert_close(found, by_hand, rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture(params=["NaN", "repeated"])
+def ragged(request):
+    """Three series of two values with times of their own, of which one has a single one; and how many each has."""
+    rows = [[0.0, 0.3, 0.7, 1.5], [0.5, 0.6, 2.0], [1.0]]
+    times = torch.tensor(
+        [row + [row[-1] if request.param == "repeated" else math.nan] * (4 - len(row)) for row in rows]
+    )
+    x = torch.randn(3, 4, 2)
+    for i, row in enumerate(rows):
+        x[i, len(row) :] = math.nan  # which would spoil all that reads it
+    return x, times, [len(row) for row in rows]
+
+
+def test_series_with_own_times_are_modelled_as_if_each_were_alone(ragged, monkeypatch):
+    """Bounds, predictions, and the bounds' gradients by all parameters."""
+    monkeypatch.setattr(torch, "randn_like", lambda x: torch.full_like(x, 0.5))
+    x, times, counts = ragged
+    model = LatentODE(2, latent=3, rtol=1e-6, atol=1e-6)
+    at = torch.tensor([[0.0, 0.4], [0.5, 2.5], [3.0, math.nan]])
+    together, predicted = model.elbo(x, times), model.predict(x, times, at)
+    alone = []
+    for i, n in enumerate(counts):
+        own = x[i : i + 1, :n], times[i, :n]
+        alone.append(model.elbo(*own)[0])
+        wanted = at[i][~at[i].isnan()]
+        torch.testing.assert_close(predicted[i, : len(wanted)], model.predict(*own, wanted)[0], rtol=1e-4, atol=1e-5)
+    assert predicted[2, 1].isnan().all()
+    torch.testing.assert_close(together, torch.stack(alone), rtol=1e-4, atol=1e-4)
+    parameters = list(model.parameters())
+    found, expected = (torch.autograd.grad(total, parameters) for total in (together.sum(), sum(alone)))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-3)
+
+
+def test_own_times_that_are_those_of_all_change_nothing(series):
+    x, times, mask = series
+    model = LatentODE(2, rtol=1e-7, atol=1e-7).double()
+    x, times = x.double(), times.double()
+    z0, _ = model.encode(x, times, mask)
+    own = times.repeat(5, 1)
+    torch.testing.assert_close(model.encode(x, own, mask)[0], z0)
+    torch.testing.assert_close(model.decode(z0, own), model.decode(z0, times), rtol=1e-5, atol=1e-5)
+    at = torch.tensor([0.0, 2.5]).double()
+    predicted = model.predict(x, times, at, mask)
+    torch.testing.assert_close(model.predict(x, own, at, mask), predicted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.predict(x, times, at.repeat(5, 1), mask), predicted, rtol=1e-5, atol=1e-5)
+
+
+def test_decoded_padding_is_as_its_times_are(ragged):
+    _, times, counts = ragged
+    model = LatentODE(2, latent=3)
+    means = model.decode(torch.randn(3, 3), times)
+    for i, n in enumerate(counts):
+        rest = means[i, n:]
+        assert means[i, :n].isfinite().all()
+        assert torch.equal(rest, means[i, n - 1].expand_as(rest)) if times[i, -1].isfinite() else rest.isnan().all()
+
+
+def test_bad_own_times_say_what_is_wrong(ragged):
+    x, times, _ = ragged
+    model = LatentODE(2)
+    with pytest.raises(ValueError, match="series 1 is said to be observed at its padding"):
+        model.elbo(x, times, torch.tensor([[True] * 4, [True] * 4, [True] + 3 * [False]]))
+    wrong = times.clone()
+    wrong[1, 1] = 9.0
+    with pytest.raises(ValueError, match="times of series 1 must increase"):
+        model.elbo(x, wrong)
+    with pytest.raises(ValueError, match=r"cannot predict at 0\.4, before the first time 0\.5"):
+        model.predict(x, times, torch.tensor([[0.4], [0.4], [2.0]]))
