@@ -29,7 +29,12 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 
 # Pages that are files of the repository's root, and what their links are called here; a page keeps what it has itself.
 ROOT_PAGES = {"index": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
-LINKS = {"](docs/guides)": "](guides/spiral.md)", "](docs/": "](", "](CONTRIBUTING.md)": "](contributing.md)", "](CHANGELOG.md)": "](changelog.md)"}
+LINKS = {
+    "](docs/guides)": "](guides/spiral.md)",
+    "](docs/": "](",
+    "](CONTRIBUTING.md)": "](contributing.md)",
+    "](CHANGELOG.md)": "](changelog.md)",
+}
 
 
 def read_root_page(app, page, source):
