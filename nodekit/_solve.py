@@ -111,6 +111,8 @@ def solve(
             reversible), "adjoint" (continuous, constant memory), "interpolated" (continuous, along the stored dense
             output). Second derivatives: the exact ones. Inside torch.func transforms all are "backprop".
         args: further arguments of func, differentiated when they are tensors that require it.
+
+    Other Parameters:
         params: tensors to differentiate by beyond those found: parameters of the modules func is or holds, args, and
             leaves its graph leads to. Naming a computed tensor spares walking through its computation at each step.
         adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: of the continuous adjoint's backward solve, the

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-import nodekit
+from ._solve import solve
 
 
 class RecurrentEncoder(nn.Module):
@@ -117,7 +117,7 @@ class LatentODE(nn.Module):
         if len(times) == 1:
             return self.decoder(z0)[..., None, :]
         args = () if context is None else (context,)
-        z = nodekit.solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
+        z = solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
         return self.decoder(z).movedim(0, -2)
 
     def elbo(self, x: Tensor, times: Tensor, mask: Tensor | None = None, context=None) -> Tensor:
