@@ -1,5 +1,7 @@
 # The study, from downloads to the report. Each stage is a file of pipeline/rules; what is run is data in
 # pipeline/experiments, how much of it is a profile in pipeline/config.
+import shlex
+
 from snakemake.utils import min_version
 
 from pipeline.exclusive import hold

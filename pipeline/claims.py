@@ -1,35 +1,41 @@
-"""Published numbers beside reproduced ones, with a verdict by a tolerance that was fixed beforehand."""
+"""Published numbers beside reproduced ones: what our runs found for each, and the verdict on it."""
 
 from __future__ import annotations
 
-import json
-import math
+import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
-from scipy import stats
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from pipeline.study import Run, Study
+from pipeline.files import write_csv
+from pipeline.study import Study
+from pipeline.verdicts import DEPENDS, VERDICTS, interval, is_one_run, judge, stands_in
 
+KEY = ["id", "document", "place", "quantity", "variant", "metric", "epoch"]
+# What tells one measurement from another: several claims may be about the same.
+MEASURED = ["id", "variant", "metric", "epoch"]
+FOUND = ["reproduced", "ci_low", "ci_high", "n", "repeats", "origin", "data_source", "reduced"]
+KEPT = ["kept", "kept_low", "kept_high", "kept_n", "kept_in"]
 COLUMNS = [
-    *("id", "document", "place", "quantity", "variant", "metric", "epoch", "unit", "relation"),
-    *("published", "reproduced", "ci_low", "ci_high", "n_seeds", "tolerance", "verdict", "reason", "command"),
+    *(*KEY, "headline", "unit", "kind", "relation", "published", "tolerance", "depends", "invented"),
+    *(*FOUND, *KEPT, "verdict", "reason", "judged", "command"),
 ]
-VERDICTS = REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = ("reproduced", "not reproduced", "not comparable")
-# How the reason begins for a published number that a run smaller than the document's bears out all the same.
-ALTHOUGH_REDUCED = "although reduced"
 
-# Between two variants in a claim about the difference of their numbers.
-LESS = " - "
+# Between two variants in a claim about the difference, or the ratio, of their numbers.
+LESS, OVER = " - ", " / "
+SEEDS, EPOCHS = "seeds", "epochs"
 
 
 class Claim(BaseModel):
-    """One number that a document states, and the column of our tables that answers it.
+    """One number or statement of a document, and the column of our tables that answers it.
 
-    variant: whose number it is, or "one - other": the first one's less the second one's.
+    headline: how the page's first screen says it; empty where it does not.
+    variant: whose number it is, or "one - other" or "one / other" of two variants' numbers, pair by pair.
+    kind: a number printed in the document, one of a source it cites, a statement, or an identity that the study checks.
+    depends: what would change the number, words of `pipeline.verdicts.DEPENDS`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -38,26 +44,75 @@ class Claim(BaseModel):
     document: str
     place: str
     quantity: str
+    headline: str
+    kind: Literal["printed", "cited", "statement", "identity"]
     relation: Literal["=", "<", ">"]
     published: float
     unit: str
     variant: str
     metric: str
     epoch: int | None
+    depends: str
+
+    @field_validator("depends")
+    @classmethod
+    def known(cls, words: str) -> str:
+        """Only words that the rule knows."""
+        if unknown := set(words.split()) - set(DEPENDS):
+            raise ValueError(f"a claim depends on {', '.join(DEPENDS)}, not on {', '.join(sorted(unknown))}")
+        return words
+
+    @property
+    def variants(self) -> list[str]:
+        """The one or two variants whose numbers it is about."""
+        return self.variant.replace(OVER, LESS).split(LESS)
 
 
 def load_claims(path: Path) -> list[Claim]:
     """The claims of a CSV of `data/published`; an empty epoch means the end of the run."""
-    table = pd.read_csv(path, dtype={"unit": str, "place": str}, keep_default_na=False, na_values={"epoch": [""]})
+    table = pd.read_csv(path, keep_default_na=False, na_values={"epoch": [""]})
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [Claim.model_validate(row) for row in rows]
 
 
-def evaluate(study: Study, published: Path, tables: Path, processed: Path) -> pd.DataFrame:
-    """One row a published number of the study's experiments, in the order of `published`."""
+def evaluate(study: Study, published: Path, tables: Path, kept: list[Path]) -> pd.DataFrame:
+    """One row a claim on the study's experiments, in the order of `published`.
+
+    kept: claims.csv of runs that are kept with the project; what they found at the documents' size counts, too.
+    """
     claims = [claim for claim in load_claims(published) if claim.id in study.experiments]
-    rows = [claim_row(study, claim, tables / claim.id, processed) for claim in claims]
+    at_size = kept_at_size(kept)
+    rows = [claim_row(study, claim, tables / claim.id, at_size) for claim in claims]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def judged_again(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of claims with its verdicts computed anew from its other columns."""
+    rows = [row | judge(row)._asdict() for row in clean(table).to_dict("records")]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def clean(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of claims as read from a file, with empty words for missing ones and no values where there are none."""
+    words = ["headline", "depends", "invented", "origin", "data_source", "reduced", "kept_in"]
+    return table.fillna({**dict.fromkeys(words, ""), "n": 0, "kept_n": 0})
+
+
+def kept_at_size(files: list[Path]) -> dict[tuple, dict]:
+    """What kept runs of the documents' size found, by what was measured; of several the one with most values."""
+    best: dict[tuple, dict] = {}
+    for file in files:
+        for row in clean(pd.read_csv(file)).to_dict("records"):
+            key = key_of(row, MEASURED)
+            if not row["reduced"] and row["n"] > best.get(key, {"kept_n": 0})["kept_n"]:
+                values = [row[name] for name in ("reproduced", "ci_low", "ci_high", "n")]
+                best[key] = {**dict(zip(KEPT, [*values, file.parent.name], strict=True)), "origin": row["origin"]}
+    return best
+
+
+def key_of(row: dict, columns: list[str] = KEY) -> tuple:
+    """What tells one claim, or one measurement, from another."""
+    return tuple("" if pd.isna(row[name]) else str(row[name]).removesuffix(".0") for name in columns)
 
 
 def closing_words(results: Path) -> str:
@@ -66,97 +121,72 @@ def closing_words(results: Path) -> str:
     if not (table.is_file() and report.is_file()):
         return ""
     claims = pd.read_csv(table)
-    counts = [f"{(claims.verdict == verdict).sum()} {verdict}" for verdict in VERDICTS]
-    if smaller := claims.reason.str.startswith(ALTHOUGH_REDUCED).sum():
-        counts[0] += f" ({smaller} {ALTHOUGH_REDUCED})"
-    found = f"{len(claims)} published numbers: {', '.join(counts)}."
-    return f"{found}\nTo read: {report}; to print: {report.with_suffix('.pdf')}"
+    counts = ", ".join(f"{(claims.verdict == verdict).sum()} {verdict}" for verdict in VERDICTS)
+    return f"{len(claims)} numbers and statements: {counts}.\nTo read: {report}; to print: {report.with_suffix('.pdf')}"
 
 
-def claim_row(study: Study, claim: Claim, tables: Path, processed: Path) -> dict:
-    """The row of one claim: its seeds' mean, its interval, its verdict and why."""
-    values = reproduced_values(claim, tables)
-    mean, low, high = interval(values)
-    tolerances = study.experiments[claim.id].tolerances
+def claim_row(study: Study, claim: Claim, tables: Path, kept: dict[tuple, dict]) -> dict:
+    """The row of one claim: what was found, what is kept of a larger run, the verdict and why."""
+    experiment = study.experiments[claim.id]
+    known = experiment.reaches if is_one_run(claim.model_dump()) else experiment.tolerances
     # A metric of a series, such as y_at_3, has the tolerance of the series.
-    tolerance = tolerances.get(claim.metric, tolerances.get(claim.metric.partition("_at_")[0]))
-    run = study.run(claim.id, claim.variant.partition(LESS)[0], 1)
-    holds = tolerance is not None and within(claim.relation, claim.published, mean, tolerance)
-    verdict, reason = judge(run, claim, holds, values.size, tolerance, processed)
+    tolerance = known.get(claim.metric, known.get(claim.metric.partition("_at_")[0], 0.0))
+    values, repeats = reproduced_values(claim, tables)
+    found = dict(zip(FOUND, (*interval(values), values.size, repeats, *facts(claim, tables)), strict=True))
     profile = study.profile.profile
     option = "" if profile == "default" else f" --configfile pipeline/config/{profile}.yaml"
-    return {
+    row = {
         **claim.model_dump(),
-        "reproduced": mean,
-        "ci_low": low,
-        "ci_high": high,
-        "n_seeds": values.size,
         "tolerance": tolerance,
-        "verdict": verdict,
-        "reason": reason,
+        "invented": "; ".join(words for name, words in experiment.invented.items() if name in claim.depends.split()),
+        **found,
+        **dict.fromkeys(KEPT, np.nan),
+        "kept_n": 0,
+        "kept_in": "",
         "command": f"snakemake --cores{option} -- {study.profile.results}/tables/{claim.id}/metrics.csv",
     }
+    larger = kept.get(key_of(row, MEASURED))
+    if larger and not stands_in({**row, "origin": larger["origin"]}):
+        row |= {name: larger[name] for name in KEPT}
+    return row | judge(row)._asdict()
 
 
-def reproduced_values(claim: Claim, tables: Path) -> np.ndarray:
-    """Our values of a claim, one a seed; empty where the run did not go so far."""
-    one, less, other = claim.variant.partition(LESS)
-    if less:
-        first, second = (reproduced_values(claim.model_copy(update={"variant": name}), tables) for name in (one, other))
-        return first - second if first.size == second.size else np.empty(0)
+def facts(claim: Claim, tables: Path) -> list[str]:
+    """Where the numbers of a claim's variants come from, from which data, and what was reduced, as their table says."""
+    table = pd.read_csv(tables / "metrics.csv", keep_default_na=False)
+    own = table[table.variant.isin(claim.variants)]
+    return ["; ".join(filter(None, own[name].unique())) for name in ("origin", "data_source", "reduced")]
+
+
+def reproduced_values(claim: Claim, tables: Path) -> tuple[np.ndarray, str]:
+    """Our values of a claim, none where the run did not go so far, and what they are of: seeds, or epochs timed."""
+    one, *other = claim.variants
+    values = values_of(claim, one, tables)
+    if other:
+        # The same seed, or the same epoch of the same seed, of both.
+        values, others = values.align(values_of(claim, other[0], tables), join="inner")
+        values = values / others if OVER in claim.variant else values - others
+    return values.to_numpy(dtype=float), EPOCHS if values.index.nlevels > 1 else SEEDS
+
+
+def values_of(claim: Claim, variant: str, tables: Path) -> pd.Series:
+    """A variant's values by seed; seconds of a ratio by seed and epoch, so that each is a measurement of its own."""
     if claim.metric == "seconds_per_epoch":
         table = pd.read_csv(tables / "timing.csv")
-        return table[table.variant == claim.variant].groupby("seed").seconds.mean().to_numpy()
+        by = ["seed", "epoch"] if OVER in claim.variant else ["seed"]
+        return table[table.variant == variant].groupby(by).seconds.mean()
     if claim.epoch is None:
         table = pd.read_csv(tables / "metrics.csv")
-        return table[(table.variant == claim.variant) & (table.quantity == claim.metric)].value.to_numpy(dtype=float)
+        return table[(table.variant == variant) & (table.quantity == claim.metric)].set_index("seed").value
     table = pd.read_csv(tables / "history.csv")
-    return table[(table.variant == claim.variant) & (table.epoch == claim.epoch)][claim.metric].to_numpy(dtype=float)
+    return table[(table.variant == variant) & (table.epoch == claim.epoch)].set_index("seed")[claim.metric]
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """The mean of `values` and Student's interval for it; no interval for a single value."""
-    if values.size == 0:
-        return math.nan, math.nan, math.nan
-    mean = float(values.mean())
-    if values.size == 1:
-        return mean, math.nan, math.nan
-    half = stats.t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
-    return mean, mean - float(half), mean + float(half)
+def main() -> None:
+    """Verdicts of the tables of claims named on the command line anew, from their other columns."""
+    for path in map(Path, sys.argv[1:]):
+        write_csv(judged_again(pd.read_csv(path)), path)
 
 
-def within(relation: str, published: float, reproduced: float, tolerance: float) -> bool:
-    """Whether a reproduced number bears out a published one."""
-    if relation == "<":
-        return reproduced < published + tolerance
-    if relation == ">":
-        return reproduced > published - tolerance
-    return abs(reproduced - published) <= tolerance
-
-
-def judge(run: Run, claim: Claim, holds: bool, seeds: int, tolerance: float | None, processed: Path) -> tuple[str, str]:
-    """The verdict on a claim and the reason for it, in words."""
-    if seeds == 0:
-        return NOT_COMPARABLE, f"not run so far: {run.reduced}" if run.reduced else "the run as listed ends before"
-    dataset = run.settings.dataset
-    if dataset:
-        provenance = json.loads((processed / f"{dataset.name}.json").read_text(encoding="utf-8"))
-        if provenance["simulated"]:
-            return NOT_COMPARABLE, f"data not available: {provenance['data_source']}"
-        if "incomplete" in provenance["data_source"]:
-            return NOT_COMPARABLE, provenance["data_source"]
-    if tolerance is None:
-        return NOT_COMPARABLE, "depends on the machine"
-    if run.reduced and holds:
-        return REPRODUCED, f"{ALTHOUGH_REDUCED}: {run.reduced}; {criterion(claim, tolerance)}"
-    if run.reduced:
-        return NOT_COMPARABLE, f"reduced: {run.reduced}"
-    return (REPRODUCED if holds else NOT_REPRODUCED), criterion(claim, tolerance)
-
-
-def criterion(claim: Claim, tolerance: float) -> str:
-    """What a reproduced number must satisfy, in words."""
-    bound = {"<": claim.published + tolerance, ">": claim.published - tolerance}.get(claim.relation)
-    if bound is not None:
-        return f"must be {'below' if claim.relation == '<' else 'above'} {bound:g}"
-    return f"must be within {tolerance:g} of {claim.published:g}" if tolerance else f"must be {claim.published:g}"
+if __name__ == "__main__":
+    main()

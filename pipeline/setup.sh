@@ -95,6 +95,7 @@ fi
 install_uv
 say "Installing the locked Python environment into .venv; the largest package is PyTorch with its GPU libraries ..."
 # Compiled here once: where Python may not write beside its modules, as in many containers, every job would do it again.
-env -u VIRTUAL_ENV "$uv" sync --frozen --compile-bytecode --python "$python"
+# uv gives a file 60 s, which is too little where many share a machine.
+env -u VIRTUAL_ENV UV_COMPILE_BYTECODE_TIMEOUT=600 "$uv" sync --frozen --compile-bytecode --python "$python"
 done_installing .venv
 echo "$recipe" >.venv/.complete

@@ -48,6 +48,8 @@ class Dataset(Strict):
     arrangement: str = "corrected"
     train_images: int | None = Field(default=None, gt=0)
     test_images: int | None = Field(default=None, gt=0)
+    # Who draws the images to train on, where chance does: the run's seed, or R's set.seed(1) and sample().
+    split: Literal["seed", "R"] = "seed"
 
 
 class Model(Strict):
@@ -102,6 +104,9 @@ class Settings(Strict):
     epochs: int = Field(default=1, ge=1)
     batch_size: int = Field(default=32, ge=1)
     test_batch_size: int = Field(default=128, ge=1)
+    # Training accuracy: counted while learning, on what augmentation makes of the images, or on them as they are after
+    # each epoch.
+    train_accuracy: Literal["while learning", "after the epoch"] = "while learning"
     peak_memory: bool = False
     trained: Trained | None = None
     arguments: dict[str, Any] = {}
@@ -122,11 +127,23 @@ class Experiment(Strict):
     kind: Literal["train", "compute", "measure", "fit", "r"]
     settings: Settings
     variants: dict[str, dict[str, Any]] = {"main": {}}
+    # By metric: how far an equal number may be.
     tolerances: dict[str, float] = {}
+    # By metric: how far the prediction interval of one more run may reach to either side and still say something.
+    reaches: dict[str, float] = {}
+    # What the document does not give, so that this study had to choose it, in words.
+    invented: dict[Literal["data", "network"], str] = {}
+
+
+# Where a run's data come from: real, made in place of real ones, a part of them, or computed.
+Origin = Literal["real", "simulated", "incomplete", "computed"]
 
 
 class Run(Strict):
-    """One experiment, one variant, one seed, with its settings resolved and what was reduced said in words."""
+    """One experiment, one variant, one seed, with its settings resolved.
+
+    reduced: what was made smaller than the document has it, in words, the parts joined by `PART`.
+    """
 
     experiment: str
     variant: str
@@ -158,7 +175,10 @@ class Profile(Strict):
     benchmark_seconds: float = Field(default=20, gt=0)
     results: str = "results"
     data: str = "data"
+    # By experiment, or by experiment/variant.
     overrides: dict[str, dict[str, Any]] = {}
+    # Variants, as experiment/variant, that are not run.
+    left_out: list[str] = []
     # What jobs ask of a cluster, by rule or experiment: laid over pipeline/resources.yaml.
     resources: dict[str, dict[str, int]] = {}
     # Of one run, roughly: runs that take longest start first, so that no core idles while the last one ends.
@@ -175,14 +195,15 @@ class Study(BaseModel):
         """The resolved run of one variant and seed, the profile's overrides applied last."""
         chosen = self.experiments[experiment]
         document = merge(chosen.settings.model_dump(), chosen.variants[variant])
-        override = self.profile.overrides.get(experiment, {})
+        overrides = [self.profile.overrides.get(name, {}) for name in (experiment, f"{experiment}/{variant}")]
         where = f"{experiment}, variant {variant}, profile {self.profile.profile}"
-        resolved = validated(Settings, merge(document, override), where)
+        resolved = validated(Settings, merge(merge(document, overrides[0]), overrides[1]), where)
         reduced = reductions(validated(Settings, document, where), resolved)
         if resolved.trained:
             training = self.run(resolved.trained.experiment, resolved.trained.variant, seed).reduced
             parts = {"trained with": training, "measured with": reduced}
-            reduced = "; ".join(f"{did} {words}" for did, words in parts.items() if words)
+            every = [f"{did} {part}" for did, words in parts.items() for part in words.split(PART) if part]
+            reduced = PART.join(every)
         return Run(
             experiment=experiment,
             variant=variant,
@@ -191,6 +212,11 @@ class Study(BaseModel):
             settings=resolved,
             reduced=reduced,
         )
+
+    def variants(self, experiment: str) -> list[str]:
+        """The variants of an experiment that the profile runs."""
+        left_out = self.profile.left_out
+        return [name for name in self.experiments[experiment].variants if f"{experiment}/{name}" not in left_out]
 
     def trained(self, run: Run) -> Run | None:
         """The training run whose model `run` measures, where it does."""
@@ -203,7 +229,7 @@ class Study(BaseModel):
         every = [
             self.run(name, variant, seed)
             for name in names
-            for variant in self.experiments[name].variants
+            for variant in self.variants(name)
             for seed in range(1, self.run(name, variant, 1).settings.seeds + 1)
         ]
         return [run for run in every if kind is None or run.kind == kind]
@@ -218,6 +244,8 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+# Between the things that a run reduced.
+PART = "; "
 # The images of whole data sets; the shapes are as many as they are asked to be.
 WHOLE = {
     "mnist": {"train_images": 60000, "test_images": 10000},
@@ -254,7 +282,7 @@ def reductions(document: Settings, resolved: Settings) -> str:
                 .replace("_", " ")
             )
             parts.append(f"{words} {now} instead of {was}")
-    return ", ".join(parts)
+    return PART.join(parts)
 
 
 def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -300,15 +328,23 @@ def load_experiments(folder: Path = EXPERIMENTS) -> dict[str, Experiment]:
     return found
 
 
+def refuse_unknown(what: str, name: str, known: list[str]) -> None:
+    """Raises ConfigurationError for a name that is not known, with the nearest one that is."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+        raise ConfigurationError(f"configuration: unknown {what} '{name}'{hint}")
+
+
 def load_study(config: dict[str, Any]) -> Study:
     """The study that a configuration (as Snakemake hands it over) describes."""
     profile = validated(Profile, config, "configuration")
     known = load_experiments()
-    for name in [*profile.experiments, *profile.overrides, *profile.expected_seconds]:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
-            raise ConfigurationError(f"configuration: unknown experiment '{name}'{hint}")
+    for name in [*profile.experiments, *profile.overrides, *profile.left_out, *profile.expected_seconds]:
+        experiment, _, variant = name.partition("/")
+        refuse_unknown("experiment", experiment, list(known))
+        if variant or name in profile.left_out:
+            refuse_unknown(f"variant of {experiment}", variant, list(known[experiment].variants))
     study = Study(profile=profile, experiments={name: known[name] for name in profile.experiments})
     for name, experiment in study.experiments.items():
         trained = experiment.settings.trained

@@ -35,12 +35,12 @@ said <- function(data, column) {
   unique(values[!is.na(values) & nzchar(values) & values != "NaN"])
 }
 
-#' What was reduced in any of a table's runs, each part once.
-reduced_parts <- function(data) unique(unlist(strsplit(said(data, "reduced"), ", ", fixed = TRUE)))
+#' What was reduced in any of a table's runs, each part once: the column is a list, semicolons between its parts.
+reduced_parts <- function(data) unique(unlist(strsplit(said(data, "reduced"), "; ", fixed = TRUE)))
 
 #' What must be said of where a figure's data come from: simulated, incomplete, reduced; NULL where nothing must.
 origin_words <- function(data) {
-  wanting <- grep("simulated|incomplete", said(data, "data_source"), ignore.case = TRUE, value = TRUE)
+  wanting <- said(data[data$origin %in% c("simulated", "incomplete"), ], "data_source")
   reduced <- reduced_parts(data)
   words <- c(wanting, if (length(reduced)) paste0("reduced: ", paste(reduced, collapse = ", ")))
   if (!length(words)) return(NULL)
@@ -123,6 +123,11 @@ VARIANT_NAMES <- c(
   implicit_euler = "Implicit Euler",
   crank_nicolson = "Crank\u2013Nicolson (document)",
   trapezoid = "Trapezoidal rule",
+  implicit_euler_once = "Implicit Euler, once",
+  crank_nicolson_once = "Crank\u2013Nicolson, once",
+  explicit_euler_running = "Explicit Euler, running",
+  implicit_euler_running = "Implicit Euler, once, running",
+  crank_nicolson_running = "Crank\u2013Nicolson, once, running",
   extra_layer = "extra layer, dropout",
   adam = "one more layer, Adam",
   residual_dopri5 = "residual, dopri5, decay",

@@ -76,27 +76,45 @@ def springs(run: Run) -> Tables:
     return tables(run, paths, values)
 
 
-class UntrainedNetwork(nn.Module):
-    """Two Dense(2, tanh) layers minus a quarter of the state, with Keras's initial weights (slides)."""
+class UntrainedNetworks(nn.Module):
+    """Two Dense(2, tanh) layers minus a quarter of the state, with Keras's initial weights (slides), drawn many times.
 
-    def __init__(self, width: int, decay: float, generator: torch.Generator) -> None:
+    States are (draws, 2), each with a network of its own.
+    """
+
+    def __init__(self, draws: int, width: int, decay: float, generator: torch.Generator) -> None:
         super().__init__()
-        self.first, self.second, self.decay = nn.Linear(width, width), nn.Linear(width, width), decay
-        for layer in (self.first, self.second):
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
+        weights = torch.empty(draws, 2, width, width)
+        for weight in weights.flatten(0, 1):
+            nn.init.xavier_uniform_(weight, generator=generator)
+        self.first, self.second, self.decay = *weights.unbind(1), decay
 
     def forward(self, t: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-        return torch.tanh(self.second(torch.tanh(self.first(h)))) - self.decay * h
+        hidden = torch.einsum("dij,dj->di", self.first, h).tanh()
+        return torch.einsum("dij,dj->di", self.second, hidden).tanh() - self.decay * h
+
+
+# A state slower than this has come to rest, and one so near the origin has ended there.
+AT_REST, AT_ORIGIN = 1e-4, 1e-2
 
 
 def untrained_network(run: Run) -> Tables:
-    """P8: the path of a state through an untrained network, by the slides' midpoint method on their grid."""
+    """P8: the path of a state through untrained networks, by the slides' midpoint method on their grid, and its end."""
     given = run.settings.arguments
     generator = torch.Generator().manual_seed(run.seed)
-    network = UntrainedNetwork(len(given["initial"]), given["decay"], generator)
+    networks = UntrainedNetworks(given["draws"], len(given["initial"]), given["decay"], generator)
     t = torch.linspace(0.0, given["end"], given["points"])
     with torch.no_grad():
-        h = nodekit.odeint(network, torch.tensor(given["initial"]), t, method=nodekit_method("slides_midpoint")).numpy()
-    path = pd.DataFrame({"series": "state", "t": t.numpy(), "x": h[:, 0], "y": h[:, 1]})
-    return tables(run, [path], {"distance_at_end": (float(np.linalg.norm(h[-1])), "")})
+        start = torch.tensor(given["initial"]).expand(given["draws"], -1)
+        h = nodekit.odeint(networks, start, t, method=nodekit_method("slides_midpoint"))
+        distance, speed = h[-1].norm(dim=1), networks(t[-1], h[-1]).norm(dim=1)
+    ends = np.where(speed < AT_REST, np.where(distance < AT_ORIGIN, "the origin", "another rest point"), "a cycle")
+    paths = [
+        pd.DataFrame({"series": f"draw {draw + 1}", "end": end, "t": t.numpy(), "x": path[:, 0], "y": path[:, 1]})
+        for draw, (end, path) in enumerate(zip(ends, h.numpy().transpose(1, 0, 2), strict=True))
+    ]
+    counts = {f"draws that end in {end}": (int((ends == end).sum()), "count") for end in ENDS}
+    return tables(run, paths, {"largest_distance_at_end": (distance.max().item(), ""), **counts})
+
+
+ENDS = ("the origin", "another rest point", "a cycle")

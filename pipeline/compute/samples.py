@@ -36,5 +36,5 @@ def sample_images(run: Run, splits: ImageSplits) -> Tables:
     metrics = {"side": (height, "pixels"), "channels": (channels, ""), "images": (count, "")}
     made = tables(run, [pd.DataFrame(rows)], metrics)
     for table in made.values():
-        table["data_source"] = splits.data_source
+        table["data_source"], table["origin"] = splits.data_source, splits.origin
     return made

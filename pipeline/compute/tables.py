@@ -12,7 +12,7 @@ Tables = dict[str, pd.DataFrame]
 def tables(run: Run, history: list[pd.DataFrame], metrics: dict[str, tuple[float, str]]) -> Tables:
     """History (tidy series) and metrics (name: value, unit) of a run that needs no data."""
     label = {"experiment": run.experiment, "variant": run.variant, "seed": run.seed}
-    ending = {"data_source": "computed, no data", "reduced": run.reduced}
+    ending = {"data_source": "computed, no data", "origin": "computed", "reduced": run.reduced}
     rows = [{**label, "quantity": name, "value": value, "unit": unit} for name, (value, unit) in metrics.items()]
     return {
         "history": pd.concat(history, ignore_index=True).assign(**ending).pipe(with_label, label),

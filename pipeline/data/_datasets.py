@@ -51,7 +51,7 @@ def load_dataset(dataset: Dataset, seed: int, processed: Path) -> ImageSplits:
         test_images=np.ascontiguousarray(parts["test_images"], dtype=np.float32),
         test_labels=parts["test_labels"].astype(np.int64),
         data_source=provenance["data_source"],
-        simulated=provenance["simulated"],
+        origin=provenance["origin"],
         classes=chosen.class_names(dataset.arrangement),
     )
 

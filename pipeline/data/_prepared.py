@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.study import Origin
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -12,14 +14,14 @@ class Prepared:
 
     arrays: what `<name>.npz` will hold.
     data_source: the source in words, for every table.
-    simulated: whether the images stand in for real data.
+    origin: whether the images are real, simulated in place of real ones, an incomplete part of them, or computed.
     files: path, bytes and sum of each file they were read from.
     records: what is in the arrays, by number.
     """
 
     arrays: dict[str, np.ndarray]
     data_source: str
-    simulated: bool
+    origin: Origin
     files: list[dict[str, Any]]
     records: dict[str, Any]
 
@@ -28,7 +30,7 @@ class Prepared:
         """All but the arrays."""
         return {
             "data_source": self.data_source,
-            "simulated": self.simulated,
+            "origin": self.origin,
             "files": self.files,
             "records": self.records,
         }

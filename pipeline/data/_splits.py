@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.data._errors import DataError
+from pipeline.study import Origin
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class ImageSplits:
 
     train_images, test_images: float32, (n, channels, height, width), as the model takes them.
     train_labels, test_labels: int64, (n,), indices into `classes`.
-    data_source: the source in words, for every table; `simulated` where the images are not real data.
+    data_source: the source in words, for every table. origin: see `pipeline.study.Origin`.
     """
 
     train_images: np.ndarray
@@ -21,7 +22,7 @@ class ImageSplits:
     test_images: np.ndarray
     test_labels: np.ndarray
     data_source: str
-    simulated: bool
+    origin: Origin
     classes: tuple[str, ...]
 
 

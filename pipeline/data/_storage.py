@@ -84,7 +84,7 @@ def read_processed(processed: Path, name: str) -> tuple[dict[str, np.ndarray], d
             raise DataError(f"{npz} is damaged ({error or type(error).__name__}): {again}") from error
         try:
             provenance = json.loads(described.read_text(encoding="utf-8"))
-            missing = {"name", "data_source", "simulated"} - provenance.keys()
+            missing = {"name", "data_source", "origin"} - provenance.keys()
         except (ValueError, RecursionError, AttributeError) as error:
             raise DataError(f"{described} is damaged ({error}): {again}") from error
     if missing:

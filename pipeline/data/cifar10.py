@@ -47,12 +47,13 @@ def prepare(raw: Path, mirror: Path | None, log: Logger) -> Prepared:
         arrays[f"{part}_images"] = np.concatenate([images for images, _ in parsed])
         arrays[f"{part}_labels"] = np.concatenate([labels for _, labels in parsed])
     words = "CIFAR-10, official files"
-    if len(found) < len(source.files):
+    incomplete = len(found) < len(source.files)
+    if incomplete:
         words += f", incomplete: trained on {', '.join(train)}, tested on {test}"
     return Prepared(
         arrays=arrays,
         data_source=words,
-        simulated=False,
+        origin="incomplete" if incomplete else "real",
         files=[hit.described(name) for name, hit in found.items()],
         records={"train": len(arrays["train_labels"]), "test": len(arrays["test_labels"])},
     )
@@ -62,7 +63,7 @@ def simulated() -> Prepared:
     """Images that stand in for CIFAR-10's."""
     arrays = simulated_objects.simulate()
     records = {"train": len(arrays["train_labels"]), "test": len(arrays["test_labels"])}
-    return Prepared(arrays=arrays, data_source=SIMULATED, simulated=True, files=[], records=records)
+    return Prepared(arrays=arrays, data_source=SIMULATED, origin="simulated", files=[], records=records)
 
 
 def split(arrays: dict[str, np.ndarray], dataset: Dataset, seed: int) -> dict[str, np.ndarray]:

@@ -16,11 +16,13 @@ from pipeline.data._prepared import Prepared
 from pipeline.data._registry import load_registry
 from pipeline.data._sources import Found, Missing, obtain
 from pipeline.data._splits import first
+from pipeline.data.r_sample import r_sample
 from pipeline.study import Dataset
 
 SIZE = 75
 # thind's listings draw 1300 of the 1604 records to train on.
 TRAIN_SHARE = 1300 / 1604
+LISTING_SEED = 1
 SIMULATED = "simulated SAR images (not the Kaggle data)"
 
 
@@ -40,7 +42,7 @@ def prepare(raw: Path, mirror: Path | None, log: Logger) -> Prepared:
     return Prepared(
         arrays=arrays,
         data_source=source,
-        simulated=source == SIMULATED,
+        origin="simulated" if source == SIMULATED else "real",
         files=files,
         records={
             "all": len(arrays["is_iceberg"]),
@@ -112,14 +114,17 @@ def class_names(arrangement: str) -> tuple[str, ...]:
 
 
 def split(arrays: dict[str, np.ndarray], dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
-    """1300 records drawn with `seed` to train on, the others to test on, scaled as the document does.
+    """1300 records to train on, drawn with `seed` or as R draws them, the others to test on; scaled as listed.
 
     as_listed divides both by the maximum of what the training images are at that line: the test images, which come
     after the training images were scaled, by 1. corrected divides both by the same. three_channels are not scaled.
     """
     images = ARRANGEMENTS[dataset.arrangement](arrays["band_1"], arrays["band_2"])
-    order = np.random.default_rng(seed).permutation(len(images))
     cut = round(len(images) * TRAIN_SHARE)
+    order = np.random.default_rng(seed).permutation(len(images))
+    if dataset.split == "R":
+        drawn = r_sample(len(images), cut, LISTING_SEED)
+        order = np.concatenate([drawn, np.setdiff1d(order, drawn)])
     # The listing's x[-nums, , ] keeps the records' order.
     chosen = {"train": order[:cut], "test": np.sort(order[cut:])}
     train, test = images[chosen["train"]], images[chosen["test"]]

@@ -1,4 +1,4 @@
-"""MNIST: 70 000 handwritten digits, normalised as thind's listing 7.3.1 does."""
+"""MNIST: 70 000 handwritten digits, normalised as thind's listing 7.3.1 does or as torchdiffeq's example reads them."""
 
 import math
 import struct
@@ -14,7 +14,6 @@ from pipeline.data._sources import Found, obtain
 from pipeline.data._splits import first
 from pipeline.study import Dataset
 
-ARRANGEMENTS: tuple[str, ...] = ()
 SIZE = 28
 MEAN, STANDARD_DEVIATION = 0.1307, 0.3081
 FILES = {
@@ -41,18 +40,18 @@ def prepare(raw: Path, mirror: Path | None, log: Logger) -> Prepared:
     return Prepared(
         arrays=arrays,
         data_source=f"MNIST, {origins}",
-        simulated=False,
+        origin="real",
         files=[hit.described(name) for name, hit in found.items()],
         records={"train": len(arrays["train_labels"]), "test": len(arrays["test_labels"])},
     )
 
 
 def split(arrays: dict[str, np.ndarray], dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
-    """The official training and test images, (n, 1, 28, 28), normalised; there is no chance in it."""
+    """The official training and test images, (n, 1, 28, 28), as arranged; there is no chance in it."""
     parts = {}
     for part, count in (("train", dataset.train_images), ("test", dataset.test_images)):
         images = first(arrays[f"{part}_images"], count, f"{part}_images")
-        parts[f"{part}_images"] = normalised(images)
+        parts[f"{part}_images"] = ARRANGEMENTS[dataset.arrangement](images)
         parts[f"{part}_labels"] = arrays[f"{part}_labels"][:count]
     return parts
 
@@ -65,6 +64,14 @@ def class_names(arrangement: str) -> tuple[str, ...]:
 def normalised(images: np.ndarray) -> np.ndarray:
     """uint8 (n, 28, 28) as float32 (n, 1, 28, 28) of about zero mean and unit deviation."""
     return (images[:, None].astype(np.float32) / 255 - MEAN) / STANDARD_DEVIATION
+
+
+def as_read(images: np.ndarray) -> np.ndarray:
+    """uint8 (n, 28, 28) as float32 (n, 1, 28, 28) from 0 to 1, what torchvision's `ToTensor` makes of them."""
+    return images[:, None].astype(np.float32) / 255
+
+
+ARRANGEMENTS = {"normalised": normalised, "as_read": as_read}
 
 
 def idx_array(found: Found, rank: int) -> np.ndarray:

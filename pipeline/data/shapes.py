@@ -41,7 +41,7 @@ def prepare(raw: Path, mirror: Path | None, log: Logger) -> Prepared:
     return Prepared(
         arrays=arrays,
         data_source=f"generated shapes (pipeline.data.shapes, seed {SEED})",
-        simulated=False,
+        origin="computed",
         files=[],
         records={"train": TRAIN_IMAGES, "test": TEST_IMAGES, "arrangements": list(ARRANGEMENTS)},
     )

@@ -45,8 +45,8 @@ def draw_spirals(
     """`count` pieces of two Archimedean spirals, one inwards clockwise, one outwards counter-clockwise, half of each.
 
     Both have `points` points at times 0…end, those of the torchdiffeq example: radius 0.3 · 50/φ with φ from end + 1
-    down to 1, and 0.3 φ. A piece is 2 · `piece` points from a random place on; `seen` of its first `piece` points are
-    observed, chosen without replacement (the first always), with normal noise.
+    down to 1, and 0.3 φ. A piece is 2 · `piece` points from a random place on, not before point `piece`; `seen` of
+    its first `piece` points are observed, chosen without replacement (the first always), with normal noise.
     """
     t = np.linspace(0, end, points)
     inwards = end + 1 - t
@@ -54,7 +54,7 @@ def draw_spirals(
         False: 0.3 * 50 / inwards[:, None] * np.stack([np.cos(inwards), np.sin(inwards)], axis=1) - [5.0, 0.0],
         True: 0.3 * t[:, None] * np.stack([np.cos(t), np.sin(t)], axis=1) + [5.0, 0.0],
     }
-    starts = random.integers(0, points - 2 * piece + 1, count)
+    starts = random.integers(piece, points - 2 * piece + 1, count)
     clean = np.stack([centred[k % 2 == 1][start : start + 2 * piece] for k, start in enumerate(starts)])
     observed = clean[:, :piece] + noise * random.standard_normal((count, piece, 2))
     order = np.argsort(random.random((count, piece - 1)), axis=1)

@@ -114,7 +114,7 @@ def spiral(job: Job) -> Tables:
         every = solve(Together(fitted), start.expand(len(frames), 2), t, solver)
         for iteration, predicted in zip(frames, every.unbind(1), strict=True):
             errors[iteration] = (predicted - states).abs().mean().item()
-            stage = {0: "initial", early: "early", iterations: "converged"}.get(iteration, "")
+            stage = {0: "initial", early: "early", iterations: "final"}.get(iteration, "")
             curves.append(path("network", predicted, t).assign(iteration=iteration, stage=stage))
         later = torch.linspace(0, given["extrapolation_end"], given["points"]).to(job.device)
         continued, beyond = solve(fitted.model, states[-1], later, solver), truth(states[-1], later)
@@ -123,8 +123,7 @@ def spiral(job: Job) -> Tables:
     metrics = {
         "trajectory_error, initial": (errors[0], "mean absolute error"),
         "trajectory_error, early": (errors[early], "mean absolute error"),
-        "trajectory_error, converged": (errors[iterations], "mean absolute error"),
-        "trajectory_error_ratio": (errors[iterations] / errors[0], "converged to initial"),
+        "trajectory_error, final": (errors[iterations], "mean absolute error"),
         "extrapolation_error": ((continued - beyond).abs().mean().item(), "mean absolute error"),
     }
     return tables(job, curves, metrics)

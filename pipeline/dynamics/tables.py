@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from pipeline.dynamics.fitting import Job
-from pipeline.training.tables import labelled
+from pipeline.training.tables import Source, labelled
 
 Tables = dict[str, pd.DataFrame]
 Metrics = dict[str, tuple[float, str]]
@@ -21,7 +21,7 @@ def tables(job: Job, curves: list[pd.DataFrame], metrics: Metrics, timing: list[
 
     curves: tidy series, each with a column `series`. metrics: name → value, unit. timing: further wall times.
     """
-    run = job.run
+    run, source = job.run, Source(job.data_source, "computed")
     history = [pd.DataFrame(fit.record.history).assign(series=fit.name) for fit in job.fits]
     losses = [
         pd.DataFrame({"series": fit.name, "iteration": fit.record.iterations, "loss": fit.record.losses})
@@ -37,8 +37,8 @@ def tables(job: Job, curves: list[pd.DataFrame], metrics: Metrics, timing: list[
     }
     rows = [(name, value, unit) for name, (value, unit) in {**metrics, **parameters}.items()]
     return {
-        "history": labelled(run, series_first(history), job.data_source),
-        "metrics": labelled(run, pd.DataFrame(rows, columns=["quantity", "value", "unit"]), job.data_source),
+        "history": labelled(run, series_first(history), source),
+        "metrics": labelled(run, pd.DataFrame(rows, columns=["quantity", "value", "unit"]), source),
         "losses": labelled(run, series_first(losses)),
         "timing": labelled(run, series_first([*times, *(timing or [])]).assign(**machine)),
         "curves": labelled(run, rounded(series_first(curves))),

@@ -81,7 +81,7 @@ def why_not(erratum: Erratum, experiments: set[str], processed: Path) -> str:
         about = processed / f"{erratum.data}.json"
         if not about.exists():
             return f"not run: {erratum.data} is not part of this profile"
-        if json.loads(about.read_text(encoding="utf-8"))["simulated"]:
+        if json.loads(about.read_text(encoding="utf-8"))["origin"] == "simulated":
             return f"not run: {erratum.data} is simulated here"
     return ""
 

@@ -54,7 +54,7 @@ def trained_odenet(run: Run, device: torch.device, trained: TrainedNetwork) -> T
     training = trained.history[["epoch", "nfe_forward", "nfe_backward"]].assign(panel="training")
     made = tables(run, [by_tolerance, training], summary(by_tolerance, training, trained.run.settings.solver.rtol))
     for table in made.values():
-        table["data_source"] = trained.splits.data_source
+        table["data_source"], table["origin"] = trained.splits.data_source, trained.splits.origin
     label = {"experiment": run.experiment, "variant": run.variant, "seed": run.seed}
     timing = pd.DataFrame(times).assign(device=device.type, threads=run.settings.threads)
     return {**made, "timing": with_label(timing, label)}

@@ -33,10 +33,26 @@ class ConvDerivative(nn.Module):
         return self.norm2(self.conv2(t, hidden).relu())
 
 
+class Later(nn.Module):
+    """dy/dt = f(t + delay, y): a step of Euler's method takes the slope of f at a later time, but at its first state.
+
+    That is how an implicit step may be programmed that evaluates its network once and solves nothing.
+    """
+
+    def __init__(self, derivative: nn.Module, delay: float):
+        super().__init__()
+        self.derivative, self.delay = derivative, delay
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        """The derivative at time t, of the shape of y."""
+        return self.derivative(t + self.delay, y)
+
+
 class ImageODENet(nn.Module):
     """Images (n, channels, h, w), h and w at least 10, to logits (n, classes), by way of an ODE over t = 0…1.
 
     solver: how the ODE is solved and differentiated. running_statistics: those of `ConvDerivative`.
+    slope_at: the part of a step after whose beginning its slope is taken, see `Later`; for methods with a step size.
     The parts have the listing's names, and PyTorch's defaults.
     """
 
@@ -47,6 +63,7 @@ class ImageODENet(nn.Module):
         classes: int = 10,
         filters: int = 64,
         running_statistics: bool = True,
+        slope_at: float = 0.0,
     ):
         super().__init__()
         self.downsampling = nn.Sequential(
@@ -58,7 +75,8 @@ class ImageODENet(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(filters, filters, kernel_size=4, stride=2, padding=1),
         )
-        self.feature = ode_block(ConvDerivative(filters, running_statistics), solver)
+        derivative = ConvDerivative(filters, running_statistics)
+        self.feature = ode_block(Later(derivative, slope_at * solver.step_size) if slope_at else derivative, solver)
         self.norm = nn.BatchNorm2d(filters)
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(filters, classes)

@@ -125,7 +125,8 @@ rule run_in_r:
     params:
         arguments=lambda wildcards: " ".join(
             f"--{name.replace('_', '-')} {value}" for name, value in run_of(wildcards).settings.arguments.items()
-        ),
+        )
+        + (f" --reduced {shlex.quote(reduced)}" if (reduced := run_of(wildcards).reduced) else ""),
         folder=lambda wildcards, output: str(Path(output.history).parent),
     shell:
         "Rscript {input.script} --output {params.folder} --experiment {wildcards.experiment}"

@@ -11,6 +11,6 @@ claims = evaluate(
     study,
     published=Path(snakemake.input.published),  # noqa: F821
     tables=Path(study.profile.results) / "tables",
-    processed=Path(study.profile.data) / "processed",
+    kept=[Path(path) for path in snakemake.input.kept],  # noqa: F821
 )
 write_csv(claims, Path(snakemake.output[0]))  # noqa: F821

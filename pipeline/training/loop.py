@@ -27,7 +27,7 @@ from pipeline.training.errors import TrainingError
 from pipeline.training.objectives import OBJECTIVES
 from pipeline.training.progress import LINE_SECONDS, Progress
 from pipeline.training.reproducible import permutation, reproducible, stream_seed
-from pipeline.training.tables import Record, history_table, losses_table, metrics_table, timing_table
+from pipeline.training.tables import Record, Source, history_table, losses_table, metrics_table, timing_table
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Training:
         self.fabric, self.several = fabric, fabric.world_size > 1
         self.run, self.settings = run, run.settings
         self.title = f"{run.experiment} {run.variant} seed {run.seed}"
-        self.data_source = splits.data_source
+        self.source = Source(splits.data_source, splits.origin)
         self.checkpoint, self.checkpoint_seconds = checkpoint, checkpoint_seconds
         self.fingerprint = checkpoints.fingerprint(run, splits.data_source, precision)
         images, size = len(splits.train_images), self.settings.batch_size
@@ -117,6 +117,7 @@ class Training:
         self.objective = OBJECTIVES[self.settings.loss]
         self.train_images, self.test_images = map(self.on_device, (splits.train_images, splits.test_images))
         self.train_labels, self.test_labels = map(self.on_device, (splits.train_labels, splits.test_labels))
+        self.classes = splits.classes
         self.record = Record()
         self.pending: list[Tensor] = []
         self.saved = time.monotonic()
@@ -147,7 +148,7 @@ class Training:
             self.settings.model.name,
             len(self.train_images),
             len(self.test_images),
-            self.data_source,
+            self.source.words,
             f"; {self.run.reduced}" if self.run.reduced else "",
             self.device_name,
             self.settings.threads,
@@ -222,7 +223,7 @@ class Training:
         raise TrainingError(
             f"{self.title}, epoch {self.record.epoch}, iteration {len(self.record.losses)}: {reason}. "
             f"Try a smaller learning rate (now {self.learning_rate}){solver} or another precision, in the profile's "
-            f"overrides of {self.run.experiment}; and see that the data ({self.data_source}) are what they should be"
+            f"overrides of {self.run.experiment}; and see that the data ({self.source.words}) are what they should be"
         )
 
     def test_epoch(self) -> None:
@@ -232,15 +233,19 @@ class Training:
         losses = record.losses[-self.batches :]
         weights = [min(size, images - batch * size) for batch in range(self.batches)]
         try:
-            test_loss, test_accuracy = self.test()
+            test_loss, test_accuracy, most_predicted = self.test(self.test_images, self.test_labels)
+            train_accuracy = 100 * record.correct / images
+            if self.settings.train_accuracy == "after the epoch":
+                train_accuracy = self.test(self.train_images, self.train_labels)[1]
         except SolveFailed as error:
             self.fail(str(error))
         record.history.append(
             {
                 "train_loss": sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / images,
-                "train_accuracy": 100 * record.correct / images,
+                "train_accuracy": train_accuracy,
                 "test_loss": test_loss,
                 "test_accuracy": test_accuracy,
+                "most_predicted": most_predicted,
                 "nfe_forward": record.nfe_forward / self.batches if self.ode_blocks else None,
                 "nfe_backward": record.nfe_backward / self.batches if self.ode_blocks else None,
                 "learning_rate": self.learning_rate,
@@ -265,19 +270,20 @@ class Training:
         record.next_epoch()
 
     @torch.no_grad()
-    def test(self) -> tuple[float, float]:
-        """Mean loss and accuracy in percent over the test images, in batches of `test_batch_size`."""
+    def test(self, images: Tensor, labels: Tensor) -> tuple[float, float, float]:
+        """Mean loss, and in percent accuracy and the share of the class predicted most, over some images."""
         self.model.eval()
         size = self.settings.test_batch_size
-        batches = list(zip(self.test_images.split(size), self.test_labels.split(size), strict=True))
-        results = torch.zeros(len(batches), 2, dtype=torch.float64, device=self.fabric.device)
+        batches = list(zip(images.split(size), labels.split(size), strict=True))
+        results = torch.zeros(len(batches), 2 + len(self.classes), dtype=torch.float64, device=self.fabric.device)
         for batch in range(self.fabric.global_rank, len(batches), self.fabric.world_size):
-            images, labels = batches[batch]
-            logits = self.model(images)
-            results[batch, 0] = self.objective.loss(logits, labels).double() * len(labels)
-            results[batch, 1] = self.count_correct(logits, labels)
-        loss, correct = self.fabric.all_reduce(results, reduce_op="sum").sum(dim=0).tolist()
-        return loss / len(self.test_images), 100 * correct / len(self.test_images)
+            some, theirs = batches[batch]
+            logits = self.model(some)
+            results[batch, 0] = self.objective.loss(logits, theirs).double() * len(theirs)
+            results[batch, 1] = self.count_correct(logits, theirs)
+            results[batch, 2:] = torch.bincount(self.objective.predict(logits), minlength=len(self.classes))
+        loss, correct, *predicted = self.fabric.all_reduce(results, reduce_op="sum").sum(dim=0).tolist()
+        return loss / len(images), 100 * correct / len(images), 100 * max(predicted) / len(images)
 
     @property
     def learning_rate(self) -> float:
@@ -351,6 +357,6 @@ class Training:
         write_csv(losses_table(run, self.batches, record), output / "losses.csv")
         timing = timing_table(run, record, derivative, self.device_name, self.settings.threads)
         write_csv(timing, output / "timing.csv")
-        write_csv(history_table(run, self.data_source, record), output / "history.csv")
-        write_csv(metrics_table(run, self.data_source, record, parameters, peak), output / "metrics.csv")
+        write_csv(history_table(run, self.source, record), output / "history.csv")
+        write_csv(metrics_table(run, self.source, record, parameters, peak), output / "metrics.csv")
         checkpoints.remove(self.checkpoint)

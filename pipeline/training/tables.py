@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
-from pipeline.study import Run
+from pipeline.study import Origin, Run
 
 HALFLIFE = 10
+
+
+class Source(NamedTuple):
+    """Where a run's data come from, in words and as one of few."""
+
+    words: str
+    origin: Origin
 
 
 @dataclass
@@ -37,14 +45,14 @@ class Record:
         self.seconds = 0.0
 
 
-def history_table(run: Run, data_source: str, record: Record) -> pd.DataFrame:
-    """A row an epoch: losses, accuracies in percent, evaluations of the ODE's function a batch, learning rate."""
+def history_table(run: Run, source: Source, record: Record) -> pd.DataFrame:
+    """A row an epoch: losses, percentages, evaluations of the ODE's function a batch, learning rate."""
     epochs = [{"epoch": epoch, **row} for epoch, row in enumerate(record.history, start=1)]
-    return labelled(run, pd.DataFrame(epochs), data_source)
+    return labelled(run, pd.DataFrame(epochs), source)
 
 
 def metrics_table(
-    run: Run, data_source: str, record: Record, parameters: int, peak_memory: int | None = None
+    run: Run, source: Source, record: Record, parameters: int, peak_memory: int | None = None
 ) -> pd.DataFrame:
     """The run's outcome after its last epoch, a row a quantity; those that are None have none."""
     last = record.history[-1]
@@ -53,6 +61,7 @@ def metrics_table(
         ("peak_test_accuracy", max(row["test_accuracy"] for row in record.history), "percent"),
         ("test_error", 100 - last["test_accuracy"], "percent"),
         ("train_accuracy", last["train_accuracy"], "percent"),
+        ("most_predicted", last["most_predicted"], "percent"),
         ("test_loss", last["test_loss"], "nats"),
         ("train_loss", last["train_loss"], "nats"),
         ("parameters", parameters, "count"),
@@ -61,7 +70,7 @@ def metrics_table(
         ("peak_memory", peak_memory, "bytes"),
     ]
     known = [row for row in values if row[1] is not None]
-    return labelled(run, pd.DataFrame(known, columns=["quantity", "value", "unit"]), data_source)
+    return labelled(run, pd.DataFrame(known, columns=["quantity", "value", "unit"]), source)
 
 
 def losses_table(run: Run, batches: int, record: Record) -> pd.DataFrame:
@@ -91,9 +100,11 @@ def timing_table(run: Run, record: Record, share: float, device: str, threads: i
     return labelled(run, table)
 
 
-def labelled(run: Run, table: pd.DataFrame, data_source: str | None = None) -> pd.DataFrame:
-    """`table` with the run's names in front, and behind it the data's source and what was reduced, where asked for."""
+def labelled(run: Run, table: pd.DataFrame, source: Source | None = None) -> pd.DataFrame:
+    """`table` with the run's names in front, and behind it where the data come from and what was reduced, if asked."""
     names = {"experiment": run.experiment, "variant": run.variant, "seed": run.seed}
     for position, (column, value) in enumerate(names.items()):
         table.insert(position, column, value)
-    return table if data_source is None else table.assign(data_source=data_source, reduced=run.reduced)
+    if source is None:
+        return table
+    return table.assign(data_source=source.words, origin=source.origin, reduced=run.reduced)

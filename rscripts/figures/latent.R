@@ -45,36 +45,24 @@ figure_latent <- function(history, curves, seen = min(curves$seen)) {
   structure(plot, size = 9.4 / 2.54)
 }
 
-#' The error of predicting what follows, by the number of observations, with Chen et al.'s Table 2.
-#' @param metrics columns variant, seed, quantity, value. @param published rows of data/published/claims.csv.
-figure_predictive_rmse <- function(metrics, published) {
+#' The error of predicting what follows, by the number of observations. Chen et al.'s own errors are on another scale.
+#' @param metrics columns variant, seed, quantity, value.
+figure_predictive_rmse <- function(metrics) {
   require_columns(metrics, c("experiment", "variant", "seed", "quantity", "value"), "predictive_rmse", "metrics")
-  require_columns(published, c("id", "metric", "variant", "published"), "predictive_rmse", "published")
   pattern <- "^predictive_rmse_at_"
   ours <- over_seeds(metrics[grepl(pattern, metrics$quantity), ], c("variant", "quantity"), "value")
-  theirs <- published[published$id == metrics$experiment[1] & grepl(pattern, published$metric), ]
-  both <- rbind(
-    data.frame(ours[c("variant", "quantity", "low", "high")], value = ours$mean, source = "this study"),
-    data.frame(
-      variant = theirs$variant, quantity = theirs$metric, low = NA, high = NA, value = theirs$published,
-      source = "published"
-    )
-  )
-  both$seen <- as.numeric(sub(pattern, "", both$quantity))
+  ours$seen <- as.numeric(sub(pattern, "", ours$quantity))
   models <- c(rnn = "recurrent network", latent_ode = "latent ODE")
-  both$model <- factor(models[both$variant], models)
-  both$source <- factor(both$source, c("this study", "published"))
-  ends <- both[both$seen == max(both$seen) & both$source == "this study", ]
-  ends$above <- ends$value == max(ends$value)
-  ggplot(both, aes(seen, value, colour = model)) +
+  ours$model <- factor(models[ours$variant], models)
+  ends <- ours[ours$seen == max(ours$seen), ]
+  ends$above <- ends$mean == max(ends$mean)
+  ggplot(ours, aes(seen, mean, colour = model)) +
     geom_linerange(aes(ymin = low, ymax = high), linewidth = 1.6, alpha = 0.35, na.rm = TRUE) +
-    geom_line(aes(linetype = source), linewidth = 0.8) +
-    geom_point(aes(shape = source), size = 2.2, fill = "white", stroke = 0.9) +
-    label_beside(ends, aes(seen, value, label = model, colour = model, vjust = ifelse(above, -1, 2)), hjust = 1) +
+    geom_line(linewidth = 0.8) +
+    geom_point(size = 2.2) +
+    label_beside(ends, aes(seen, mean, label = model, colour = model, vjust = ifelse(above, -1, 2)), hjust = 1) +
     scale_colour_manual(values = unname(PALETTE[c("vermillion", "blue")]), guide = "none") +
-    scale_shape_manual(values = c("this study" = 16, published = 21)) +
-    scale_linetype_manual(values = c("this study" = "solid", published = "22")) +
-    scale_x_continuous(breaks = unique(both$seen)) +
-    scale_y_log10(expand = expansion(c(0.06, 0.14))) +
+    scale_x_continuous(breaks = unique(ours$seen)) +
+    scale_y_log10(expand = expansion(c(0.16, 0.14))) +
     labs(x = "Observed points of 100", y = "Predictive RMSE (log scale)", subtitle = origin_words(metrics))
 }

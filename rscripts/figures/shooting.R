@@ -44,7 +44,8 @@ shooting_plot <- function(history, x, y, above) {
     geom_line(colour = PALE, linewidth = 0.8) +
     geom_point(aes(colour = factor(iteration, shown)), marked, size = 2.2) +
     scale_colour_manual(values = colours, guide = "none") +
-    scale_y_log10(labels = scales::label_log()) +
+    # Within less than a power of ten its ticks are numbers.
+    scale_y_log10(labels = if (max(losses$loss) < 10 * min(losses$loss)) scales::label_number() else scales::label_log()) +
     scale_x_continuous(breaks = whole_breaks()) +
     labs(x = "Iteration", y = "Squared distance")
   plot <- patchwork::wrap_plots(upper, lower, ncol = 1, heights = c(2, 1)) +

@@ -6,11 +6,11 @@ figure_spiral <- function(history, curves) {
   require_columns(history, c("iteration", "trajectory_error"), "spiral", "history")
   require_columns(curves, c("series", "stage", "iteration", "t", "x", "y", "u", "v"), "spiral", "curves")
   staged <- curves[curves$series == "network" & !is.na(curves$stage), ]
-  after <- vapply(c("early", "converged"), function(stage) staged$iteration[staged$stage == stage][1], numeric(1))
+  after <- vapply(c("early", "final"), function(stage) staged$iteration[staged$stage == stage][1], numeric(1))
   last <- max(curves$t[curves$series == "extrapolation"])
   panels <- c(
     initial = "Initial trajectory", early = paste0("After ", after[["early"]], " iterations"),
-    converged = paste0("After ", format(after[["converged"]], big.mark = "\u202f"), " iterations"),
+    final = paste0("After ", format(after[["final"]], big.mark = "\u202f"), " iterations"),
     beyond = paste0("Continued to t = ", last)
   )
   truth <- curves[curves$series == "truth", ]
@@ -31,7 +31,7 @@ figure_spiral <- function(history, curves) {
   lines[outside, c("x", "y")] <- NA
   corners <- rbind(transform(edges, x = -edge, y = -edge), transform(edges, x = edge, y = edge))
   arrows <- field_of(curves, "learned field", max(abs(truth$x)))
-  arrows$panel <- factor(panels[["converged"]], panels)
+  arrows$panel <- factor(panels[["final"]], panels)
   plot <- ggplot(lines, aes(x, y)) +
     geom_blank(data = corners) +
     field_layer(arrows) +

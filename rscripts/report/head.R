@@ -18,7 +18,7 @@ caveats_html <- function(study) {
   incomplete <- rows[rows$kind == "incomplete", ]
   reduced <- rows[rows$kind == "reduced", ]
   paste0(
-    "<div class=\"caveats\" role=\"note\"><p><strong>Mind what the numbers rest on.</strong> Not everything was run as the ",
+    "<div class=\"caveats\" role=\"note\"><p><strong>Before you read the numbers.</strong> Not everything was run as the ",
     "documents ran it.</p><ul>", caveat_lines(simulated, "Simulated data", " They say nothing of the real ones."),
     caveat_lines(incomplete, "Incomplete data"),
     if (nrow(reduced)) paste0(

@@ -1,7 +1,8 @@
 # Runs kept with the project, beside the one that the page is of: data/reference/<profile>/claims.csv, in the columns of
 # results/tables/claims.csv, and provenance.json, as results/provenance.json. Shown where they exist.
 
-CLAIM_KEY <- c("id", "document", "place", "quantity", "variant", "metric", "epoch")
+# What tells one measurement from another: several claims may be about the same.
+MEASURED <- c("id", "variant", "metric", "epoch")
 
 #' The kept runs by profile: list(profile, claims, provenance).
 read_references <- function(root) {
@@ -9,24 +10,20 @@ read_references <- function(root) {
   kept <- lapply(folders, function(folder) {
     file <- file.path(folder, "claims.csv")
     claims <- read_table(file)
-    require_table(claims, c(CLAIM_KEY, "reproduced", "n_seeds", "verdict", "unit"), file)
+    require_table(claims, CLAIM_COLUMNS, file)
     list(profile = basename(folder), claims = claims, provenance = jsonlite::read_json(file.path(folder, "provenance.json")))
   })
   stats::setNames(kept, basename(folders))
 }
 
-claim_keys <- function(claims) {
-  do.call(paste, c(lapply(intersect(CLAIM_KEY, names(claims)), function(name) claims[[name]]), sep = "\r"))
-}
+measured_keys <- function(claims) do.call(paste, c(lapply(MEASURED, function(name) claims[[name]]), sep = "\r"))
 
 #' What a kept run found for each of `claims`, as HTML cells; NULL where it has none of them.
 reference_cells <- function(reference, claims) {
-  same <- intersect(CLAIM_KEY, names(claims))
-  rows <- reference$claims[match(claim_keys(claims[same]), claim_keys(reference$claims[same])), ]
+  rows <- reference$claims[match(measured_keys(claims), measured_keys(reference$claims)), ]
   if (all(is.na(rows$reproduced))) return(NULL)
-  found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), seeds_said(rows$n_seeds))
-  found <- ifelse(is.na(rows$reproduced), "\u2013", found)
-  ifelse(is.na(rows$verdict), "\u2013", paste0(found, "<small>", escape(rows$verdict), "</small>"))
+  found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), values_said(rows$n, rows$repeats))
+  ifelse(is.na(rows$reproduced), "\u2013", found)
 }
 
 reference_head <- function(reference) paste0(reference$profile, " profile, ", reference$provenance$device)
@@ -59,6 +56,6 @@ write_references <- function(study) {
     paste0(run, ifelse(nzchar(changed), paste0("<small>changed: ", changed, "</small>"), "")),
     field("device"), field("wall_seconds", format_seconds), counts
   )
-  headings <- c("Profile", "Experiments", "Device", "Time of all runs", "Published numbers")
+  headings <- c("Profile", "Experiments", "Device", "Time of all runs", "Numbers and statements")
   raw_html(html_table(unname(cells), headings, "", c(FALSE, FALSE, FALSE, TRUE, FALSE)))
 }

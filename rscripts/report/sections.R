@@ -1,13 +1,15 @@
 # The parts of the page, each written from the study that read_study() returns.
 
-MARKS <- c(reproduced = "\u2713", `not reproduced` = "\u2717", `not comparable` = "\u25cb")
-CLASSES <- c(reproduced = "good", `not reproduced` = "bad", `not comparable` = "open")
+# The mark of each verdict, and the class that gives it its colour.
+VERDICT_LOOKS <- list(
+  reproduced = c("\u2713", "good"), `not reproduced` = c("\u2717", "bad"), undecided = c("?", "unsure"),
+  `not comparable` = c("\u25cb", "open"), `not run at size` = c("\u2013", "open")
+)
 
 verdict_badge <- function(verdict, text = verdict) {
-  known <- verdict %in% names(MARKS)
-  mark <- ifelse(known, MARKS[verdict], "")
-  class <- ifelse(known, CLASSES[verdict], "open")
-  paste0("<span class=\"verdict ", class, "\">", mark, " ", escape(text), "</span>")
+  looks <- lapply(verdict, function(one) if (one %in% names(VERDICT_LOOKS)) VERDICT_LOOKS[[one]] else c("", "open"))
+  part <- function(k) vapply(looks, `[`, character(1), k)
+  paste0("<span class=\"verdict ", part(2), "\">", part(1), " ", escape(text), "</span>")
 }
 
 #' Counts of verdicts, a badge each.
@@ -49,8 +51,8 @@ own_caveats <- function(study, id) {
   paste0(" <span class=\"caveat\">", escape(words), "</span>", collapse = "")
 }
 
-#' How many seeds a number is the mean of, as HTML; nothing for one.
-seeds_said <- function(seeds) ifelse(is.na(seeds) | seeds < 2, "", paste0("<small>", seeds, " seeds</small>"))
+#' Of how many values a number is the mean, as HTML; nothing for one.
+values_said <- function(n, repeats) ifelse(is.na(n) | n < 2, "", paste0("<small>", n, " ", escape(repeats), "</small>"))
 
 #' Published and reproduced side by side, and what larger runs found that are kept with the project.
 write_claims <- function(claims, references = list()) {
@@ -59,9 +61,10 @@ write_claims <- function(claims, references = list()) {
   cells <- list(
     paste0(escape(claims$quantity), "<small>", escape(claims$place), "</small>"),
     escape(format_published(claims$published, claims$unit, claims$relation)),
-    paste0(ifelse(is.na(claims$reproduced), "\u2013", reproduced), seeds_said(claims$n_seeds))
+    paste0(ifelse(is.na(claims$reproduced), "\u2013", reproduced), values_said(claims$n, claims$repeats))
   )
-  last <- list(paste0(verdict_badge(claims$verdict), "<small>", escape(claims$reason), "</small>"))
+  by_kept <- ifelse(claims$judged %in% "kept run", paste0("by the kept run (", claims$kept_in, "): "), "")
+  last <- list(paste0(verdict_badge(claims$verdict), "<small>", escape(paste0(by_kept, claims$reason)), "</small>"))
   beside <- vapply(references[names(kept)], reference_head, character(1))
   heads <- c("Quantity", "Published", "Reproduced", beside, "Verdict")
   numeric <- c(FALSE, TRUE, TRUE, rep(TRUE, length(kept)), FALSE)

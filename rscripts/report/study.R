@@ -1,23 +1,26 @@
 # Everything the report shows, read from the results folder and the study's own files.
 
+# What the page reads of results/tables/claims.csv, and of those that are kept.
+CLAIM_COLUMNS <- c(
+  "id", "document", "place", "quantity", "headline", "variant", "metric", "epoch", "unit", "kind", "relation", "published",
+  "reproduced", "ci_low", "ci_high", "n", "repeats", "verdict", "reason", "judged", "kept", "kept_in", "command"
+)
+
 #' Read what there is to report.
 #' @param results the results folder; @param root the project's folder.
-#' @return list(claims, metrics, provenance, figures, experiments, texts, citation, references, results, root).
+#' @return list(claims, metrics, provenance, figures, experiments, rule, texts, citation, references, results, root).
 read_study <- function(results, root) {
   experiments <- do.call(c, lapply(yaml_files(file.path(root, "pipeline", "experiments")), yaml::read_yaml))
   metric_files <- Sys.glob(file.path(results, "tables", "*", "metrics.csv"))
   metrics <- do.call(rbind, lapply(metric_files, function(file) {
     require_table(read_table(file), c("experiment", "variant", "seed", "quantity", "value"), file)
     table <- read_table(file)
-    for (column in setdiff(c("unit", "data_source", "reduced"), names(table))) table[[column]] <- NA
-    table[c("experiment", "variant", "seed", "quantity", "value", "unit", "data_source", "reduced")]
+    for (column in setdiff(c("unit", "data_source", "origin", "reduced"), names(table))) table[[column]] <- NA
+    table[c("experiment", "variant", "seed", "quantity", "value", "unit", "data_source", "origin", "reduced")]
   }))
   claims_file <- file.path(results, "tables", "claims.csv")
   claims <- read_table(claims_file)
-  require_table(claims, c("id", "document", "place", "quantity", "published", "reproduced", "verdict"), claims_file)
-  for (column in setdiff(c("unit", "relation", "ci_low", "ci_high", "n_seeds", "reason", "command"), names(claims))) {
-    claims[[column]] <- NA
-  }
+  require_table(claims, CLAIM_COLUMNS, claims_file)
   provenance <- jsonlite::read_json(file.path(results, "provenance.json"))
   # Those with results, in the order of the profile that ran them.
   ran <- unique(c(unlist(provenance$configuration$experiments), names(experiments)))
@@ -30,6 +33,7 @@ read_study <- function(results, root) {
     root = root,
     experiments = experiments[intersect(ran, intersect(names(experiments), c(claims$id, metrics$experiment)))],
     references = read_references(root),
+    rule = yaml::read_yaml(file.path(root, "pipeline", "verdicts.yaml")),
     texts = yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml")),
     citation = yaml::read_yaml(file.path(root, "CITATION.cff"))
   )
@@ -48,7 +52,7 @@ caveats <- function(study) {
   metrics <- study$metrics
   rows <- lapply(names(study$experiments), function(id) {
     own <- metrics[metrics$experiment == id, ]
-    from <- function(kind) grep(kind, said(own, "data_source"), ignore.case = TRUE, value = TRUE)
+    from <- function(origin) said(own[own$origin %in% origin, ], "data_source")
     words <- list(simulated = from("simulated"), incomplete = from("incomplete"), reduced = reduced_by_variant(own))
     data.frame(
       experiment = rep(id, sum(lengths(words))), kind = rep(names(words), lengths(words)),
@@ -69,20 +73,13 @@ reduced_by_variant <- function(metrics) {
   paste(variants, words, sep = ": ")
 }
 
-#' How many published numbers there are of each verdict, in the order good, bad, undecided.
-VERDICTS <- c("reproduced", "not reproduced", "not comparable")
-verdict_counts <- function(claims) table(factor(claims$verdict, VERDICTS))
+#' How many claims there are of each verdict, in the order of the rule's words.
+verdict_counts <- function(claims) table(factor(claims$verdict, names(VERDICT_LOOKS)))
 
-#' How many are reproduced by runs smaller than the documents', which cannot be "not reproduced".
-count_although_reduced <- function(claims) sum(startsWith(as.character(claims$reason), "although reduced"), na.rm = TRUE)
-
-#' The same in words: "2 reproduced (1 although reduced), 0 not reproduced, 1 not comparable".
+#' The same in words: "2 reproduced, 0 not reproduced, 1 undecided, ...".
 verdicts_in_words <- function(claims) {
   counts <- verdict_counts(claims)
-  words <- paste(counts, names(counts))
-  reduced <- count_although_reduced(claims)
-  if (reduced) words[1] <- paste0(words[1], " (", reduced, " although reduced)")
-  paste(words, collapse = ", ")
+  paste(counts, names(counts), collapse = ", ")
 }
 
 #' The experiments of a document, in the order of the study.

@@ -1,61 +1,67 @@
-# The study in ten lines, in words: everything in them is counted or read from the claims of this run.
+# What was found, in words, and the counts: everything here is counted or read from the claims of this run.
 
-#' The lines of the summary, as HTML, ten at the most; what has nothing to say is left out.
+#' The first screen: what was found in each document, each finding with its number, its verdict and a link.
+write_findings <- function(study) {
+  for (document in documents_of(study)) {
+    found <- c(found_claims(study, document), found_errata(study, document))
+    if (!length(found)) next
+    about <- study$texts$documents[[document]]
+    raw_html(
+      "<h3><a href=\"#document-", escape(document), "\">", escape(if (is.null(about)) document else about$title),
+      "</a></h3><ul class=\"findings\"><li>", paste(found, collapse = "</li>\n<li>"), "</li></ul>"
+    )
+  }
+}
+
+#' A document's claims that have a headline, as HTML lines.
+found_claims <- function(study, document) {
+  claims <- study$claims[study$claims$document == document & !is.na(study$claims$headline), ]
+  if (!nrow(claims)) return(NULL)
+  kept <- claims$judged %in% "kept run"
+  value <- ifelse(kept, claims$kept, claims$reproduced)
+  # What is too small to say anything has no number here.
+  found <- paste0(": ", escape(format_value(value, claims$unit)), " found")
+  found[is.na(value) | claims$verdict == "not run at size"] <- ""
+  said <- ifelse(
+    claims$kind %in% c("printed", "cited"),
+    paste0(", ", escape(format_published(claims$published, claims$unit, claims$relation)), " published"), ""
+  )
+  paste0(escape(claims$headline), found, said, " ", verdict_badge(claims$verdict), " ", link_to(claims$id))
+}
+
+#' The confirmed errata of a document that the texts put on the first screen, and how many there are in all.
+found_errata <- function(study, document) {
+  file <- table_path(study, "tables/errata.csv")
+  if (!file.exists(file)) return(NULL)
+  errata <- read_table(file)
+  errata <- errata[errata$document == document & as.logical(errata$confirmed) %in% TRUE, ]
+  if (!nrow(errata)) return(NULL)
+  chosen <- errata[match(study$texts$documents[[document]]$errata, errata$id, nomatch = 0), ]
+  own <- paste0(
+    "<q>", escape(chosen$words), "</q> (", escape(chosen$place), ") ", escape_with_code(chosen$so),
+    " <a href=\"#erratum-", escape(chosen$id), "\">erratum</a>"
+  )
+  link <- paste0("<a href=\"#errata-", escape(document), "\">errata</a>")
+  c(own[seq_len(nrow(chosen))], paste0("In all ", nrow(errata), " entries of the ", link, " are confirmed by a computation."))
+}
+
+#' What there is to say of the whole run, as HTML; what has nothing to say is left out.
 summary_lines <- function(study) {
   lines <- c(
-    trimws(paste(line_overall(study), line_figures_only(study))),
-    unlist(lapply(documents_of(study), function(document) line_document(study, document))),
-    line_not_reproduced(study), line_simulated(study), line_reduced(study), line_references(study)
+    line_not_reproduced(study), line_figures_only(study), line_simulated(study), line_reduced(study),
+    line_references(study)
   )
   lines[nzchar(lines)]
 }
 
-write_brief <- function(study) {
-  raw_html("<ol class=\"brief\"><li>", paste(summary_lines(study), collapse = "</li>\n<li>"), "</li></ol>")
-}
-
-line_overall <- function(study) {
-  claims <- study$claims
-  if (!nrow(claims)) return("")
-  paste0(
-    "<strong>", nrow(claims), " published numbers and testable statements</strong> of ", length(unique(claims$id)),
-    " experiments: ", verdicts_in_words(claims), " with this run."
-  )
-}
-
-#' How an experiment came out: "reproduced", "in part", "not reproduced" or "not comparable"; "" without claims.
-outcome_of <- function(claims) {
-  counts <- verdict_counts(claims)
-  if (!nrow(claims)) return("")
-  if (counts[["reproduced"]] == nrow(claims)) return("reproduced")
-  if (counts[["reproduced"]] > 0) return("in part")
-  if (counts[["not reproduced"]] > 0) "not reproduced" else "not comparable"
-}
-
-line_document <- function(study, document) {
-  ids <- experiments_of(study, document)
-  outcomes <- vapply(ids, function(id) outcome_of(study$claims[study$claims$id == id, ]), character(1))
-  outcomes <- outcomes[nzchar(outcomes)]
-  if (!length(outcomes)) return("")
-  parts <- vapply(intersect(c("reproduced", "in part", "not reproduced", "not comparable"), outcomes), function(outcome) {
-    named <- vapply(names(outcomes)[outcomes == outcome], function(id) {
-      own <- study$claims[study$claims$id == id, ]
-      share <- if (outcome == "in part") paste0(", ", sum(own$verdict == "reproduced"), " of ", nrow(own))
-      paste0(escape(study$experiments[[id]]$title), " (", link_to(id), share, ")")
-    }, character(1))
-    paste0("<em>", outcome, "</em>: ", paste(named, collapse = "; "))
-  }, character(1))
-  link <- paste0("<a href=\"#document-", escape(document), "\"><strong>", escape(document), "</strong></a>")
-  paste0(link, ": ", paste(parts, collapse = ". "), ".")
-}
-
-line_not_reproduced <- function(study, most = 4) {
+line_not_reproduced <- function(study, most = 6) {
   claims <- study$claims[study$claims$verdict == "not reproduced", ]
-  if (!nrow(claims)) return("<strong>Nothing that can be compared failed to reproduce.</strong>")
+  if (!nrow(claims)) return("<strong>Nothing that can be decided failed to reproduce.</strong>")
   shown <- utils::head(claims, most)
+  value <- ifelse(shown$judged %in% "kept run", shown$kept, shown$reproduced)
   words <- paste0(
     escape(shown$quantity), ", ", escape(format_published(shown$published, shown$unit, shown$relation)),
-    " published and ", escape(format_value(shown$reproduced, shown$unit)), " here (", link_to(shown$id), ")"
+    " published and ", escape(format_value(value, shown$unit)), " here (", link_to(shown$id), ")"
   )
   more <- nrow(claims) - nrow(shown)
   paste0(
@@ -101,28 +107,43 @@ line_references <- function(study) {
 #' Links to experiments of the page; joined to one text where `collapse` is given.
 link_to <- function(ids, collapse = NULL) paste0("<a href=\"#", escape(ids), "\">", escape(ids), "</a>", collapse = collapse)
 
-#' The counts of verdicts, and a line for each experiment.
+#' A tile for each kind of claim, with its verdicts counted, and a line for each experiment.
 write_summary <- function(study) {
-  counts <- verdict_counts(study$claims)
-  reduced <- count_although_reduced(study$claims)
-  below <- c(if (reduced) paste(reduced, "although reduced") else "", "", "")
-  tiles <- paste0(
-    "<div class=\"tile ", CLASSES[names(counts)], "\"><b>", counts, "</b> ", MARKS[names(counts)], " ",
-    escape(names(counts)), ifelse(nzchar(below), paste0("<small>", below, "</small>"), ""), "</div>", collapse = "\n"
-  )
+  kinds <- study$rule$kinds
+  tiles <- vapply(names(kinds), function(kind) {
+    own <- study$claims[study$claims$kind == kind, ]
+    counts <- verdict_counts(own)
+    paste0(
+      "<div class=\"tile plain\"><b>", nrow(own), "</b> ", escape(kinds[[kind]]), "<br>",
+      verdict_badges(counts[counts > 0]), "</div>"
+    )
+  }, character(1))
+  raw_html("<div class=\"tiles\">", paste(tiles, collapse = "\n"), "</div>")
+  raw_html("<ol class=\"brief\"><li>", paste(summary_lines(study), collapse = "</li>\n<li>"), "</li></ol>")
+}
+
+#' The verdicts and the rule that gives them, in the words of the file that the rule itself reads.
+write_rule <- function(study) {
+  verdicts <- study$rule$verdicts
+  meanings <- paste0("<div><dt>", verdict_badge(names(verdicts)), "</dt><dd>", escape(unlist(verdicts)), "</dd></div>")
+  raw_html("<dl>", meanings, "</dl>")
+  raw_html(html_details(
+    "The rule", "<ol><li>", paste(escape(unlist(study$rule$rule)), collapse = "</li>\n<li>"), "</li></ol>",
+    "<p>What a number may depend on: ",
+    escape(paste(names(study$rule$depends), unlist(study$rule$depends), sep = ", ", collapse = "; ")),
+    ". The column <code>depends</code> of <code>claims.csv</code> says it of each.</p>"
+  ))
+}
+
+#' A line for each experiment: its verdicts counted.
+write_experiments <- function(study) {
   ids <- names(study$experiments)
-  titles <- vapply(study$experiments, `[[`, character(1), "title")
   outcome <- vapply(ids, function(id) {
     own <- verdict_counts(study$claims[study$claims$id == id, ])
     own <- own[own > 0]
-    if (!length(own)) return("<span class=\"quiet\">figure only</span>")
-    verdict_badges(own)
+    if (!length(own)) "<span class=\"quiet\">figure only</span>" else verdict_badges(own)
   }, character(1))
-  links <- paste0("<a href=\"#", escape(ids), "\">", escape(ids), "</a>")
-  documents <- vapply(study$experiments, `[[`, character(1), "document")
-  cells <- list(links, escape(titles), escape(documents), outcome)
-  raw_html(
-    "<div class=\"tiles\">", tiles, "</div>",
-    html_table(cells, c("", "Experiment", "Document", "Published numbers"), "summary")
-  )
+  field <- function(name) escape(vapply(study$experiments, `[[`, character(1), name))
+  cells <- list(link_to(ids), field("title"), field("document"), outcome)
+  raw_html(html_table(cells, c("", "Experiment", "Document", "Numbers and statements"), "summary"))
 }

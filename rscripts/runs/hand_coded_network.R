@@ -103,6 +103,7 @@ if (sys.nframe() == 0) {
   origin <- data.frame(
     data_source = paste0(length(draw_network_data(options$seed, options$sample_kind)$x),
                          " Gaussian points, R's RNG, seed ", options$seed),
+    origin = "computed",
     reduced = options$reduced
   )
   write_csv(cbind(run, trained$history, origin), file.path(options$output, "history.csv"))

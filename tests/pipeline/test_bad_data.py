@@ -137,7 +137,7 @@ def test_a_damaged_cifar_file_is_refused_by_name(trust):
 
 def test_damaged_prepared_data_never_pass_for_whole(trust, tmp_path):
     arrays = {"x": np.arange(100.0).reshape(4, 25), "label": np.arange(4, dtype=np.uint8)}
-    write_processed(tmp_path, "thing", arrays, {"data_source": "here", "simulated": False})
+    write_processed(tmp_path, "thing", arrays, {"data_source": "here", "origin": "real"})
     right = {path: path.read_bytes() for path in (tmp_path / "thing.npz", tmp_path / "thing.json")}
     npz, described = right
     with trust("prepared data with damaged bytes: read as they were written, or refused by name", COMMAND) as count:
@@ -154,7 +154,7 @@ def test_damaged_prepared_data_never_pass_for_whole(trust, tmp_path):
                 assert "delete it and run" in message
             else:
                 read, provenance = stored
-                assert {"data_source", "simulated"} <= provenance.keys()
+                assert {"data_source", "origin"} <= provenance.keys()
                 for name, array in arrays.items():
                     np.testing.assert_array_equal(read[name], array)
 

@@ -41,7 +41,7 @@ def test_all_six_files_are_the_official_split(tmp_path, files):
     mirror, images, labels = files
     prepare("cifar10", tmp_path / "raw", tmp_path, mirror, LOG)
     splits = load(tmp_path)
-    assert splits.data_source == "CIFAR-10, official files"
+    assert (splits.data_source, splits.origin) == ("CIFAR-10, official files", "real")
     np.testing.assert_array_equal(splits.train_labels, labels[:5].ravel())
     np.testing.assert_array_equal(splits.test_labels, labels[5])
     np.testing.assert_allclose(splits.test_images[2, :, 30, 7], images[5, 2, :, 30, 7] / 255, rtol=1e-6)
@@ -54,6 +54,7 @@ def test_without_the_test_file_the_fifth_is_tested_on_and_it_is_said(tmp_path, f
     prepare("cifar10", tmp_path / "raw", tmp_path, mirror, LOG)
     splits = load(tmp_path)
     assert "trained on data_batch_1.bin, data_batch_2.bin, tested on data_batch_5.bin" in splits.data_source
+    assert splits.origin == "incomplete"
     np.testing.assert_array_equal(splits.train_labels, labels[:2].ravel())
     np.testing.assert_array_equal(splits.test_labels, labels[4])
 
@@ -66,7 +67,7 @@ def test_one_file_alone_is_too_little_and_simulated_images_are_called_so(tmp_pat
         (mirror / "cifar10" / missing).unlink()
     prepare("cifar10", tmp_path / "raw", tmp_path, mirror, LOG)
     splits = load(tmp_path)
-    assert splits.simulated
+    assert splits.origin == "simulated"
     assert "simulated" in splits.data_source
     assert "data_batch_1.bin" in caplog.text
     assert "SIMULATED" in caplog.text

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.data import DataError, iceberg, load_dataset, prepare, simulated_sar
 from pipeline.data._storage import write_processed
+from pipeline.data.r_sample import r_sample
 from pipeline.study import Dataset
 
 LOG = logging.getLogger("test")
@@ -55,7 +56,7 @@ def test_records_survive_preparation(tmp_path):
         np.testing.assert_array_equal(arrays["inc_angle"], np.float32([39.5, np.nan, 41.5, 42.5]))
     described = json.loads((tmp_path / "processed/iceberg.json").read_text())
     assert described["records"] == {"all": 4, "icebergs": 2, "without_angle": 1}
-    assert described["simulated"] is False
+    assert described["origin"] == "real"
     assert described["data_source"] == "icebergs of the user's own train.json"
 
 
@@ -99,7 +100,7 @@ def test_without_the_records_simulated_ones_say_so(tmp_path, monkeypatch, no_kag
     prepare("iceberg", tmp_path, tmp_path, None, LOG)
     described = json.loads((tmp_path / "iceberg.json").read_text())
     splits = load_dataset(Dataset(name="iceberg"), 1, tmp_path)
-    assert described["simulated"] is splits.simulated is True
+    assert described["origin"] == splits.origin == "simulated"
     assert splits.data_source == described["data_source"] == "simulated SAR images (not the Kaggle data)"
     assert "SIMULATED" in caplog.text
 
@@ -111,7 +112,7 @@ def processed(tmp_path_factory):
     values = np.arange(RECORDS * 2 * PIXELS, dtype=np.float32).reshape(RECORDS, 2, 75, 75)
     labels = np.random.default_rng(3).integers(2, size=RECORDS, dtype=np.uint8)
     arrays = {"band_1": values[:, 0], "band_2": values[:, 1], "is_iceberg": labels, "inc_angle": np.ones(RECORDS)}
-    write_processed(folder, "iceberg", arrays, {"data_source": "here", "simulated": False})
+    write_processed(folder, "iceberg", arrays, {"data_source": "here", "origin": "real"})
     return folder, values, labels
 
 
@@ -168,6 +169,17 @@ def test_the_seed_decides_the_split_and_limits_come_after_it(processed):
     assert not np.array_equal(other.train_images, few.train_images)
     with pytest.raises(DataError, match="train_images asks for 1301 images, but there are only 1300"):
         load_dataset(Dataset(name="iceberg", train_images=1301), 1, folder)
+
+
+def test_the_listings_seed_draws_the_records_that_r_draws(processed):
+    # R 4.2.2: set.seed(1); sample(1:10), and the first of sample(1:1604, 1300) and sample(1:70000, 70000).
+    assert list(r_sample(10, 10, 1) + 1) == [9, 4, 7, 1, 2, 5, 3, 10, 6, 8]
+    assert list(r_sample(1604, 1300, 1)[:12] + 1) == [1017, 679, 129, 930, 1533, 471, 299, 270, 1211, 1331, 597, 1301]
+    large = r_sample(70000, 70000, 1) + 1
+    assert [*large[:3], *large[-2:]] == [24388, 59521, 43307, 61146, 42056]
+    chosen = [load_dataset(Dataset(name="iceberg", split="R"), seed, processed[0]) for seed in (1, 2)]
+    np.testing.assert_array_equal(chosen[0].train_images, chosen[1].train_images)
+    np.testing.assert_array_equal(chosen[0].test_labels, chosen[1].test_labels)
 
 
 def test_every_image_is_in_one_part_only(processed):

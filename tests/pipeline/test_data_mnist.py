@@ -45,7 +45,7 @@ def small(tmp_path, monkeypatch):
 def test_images_and_labels_survive_preparation(small):
     folder, arrays = small
     prepare("mnist", folder / "raw", folder / "processed", None, LOG)
-    splits = load_dataset(Dataset(name="mnist"), 1, folder / "processed")
+    splits = load_dataset(Dataset(name="mnist", arrangement="normalised"), 1, folder / "processed")
     assert splits.train_images.shape == (30, 1, 28, 28)
     assert splits.train_images.dtype == np.float32
     assert splits.train_labels.dtype == np.int64
@@ -53,18 +53,28 @@ def test_images_and_labels_survive_preparation(small):
         back = (getattr(splits, f"{part}_images")[:, 0] * 0.3081 + 0.1307) * 255
         np.testing.assert_allclose(back, arrays[f"{part}_images"], atol=1e-3)
         np.testing.assert_array_equal(getattr(splits, f"{part}_labels"), arrays[f"{part}_labels"])
-    assert (splits.data_source, splits.simulated, len(splits.classes)) == ("MNIST, official files", False, 10)
+    assert (splits.data_source, splits.origin, len(splits.classes)) == ("MNIST, official files", "real", 10)
+
+
+def test_as_read_images_are_from_black_to_white(small):
+    folder, arrays = small
+    prepare("mnist", folder / "raw", folder / "processed", None, LOG)
+    splits = load_dataset(Dataset(name="mnist", arrangement="as_read"), 1, folder / "processed")
+    np.testing.assert_allclose(splits.test_images[:, 0] * 255, arrays["test_images"], atol=1e-4)
+    with pytest.raises(DataError, match="mnist has no arrangement 'corrected': choose one of normalised, as_read"):
+        load_dataset(Dataset(name="mnist"), 1, folder / "processed")
 
 
 def test_limits_take_the_first_images(small):
     folder, _ = small
     prepare("mnist", folder / "raw", folder / "processed", None, LOG)
-    whole = load_dataset(Dataset(name="mnist"), 1, folder / "processed")
-    few = load_dataset(Dataset(name="mnist", train_images=7, test_images=3), 2, folder / "processed")
+    whole = load_dataset(Dataset(name="mnist", arrangement="normalised"), 1, folder / "processed")
+    seven = Dataset(name="mnist", arrangement="normalised", train_images=7, test_images=3)
+    few = load_dataset(seven, 2, folder / "processed")
     np.testing.assert_array_equal(few.train_images, whole.train_images[:7])
     np.testing.assert_array_equal(few.test_labels, whole.test_labels[:3])
     with pytest.raises(DataError, match="train_images asks for 31 images, but there are only 30"):
-        load_dataset(Dataset(name="mnist", train_images=31), 1, folder / "processed")
+        load_dataset(Dataset(name="mnist", arrangement="normalised", train_images=31), 1, folder / "processed")
 
 
 def test_preparing_twice_gives_the_same_bytes(small):

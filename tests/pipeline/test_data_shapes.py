@@ -86,3 +86,4 @@ def test_loading_gives_the_documents_sizes(tmp_path, monkeypatch):
     assert -1 <= splits.train_images.min() < splits.train_images.max() <= 1
     assert splits.classes[4] == "circle + triangle"
     assert splits.data_source.startswith("generated shapes")
+    assert splits.origin == "computed"

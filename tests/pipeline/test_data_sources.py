@@ -335,10 +335,10 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path):
 def test_damaged_processed_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"thing\.npz does not exist: run"):
         read_processed(tmp_path, "thing")
-    write_processed(tmp_path, "thing", {"x": np.arange(1000)}, {"data_source": "here", "simulated": False})
+    write_processed(tmp_path, "thing", {"x": np.arange(1000)}, {"data_source": "here", "origin": "real"})
     arrays, provenance = read_processed(tmp_path, "thing")
     np.testing.assert_array_equal(arrays["x"], np.arange(1000))
-    assert provenance == {"name": "thing", "data_source": "here", "simulated": False}
+    assert provenance == {"name": "thing", "data_source": "here", "origin": "real"}
     npz = tmp_path / "thing.npz"
     whole = npz.read_bytes()
     for damaged in (whole[:500], whole[:1000] + b"?" + whole[1001:], b""):

@@ -44,7 +44,7 @@ def test_tables_say_whose_they_are_and_where_the_data_come_from(name, variant, t
         assert set(table.variant) == {variant}
     for table in (read["history"], read["metrics"]):
         assert table.data_source.str.len().min() > 10
-        assert list(table.columns[-2:]) == ["data_source", "reduced"]
+        assert list(table.columns[-3:]) == ["data_source", "origin", "reduced"]
     assert read["metrics"].value.notna().all()
     assert read["metrics"].quantity.is_unique
     assert read["losses"].loss.notna().all()

@@ -15,7 +15,7 @@ from pipeline.dynamics.series import draw_spirals
 from pipeline.dynamics.spiral import SpiralField, SpiralNetwork, Together, frame_iterations, truth
 from pipeline.study import load_experiments
 
-SPIRALS = {"end": 6 * math.pi, "points": 1000, "piece": 100, "noise": 0.3}
+SPIRALS = {"end": 6 * math.pi, "points": 500, "piece": 100, "noise": 0.3}
 
 
 def test_true_spiral_loses_what_its_diagonal_takes():
@@ -127,7 +127,7 @@ def test_documented_sizes_are_those_of_the_study_map(name):
     given = load_experiments()[name].settings.arguments
     documented = {
         "D1": {"initial": [2.0, 0.0], "end": 25.0, "points": 1000, "window": 20, "hidden": 50, "iterations": 3000},
-        "D2": {"series": 1000, "piece": 100, "points": 1000, "noise": 0.3, "latent": 4, "hidden": 20, "recurrent": 25},
+        "D2": {"series": 1000, "piece": 100, "points": 500, "noise": 0.3, "latent": 4, "hidden": 20, "recurrent": 25},
         "D3": {"hidden": 32, "width": 16, "noise": 0.08, "samples": 512, "iterations": 1100},
         "D4": {"sizes": [2, 8, 32]},
         "D5": {"hidden": [64, 64]},

@@ -107,7 +107,7 @@ def test_of_a_document_that_is_right_nothing_is_confirmed(finding):
 
 
 def test_what_is_not_run_is_left_open_and_says_why(tmp_path):
-    (tmp_path / "cifar10.json").write_text(json.dumps({"simulated": True}))
+    (tmp_path / "cifar10.json").write_text(json.dumps({"origin": "simulated"}))
     open_ones = [erratum for erratum in ERRATA if erratum.needs or erratum.data]
     table = evaluate(open_ones, set(), NOTHING, tmp_path).set_index("id")
     assert table.confirmed.isna().all()

@@ -56,7 +56,7 @@ def statistics():
     network = build(trained.settings.model, trained.settings.solver)
     images = torch.randn(8, 1, 28, 28).numpy()
     labels = torch.zeros(8, dtype=torch.int64).numpy()
-    splits = ImageSplits(images, labels, images, labels, "random numbers", True, ("0",))
+    splits = ImageSplits(images, labels, images, labels, "random numbers", "computed", ("0",))
     history = pd.DataFrame({"epoch": [1, 2], "nfe_forward": [14.0, 20.0], "nfe_backward": [14.0, 14.0]})
     return run, FUNCTIONS["M4"](run, CPU, TrainedNetwork(trained, network, splits, history))
 

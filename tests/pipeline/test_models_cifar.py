@@ -45,7 +45,7 @@ def test_optimizers_and_augmentations_are_the_documents(configured):
     steps = [step.name for step in settings["residual_dopri5"].augmentation]
     assert steps == ["RandomCrop", "RandomHorizontalFlip", "ColorJitter"]
     assert settings["residual_dopri5"].solver.method == "dopri5"
-    assert [chosen.epochs for chosen in settings.values()] == [160, 160, 200, 200, 100]
+    assert [chosen.epochs for chosen in settings.values()] == [160, 160, 160, 200, 300, 100]
 
 
 def test_images_are_normalised_channel_by_channel():

@@ -69,6 +69,19 @@ def test_euler_block_is_the_listing_s_loop():
     assert listed.shape == (4, 3)
 
 
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_a_step_with_its_slope_elsewhere_evaluates_once_at_the_later_time_and_the_first_state(part):
+    torch.manual_seed(0)
+    model = build(Model(name="shapes_odenet", arguments={"filters": 8, "slope_at": part}), EULER).eval()
+    images = torch.randn(4, 1, 28, 28)
+    with torch.no_grad():
+        z = model.downsampling(images)
+        for step in range(4):
+            z = z + 0.25 * model.feature.func.derivative(torch.tensor(0.25 * (step + part)), z)
+        torch.testing.assert_close(model(images), model.fc(model.norm(z).mean(dim=(2, 3))))
+    assert model.feature.nfe_forward == 4
+
+
 def test_implicit_steps_are_solved_to_the_tolerance():
     torch.manual_seed(0)
     model = build(Model(name="shapes_odenet", arguments={"filters": 8}), IMPLICIT).eval()

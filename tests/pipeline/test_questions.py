@@ -95,7 +95,7 @@ def test_the_adjoint_with_jumps_agrees_with_differences_and_with_one_call():
 def test_sample_images_are_scaled_each_or_together(variant, darkest):
     images = np.stack([np.linspace(low, 3, 12, dtype=np.float32).reshape(1, 3, 4) for low in (-1, 1)])
     labels = np.array([1, 0])
-    splits = ImageSplits(images, labels, images, labels, "invented", True, ("a", "b"))
+    splits = ImageSplits(images, labels, images, labels, "invented", "computed", ("a", "b"))
     tables = FUNCTIONS["Q4"](run_of("Q4", variant, images=2), splits)
     history = tables["history"]
     levels = history.channel1.str.split(expand=True).astype(int)

@@ -23,7 +23,7 @@ def curves():
         for y0 in (0, 2)
         for x in range(5)
     ]
-    return pd.DataFrame(rows).assign(data_source="simulated, for a test", reduced=float("nan"))
+    return pd.DataFrame(rows).assign(data_source="made, for a test", origin="simulated", reduced=float("nan"))
 
 
 def test_importing_the_renderer_does_not_start_r():
@@ -111,7 +111,7 @@ def results(tmp_path_factory):
     """A results folder with one figure, invented numbers, and text that would break a page that did not escape it."""
     folder = tmp_path_factory.mktemp("results")
     labels = {"experiment": "P1", "variant": "main", "seed": 1}
-    sources = {"data_source": "simulated, invented for a test", "reduced": "2 of 5 curves"}
+    sources = {"data_source": "invented for a test", "origin": "simulated", "reduced": "2 of 5 curves"}
     for table, rows in {
         "history": curves().assign(**labels, **sources),
         "metrics": pd.DataFrame([{**labels, "quantity": "largest_error", "value": 0.1234567, "unit": "", **sources}]),
@@ -127,8 +127,14 @@ def results(tmp_path_factory):
         "epoch": None,
         "unit": "%",
         "relation": "<",
+        "headline": "",
+        "kind": "printed",
         "tolerance": 1,
-        "n_seeds": 3,
+        "n": 3,
+        "repeats": "seeds",
+        "judged": "this run",
+        "kept": None,
+        "kept_in": "",
         "command": "snakemake --cores -- " + HOSTILE,
     }
     claims = [
@@ -154,7 +160,7 @@ def results(tmp_path_factory):
         "versions": {"nodekit": "0.0.0"},
         "created": "2000-01-01T00:00:00+00:00",
         "wall_seconds": 42.0,
-        "data": [{"name": "invented", "data_source": HOSTILE, "simulated": True, "files": [file]}],
+        "data": [{"name": "invented", "data_source": HOSTILE, "origin": "simulated", "files": [file]}],
         "runs": [{**labels, "seconds": 12.5, "device": "cpu", "threads": 1}],
     }
     (folder / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
@@ -218,7 +224,7 @@ def test_the_report_shows_published_beside_reproduced_with_a_verdict(page):
 def test_the_report_says_at_its_head_what_is_simulated_and_reduced(page):
     head = page[: page.index(">What was reproduced</h1>")]
     assert "Simulated data" in head
-    assert "simulated, invented for a test" in head
+    assert "invented for a test" in head
     assert "2 of 5 curves" in head
 
 

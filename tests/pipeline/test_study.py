@@ -66,6 +66,22 @@ def test_an_override_keeps_what_it_does_not_name():
     assert (run.settings.solver.method, run.settings.solver.step_size) == ("euler", 0.5)
 
 
+def test_an_override_of_one_variant_comes_after_that_of_its_experiment():
+    chosen = study(overrides={"M1": {"seeds": 1, "epochs": 2}, "M1/six_epochs": {"epochs": 3}})
+    assert [chosen.run("M1", name, 1).settings.epochs for name in ("euler", "six_epochs")] == [2, 3]
+    assert [run.settings.seeds for run in chosen.runs("M1")] == [1, 1]
+
+
+def test_a_variant_that_is_left_out_has_no_runs():
+    assert {run.variant for run in study(left_out=["M1/six_epochs"]).runs("M1")} == {"euler"}
+
+
+@pytest.mark.parametrize("changes", [{"left_out": ["M1/six_epoch"]}, {"overrides": {"M1/six_epoch": {}}}])
+def test_an_unknown_variant_is_refused_with_the_nearest_name(changes):
+    with pytest.raises(ConfigurationError, match="unknown variant of M1 'six_epoch'; did you mean 'six_epochs'"):
+        study(**changes)
+
+
 def test_an_unknown_setting_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigurationError, match=r"unknown setting 'solver.metod'; did you mean 'method'"):
         study(overrides={"M1": {"solver": {"metod": "rk4"}}})

@@ -12,8 +12,8 @@ from pipeline.training import TrainingError, progress, train
 from pipeline.training.reproducible import permutation, reproducible
 
 HISTORY = (
-    "experiment,variant,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy,"
-    "nfe_forward,nfe_backward,learning_rate,data_source,reduced"
+    "experiment,variant,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy,most_predicted,"
+    "nfe_forward,nfe_backward,learning_rate,data_source,origin,reduced"
 )
 
 
@@ -42,7 +42,7 @@ def test_tables_have_their_columns_and_labels(trained):
     timing = pd.read_csv(trained / "timing.csv")
     assert ",".join(timing.columns) == "experiment,variant,seed,epoch,seconds,derivative_share,device,threads"
     metrics = pd.read_csv(trained / "metrics.csv")
-    assert ",".join(metrics.columns) == "experiment,variant,seed,quantity,value,unit,data_source,reduced"
+    assert ",".join(metrics.columns) == "experiment,variant,seed,quantity,value,unit,data_source,origin,reduced"
 
 
 def test_losses_are_the_listing_s_table(trained):
@@ -70,6 +70,32 @@ def test_metrics_are_those_of_the_saved_model(trained):
     assert metrics["test_error"] == 100 - metrics["test_accuracy"]
     assert metrics["parameters"] == (16 * 8 + 8) + (8 + 8) + (8 * 2 + 2)
     assert "nfe_forward" not in metrics
+
+
+def test_the_class_predicted_most_is_counted_over_the_test_images(trained):
+    model = build(tiny_run().settings.model, None)
+    model.load_state_dict(torch.load(trained / "model.pt", weights_only=True))
+    predicted = model.eval()(torch.from_numpy(tiny_splits().test_images)).argmax(dim=1).tolist()
+    most = max(predicted.count(0), predicted.count(1))
+    assert quantities(trained)["most_predicted"] == pytest.approx(100 * most / len(predicted))
+
+
+def test_training_accuracy_after_the_epoch_is_that_of_the_model_on_images_as_they_are(tmp_path):
+    augmented = [{"name": "RandomVerticalFlip"}, {"name": "GaussianNoise", "arguments": {"sigma": 9.0, "clip": False}}]
+    accuracies = {}
+    for when in ("while learning", "after the epoch"):
+        folder = tiny_train(tmp_path / when, run=tiny_run(train_accuracy=when, augmentation=augmented))
+        model = build(tiny_run().settings.model, None)
+        model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
+        splits = tiny_splits()
+        images, labels = torch.from_numpy(splits.train_images), torch.from_numpy(splits.train_labels)
+        whole = 100 * (model.eval()(images).argmax(dim=1) == labels).double().mean().item()
+        accuracies[when] = quantities(folder)["train_accuracy"], whole
+    counted, whole = accuracies["after the epoch"]
+    assert counted == pytest.approx(whole)
+    counted, same = accuracies["while learning"]
+    assert counted != pytest.approx(same)
+    assert same == whole, "when it is counted changes nothing of the training"
 
 
 def test_evaluations_of_an_ode_are_counted_per_batch(tmp_path):

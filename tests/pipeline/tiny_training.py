@@ -60,7 +60,7 @@ def tiny_splits(data_source: str = "random numbers") -> ImageSplits:
     random = np.random.default_rng(5)
     labels = np.arange(32) % 2
     images = random.normal(2.0 * labels[:, None, None, None], size=(32, 1, 4, 4)).astype(np.float32)
-    return ImageSplits(images[:22], labels[:22], images[22:], labels[22:], data_source, True, ("dark", "bright"))
+    return ImageSplits(images[:22], labels[:22], images[22:], labels[22:], data_source, "computed", ("dark", "bright"))
 
 
 def enlarged(splits: ImageSplits, size: int) -> ImageSplits:

@@ -30,13 +30,17 @@ NULL
 abort <- function(class, ..., remedy = NULL, fields = list(), call = user_call()) {
   stop(structure(
     class = unique(c(paste0("nodekit_", class), "nodekit_error", "error", "condition")),
-    c(list(message = paste(c(paste(unlist(list(...)), collapse = ""), remedy), collapse = "\n"), call = call), fields, list(remedy = remedy))
+    c(
+      list(message = paste(c(paste(unlist(list(...)), collapse = ""), remedy), collapse = "\n"), call = call), fields,
+      list(remedy = remedy)
+    )
   ))
 }
 
 warn <- function(...) {
   warning(structure(
-    class = c("nodekit_warning", "warning", "condition"), list(message = paste(unlist(list(...)), collapse = ""), call = user_call())
+    class = c("nodekit_warning", "warning", "condition"),
+    list(message = paste(unlist(list(...)), collapse = ""), call = user_call())
   ))
 }
 

@@ -114,7 +114,13 @@ make_substitutes <- function() {
       }
     }
   })
-  c(sums, densities, distribution_functions(), assigning, array_substitutes(), loop_substitutes(), list(
+  named <- function(pkg, name) {
+    pkg <- as.character(substitute(pkg))
+    name <- as.character(substitute(name))
+    ours <- if (pkg %in% c("base", "stats", "utils")) substitutes()[[name]]
+    ours %||% getExportedValue(pkg, name)
+  }
+  c(list(`::` = named), sums, densities, distribution_functions(), assigning, array_substitutes(), loop_substitutes(), list(
     c = function(...) {
       xs <- list(...)
       if (any_number(xs)) joined(xs) else base::c(...)

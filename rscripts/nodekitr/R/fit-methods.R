@@ -4,8 +4,8 @@
 #'
 #' @param object,x what [nk_fit()] returned.
 #' @param newdata a data frame with the columns `id` (if the model has one) and `time`: predictions for these rows, in
-#'   their order and with their names and ids. Each trajectory of the fitted data going on from its start. A trajectory that is not in the fitted data starts
-#'   from its first row, which then must hold the states.
+#'   their order and with their names and ids. Each trajectory of the fitted data going on from its start. A trajectory
+#'   that is not in the fitted data starts from its first row, which then must hold the states.
 #' @param times instead of `newdata`: the times to predict at, for every trajectory or for `y`.
 #' @param y an initial state at `times[1]`, in the order or with the names of the model's states.
 #' @param rtol,atol tolerances of the prediction.

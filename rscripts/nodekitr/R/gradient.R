@@ -28,8 +28,9 @@
 #' @inheritParams nk_ode
 #' @param y initial state, as in [nk_ode()], or a function of `parms` that returns it.
 #' @param parms parameters: numbers, or a list that may hold numbers, arrays of them, and anything else.
-#' @param loss function of the solution, or of the solution and `parms`, that returns one number. The solution is [nk_ode()]'s, a matrix with the columns
-#'   `time`, states and further values of `func`; `out$prey` and `out[, "prey"]` are a column of it.
+#' @param loss function of the solution, or of the solution and `parms`, that returns one number. The solution is
+#'   [nk_ode()]'s, a matrix with the columns `time`, states and further values of `func`; `out$prey` and
+#'   `out[, "prey"]` are a column of it.
 #' @param gradient how the solve is differentiated: `"checkpoint"`, `"backprop"`, `"adjoint"`, or another of the
 #'   library's; `"none"`: the value alone.
 #' @param events changes of the state at given times: `list(data = )` or `list(func = , time = )` as in [nk_ode()].

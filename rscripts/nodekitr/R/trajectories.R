@@ -1,7 +1,7 @@
 # The data of nk_fit(): rows of trajectories.
 
 # The rows as they are, with `.series` telling the trajectories apart; all that can be wrong with them is said here.
-as_trajectories <- function(data, id, time, states) {
+as_trajectories <- function(data, id, time, states, starts_complete = TRUE) {
   if (!is.data.frame(data)) {
     abort("type_error", "'data' is of class '", class(data)[1], "', not a data frame.",
       remedy = "Use as.data.frame(); a result of nk_ode() or deSolve too."
@@ -45,6 +45,7 @@ as_trajectories <- function(data, id, time, states) {
         "Average or drop ", "repeated observations."
     ))
   }
+  if (!starts_complete) return(as_given)
   incomplete <- firsts[rowSums(is.na(data[firsts, states, drop = FALSE])) > 0]
   if (length(incomplete)) {
     abort("value_error", "The first observation", name_of(incomplete[1]), " is not complete.",

@@ -26,7 +26,7 @@ training <- function(variants = "main", seeds = 2, epochs = 3, experiment = "N3"
   rising <- 50 + 10 * runs$epoch + runs$seed
   data.frame(
     experiment = experiment, runs, train_loss = 1 / runs$epoch, test_loss = 1.1 / runs$epoch, train_accuracy = rising,
-    test_accuracy = rising - 2, data_source = "an invented table", reduced = NA, ...
+    test_accuracy = rising - 2, data_source = "an invented table", origin = "computed", reduced = NA, ...
   )
 }
 

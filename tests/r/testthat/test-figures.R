@@ -87,19 +87,39 @@ test_that("the figure of configurations numbers them and shows the peaks publish
 test_that("a figure of simulated or reduced data says so, and one of whole real data does not", {
   history <- training()
   expect_null(figure_training_history(history)$labels$subtitle)
-  history$data_source <- "simulated images"
+  history$data_source <- "images made up"
+  history$origin <- "simulated"
   history$reduced <- "3 of 150 epochs"
-  expect_equal(subtitle_of(figure_training_history(history)), "Simulated images \u00b7 reduced: 3 of 150 epochs")
+  expect_equal(subtitle_of(figure_training_history(history)), "Images made up \u00b7 reduced: 3 of 150 epochs")
 })
 
 test_that("what several runs reduced is said once, and incomplete data are named", {
   history <- training(c("one", "other"), 1, 1)
-  history$data_source <- "CIFAR-10, incomplete"
-  history$reduced <- c("2 of 9 images, 3 of 160 epochs", "2 of 9 images, 3 of 200 epochs")
+  history$data_source <- "CIFAR-10, in part"
+  history$origin <- "incomplete"
+  history$reduced <- c("2 of 9 images; 3 of 160 epochs", "2 of 9 images; 3 of 200 epochs")
   expect_equal(
     gsub("\n", " ", origin_words(history)),
-    "CIFAR-10, incomplete \u00b7 reduced: 2 of 9 images, 3 of 160 epochs, 3 of 200 epochs"
+    "CIFAR-10, in part \u00b7 reduced: 2 of 9 images, 3 of 160 epochs, 3 of 200 epochs"
   )
+})
+
+test_that("states are sorted by where they end, and counted", {
+  path <- function(series, end) {
+    data.frame(series, end, t = 0:2, x = 0:2, y = 2:0, data_source = "computed", origin = "computed", reduced = NA)
+  }
+  history <- rbind(path("draw 1", "the origin"), path("draw 2", "a cycle"), path("draw 3", "the origin"))
+  plot <- figure_state_path(history)
+  expect_equal(levels(plot$data$row), c("ends in the origin: 2 of 3", "ends in a cycle: 1 of 3"))
+  expect_setequal(plot$data$series, c("draw 1", "draw 2", "draw 3"))
+  expect_setequal(figure_state_path(history, shown = 1)$data$series, c("draw 1", "draw 2"))
+})
+
+test_that("the document's accuracies stand beside each way of running its solver", {
+  both <- figure_accuracy_by_solver(training(c("implicit_euler", "implicit_euler_running"), 1, 5, "S1"), published())$data
+  theirs <- both[both$source == "published", ]
+  panels <- variant_names(c("implicit_euler", "implicit_euler_running"))
+  expect_equal(as.vector(table(theirs$panel)[panels]), c(5, 5))
 })
 
 test_that("every figure of the registry has a function that takes its tables", {
@@ -285,7 +305,9 @@ test_that("the lines of powers go through the last counts of operations", {
 })
 
 test_that("the flow's figure has a panel for each variant, and the functional input's one for each input", {
-  fit <- data.frame(variant = "cubic", seed = 1, series = "fit", x = c(-1, 0, 1), y = c(-1, 0, 1), fitted = c(-1, 0, 1), t = NA, z = NA)
+  fit <- data.frame(
+    variant = "cubic", seed = 1, series = "fit", x = c(-1, 0, 1), y = c(-1, 0, 1), fitted = c(-1, 0, 1), t = NA, z = NA
+  )
   path <- transform(fit, series = "path", t = c(0, 0.5, 1), z = 0)
   both <- rbind(fit, path)
   flow <- figure_fitted_flow(rbind(transform(both, variant = "quadratic"), both))

@@ -46,7 +46,7 @@ test_that("the script writes its tables and refuses an option that it does not k
   }
   expect_null(attr(run("--variant", "biases_read", "--biases", "updated", "--epochs", "5"), "status"))
   history <- read_table(file.path(folder, "history.csv"))
-  expect_named(history, c("experiment", "variant", "seed", "epoch", "mse", "accuracy", "data_source", "reduced"))
+  expect_named(history, c("experiment", "variant", "seed", "epoch", "mse", "accuracy", "data_source", "origin", "reduced"))
   expect_equal(history$epoch, 1:5)
   metrics <- read_table(file.path(folder, "metrics.csv"))
   expect_equal(metrics$value[metrics$quantity == "accuracy_before"], 0.64)

@@ -15,7 +15,7 @@ test_that("numbers are written in their units", {
 
 test_that("verdicts are counted, also those that do not occur", {
   counts <- verdict_counts(data.frame(verdict = c("reproduced", "not comparable", "reproduced")))
-  expect_equal(as.vector(counts), c(2, 0, 1))
+  expect_equal(as.vector(counts), c(2, 0, 0, 1, 0))
 })
 
 test_that("punctuation in a title is not read as Markdown", {

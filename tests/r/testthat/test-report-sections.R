@@ -7,7 +7,9 @@ root_with <- function(name, table) {
 claim <- function(id, verdict, ...) {
   row <- data.frame(
     id, document = "thind", place = "1", quantity = "<b>quantity</b>", variant = "main", metric = "m", epoch = NA, unit = "%",
-    relation = "=", published = 54, reproduced = 71.25, ci_low = NA_real_, ci_high = NA_real_, n_seeds = 1, reason = "r", verdict
+    headline = NA, kind = "printed", relation = "=", published = 54, reproduced = 71.25, ci_low = NA_real_,
+    ci_high = NA_real_, n = 1, repeats = "seeds", reason = "r", judged = "this run", kept = NA_real_, kept_in = NA,
+    command = NA, verdict
   )
   changes <- list(...)
   row[names(changes)] <- changes
@@ -18,8 +20,10 @@ study_of <- function(claims) {
   ids <- c(unique(claims$id), "Z9")
   list(
     claims = claims, experiments = stats::setNames(lapply(ids, titled), ids), texts = list(documents = list(thind = list())),
+    rule = yaml::read_yaml(file.path(root, "pipeline", "verdicts.yaml")), results = tempfile(),
     metrics = data.frame(
-      experiment = "P3", variant = "main", seed = 1, quantity = "q", value = 1, unit = "", data_source = "computed", reduced = NA
+      experiment = "P3", variant = "main", seed = 1, quantity = "q", value = 1, unit = "", data_source = "computed",
+      origin = "computed", reduced = NA
     )
   )
 }
@@ -67,7 +71,7 @@ test_that("of what a GPU computed no report says that it repeats to the bit", {
 test_that("a kept run stands beside this one, number by number", {
   root <- tempfile("root-")
   folder <- file.path(root, "data", "reference", "full")
-  claims <- rbind(claim("P3", "reproduced", reproduced = 53.5, ci_low = 53, ci_high = 54, n_seeds = 3))
+  claims <- rbind(claim("P3", "reproduced", reproduced = 53.5, ci_low = 53, ci_high = 54, n = 3))
   write_csv(claims, file.path(folder, "claims.csv"))
   provenance <- list(
     device = "a <GPU>", commit = "abc", created = "2000-01-01", wall_seconds = 5, profile = "full",
@@ -85,23 +89,51 @@ test_that("a kept run stands beside this one, number by number", {
   for (part in parts) expect_match(listed, part, fixed = TRUE)
 })
 
-test_that("the summary counts and names what came out how, in ten lines at most", {
+test_that("each kind of claim has a tile with its verdicts, and what failed is named", {
   claims <- rbind(
-    claim("P3", "reproduced"), claim("N2", "not reproduced"), claim("N1", "reproduced"), claim("N1", "not comparable")
+    claim("P3", "reproduced"), claim("N2", "not reproduced"), claim("N1", "undecided", kind = "statement"),
+    claim("N1", "not run at size", kind = "cited"), claim("N1", "not comparable")
   )
-  claims$reason[3] <- "although reduced: 9 of 20 epochs; must be 1"
   study <- study_of(claims)
   study$references <- list(full = list(profile = "full", claims = claims[1:2, ], provenance = list(device = "a <GPU>")))
-  lines <- summary_lines(study)
-  expect_lte(length(lines), 10)
-  expect_match(lines[1], "4 published numbers")
-  expect_match(lines[1], "2 reproduced (1 although reduced), 1 not reproduced, 1 not comparable", fixed = TRUE)
-  expect_match(lines[2], "reproduced</em>: Title of P3", fixed = TRUE)
-  expect_match(lines[2], "in part</em>: Title of N1 .*1 of 2")
-  page <- paste(lines, collapse = "\n")
+  page <- page_of(write_summary(study))
+  expect_length(gregexpr("class=\"tile plain\"", page)[[1]], 4)
+  expect_match(page, "<b>3</b> Numbers printed in a document<br>.*1 reproduced.*1 not reproduced.*1 not comparable")
+  expect_match(page, "<b>1</b> Statements<br>.*1 undecided")
+  expect_match(page, "<b>0</b> Identities", fixed = TRUE)
   expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;, 54\u00a0% published and 71.25\u00a0% here", fixed = TRUE)
   expect_match(page, "without a published number.*Z9")
-  expect_match(page, "of 2 numbers (full profile, a &lt;GPU&gt;) 1 reproduced, 1 not reproduced, 0 not comparable", fixed = TRUE)
+  counted <- "1 reproduced, 1 not reproduced, 0 undecided, 0 not comparable, 0 not run at size"
+  expect_match(page, paste0("of 2 numbers (full profile, a &lt;GPU&gt;) ", counted), fixed = TRUE)
+  expect_match(page_of(write_experiments(study)), "href=\"#Z9\".*figure only")
+})
+
+test_that("the first screen says what was found, with its number, its verdict and a link, errata among it", {
+  claims <- rbind(
+    claim("P3", "reproduced", headline = "Value <at> 4"), claim("N2", "not reproduced"),
+    claim("N1", "undecided", headline = "By a kept run", kind = "statement", judged = "kept run", kept = 9.5)
+  )
+  study <- study_of(claims)
+  study$texts$documents$thind$errata <- c("b", "missing")
+  dir.create(file.path(study$results, "tables"), recursive = TRUE)
+  errata <- data.frame(
+    id = c("a", "b"), document = "thind", place = "1", words = "said", so = "it is <so>", confirmed = c("False", "True")
+  )
+  write_csv(errata, file.path(study$results, "tables", "errata.csv"))
+  page <- page_of(write_findings(study))
+  for (part in c(
+    "Value &lt;at&gt; 4: 71.25\u00a0% found, 54\u00a0% published", "href=\"#P3\"", "By a kept run: 9.50\u00a0% found <span",
+    "<q>said</q> (1) it is &lt;so&gt;", "In all 1 entries"
+  )) expect_match(page, part, fixed = TRUE)
+  expect_no_match(page, "N2", fixed = TRUE)
+})
+
+test_that("the rule is printed in the words of its file, and a verdict by a kept run says so", {
+  study <- study_of(claim("P3", "reproduced"))
+  page <- page_of(write_rule(study))
+  for (words in unlist(study$rule[c("verdicts", "rule")])) expect_match(page, escape(words), fixed = TRUE)
+  kept <- page_of(write_claims(claim("P3", "undecided", judged = "kept run", kept_in = "full")))
+  expect_match(kept, "by the kept run (full): r", fixed = TRUE)
 })
 
 test_that("a parenthesis in a line of text stays as tall as its line", {
@@ -112,17 +144,17 @@ test_that("a parenthesis in a line of text stays as tall as its line", {
 
 test_that("the head names simulated, incomplete and reduced runs, and nothing where all is whole", {
   metrics <- data.frame(
-    experiment = c("N2", "M5", "M1"), data_source = c("simulated images", "CIFAR-10, incomplete: trained on 1", "MNIST"),
-    reduced = c(NA, NA, "9 of 20 epochs")
+    experiment = c("N2", "M5", "M1"), data_source = c("made images", "CIFAR-10, trained on 1", "MNIST"),
+    origin = c("simulated", "incomplete", "real"), reduced = c(NA, NA, "9 of 20 epochs")
   )
   study <- function(metrics) list(metrics = metrics, experiments = list(N2 = list(), M5 = list(), M1 = list()))
   expect_equal(caveats(study(metrics))$kind, c("simulated", "incomplete", "reduced"))
   expect_match(caveats_html(study(metrics)), "Incomplete data")
   differing <- data.frame(
-    experiment = "M5", variant = c("adam", "adam", "baseline"), data_source = NA,
+    experiment = "M5", variant = c("adam", "adam", "baseline"), data_source = NA, origin = "real",
     reduced = c("2 of 200 epochs", "2 of 200 epochs", "2 of 160 epochs")
   )
   expect_equal(caveats(study(differing))$words, c("one more layer, Adam: 2 of 200 epochs", "baseline: 2 of 160 epochs"))
-  whole <- data.frame(experiment = "M1", data_source = "MNIST", reduced = NA)
+  whole <- data.frame(experiment = "M1", data_source = "MNIST", origin = "real", reduced = NA)
   expect_equal(caveats_html(study(whole)), "")
 })

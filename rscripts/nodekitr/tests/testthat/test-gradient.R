@@ -39,7 +39,7 @@ test_that("models are differentiated as people write them", {
     outbreak,
     function(t, y, parms) with(as.list(c(y, parms)), list(c(-b * S * max(0, I), b * S * max(I, 0) - g * I))),
     function(t, y, parms) with(as.list(c(y, parms)), list(c(-b * S * pmax(I, 0), b * S * at_least(I) - g * I))),
-    function(t, y, parms) with(as.list(c(y, parms)), list(c(-1, 1) * b * S * I - c(0, g * I)) ),
+    function(t, y, parms) with(as.list(c(y, parms)), list(c(-1, 1) * b * S * I - c(0, g * I))),
     function(t, y, parms) list(c(-1, 1) * parms[1] * y[1] * y[2] / sum(y) - c(0, parms["g"] * y["I"])),
     function(t, y, parms) {
       b <- parms[["b"]]

@@ -149,6 +149,7 @@ test_that("densities are R's own", {
   agrees(function(x) dbinom(counts, 5, x / 3, log = TRUE))
   agrees(function(x) dnbinom(counts, size = x, mu = 2 * x, log = TRUE) + dnbinom(counts, x, 0.3))
   agrees(function(x) dbeta(c(0.1, 0.5, 0.9), x, 2) + dt(1:3, x, log = TRUE) + dweibull(1:3, x, 2) + dlogis(1:3, x, 2))
+  agrees(function(x) stats::dnorm(1, x, 2) + base::max(0, x))
   agrees(function(x) pnorm(x, 1, 2) + plogis(x) + qlogis(x / 3))
 })
 

@@ -1,0 +1,180 @@
+# What one does with estimates: their errors, the likelihood, predictions.
+
+#' @export
+print.nk_estimate <- function(x, ...) {
+  refuse_arguments(NULL, ...)
+  cat("Parameters of a differential equation, from ", nobs(x), " observed values of ", length(x$pieces), " ",
+    if (length(x$pieces) == 1) "trajectory" else "trajectories", "\n\n", sep = "")
+  print(summary(x)$coefficients, digits = 4)
+  cat("\nlog likelihood ", format(as.double(stats::logLik(x)), digits = 6), ", AIC ", format(stats::AIC(x), digits = 6),
+    "\n", sep = "")
+  invisible(x)
+}
+
+#' @export
+summary.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  interval <- stats::confint(object)
+  structure(
+    list(
+      estimate = object,
+      coefficients = cbind(estimate = coef(object), std.error = sqrt(diag(stats::vcov(object))), interval)
+    ),
+    class = "summary.nk_estimate"
+  )
+}
+
+#' @export
+print.summary.nk_estimate <- function(x, ...) {
+  refuse_arguments(NULL, ...)
+  print(x$estimate)
+  cat("standard deviation of the noise: ",
+    paste(x$estimate$observed, format(noise_of(x$estimate), digits = 3), collapse = ", "), "\n", sep = "")
+  invisible(x)
+}
+
+searched <- function(object) seq_along(object$scale$start)
+noise_of <- function(object) exp(object$par[-searched(object)])
+
+#' @export
+coef.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  object$scale$natural(object$par[searched(object)])
+}
+
+# On the scale of the parameters; those at a bound have no error.
+#' @export
+vcov.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  slope <- ifelse(object$scale$on_log, coef(object), 1)
+  outer(slope, slope) * searched_vcov(object)
+}
+
+searched_vcov <- function(object) {
+  par <- object$par[searched(object)]
+  at_bound <- par <= object$scale$lower | par >= object$scale$upper
+  free <- c(!at_bound, rep(TRUE, length(object$par) - length(par)))
+  all <- matrix(NA_real_, length(free), length(free), dimnames = dimnames(object$hessian))
+  inverse <- tryCatch(solve(object$hessian[free, free, drop = FALSE]), error = function(e) NULL)
+  if (is.null(inverse) || any(diag(inverse) <= 0)) {
+    warn("The data do not determine all parameters: the second derivatives of the likelihood have no inverse.")
+  } else {
+    all[free, free] <- inverse
+  }
+  all[seq_along(par), seq_along(par), drop = FALSE]
+}
+
+#' @export
+confint.nk_estimate <- function(object, parm = names(coef(object)), level = 0.95, ...) {
+  refuse_arguments(c("parm", "level"), ...)
+  if (is.numeric(parm)) parm <- names(coef(object))[parm]
+  check_names(parm, names(coef(object)), "parm")
+  error <- sqrt(diag(searched_vcov(object)))
+  ends <- c((1 - level) / 2, (1 + level) / 2)
+  interval <- object$par[searched(object)] + outer(error, stats::qnorm(ends))
+  interval[object$scale$on_log, ] <- exp(interval[object$scale$on_log, ])
+  dimnames(interval) <- list(names(coef(object)), paste(format(100 * ends, trim = TRUE, digits = 3), "%"))
+  interval[parm, , drop = FALSE]
+}
+
+#' @export
+logLik.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  structure(-object$value, df = length(object$par), nobs = nobs(object), class = "logLik")
+}
+
+#' @export
+nobs.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  sum(vapply(object$pieces, function(piece) sum(!is.na(piece$values)), 1))
+}
+
+#' Use estimated parameters
+#'
+#' @param object what [nk_estimate()] returned.
+#' @param times the times to predict at, for each trajectory from its start; `NULL`: those of the data.
+#' @param nsim how many data sets to draw.
+#' @param seed a seed; `NULL`: R's generator as it is.
+#' @param ... nothing may be given.
+#' @return `predict`: a data frame with the columns id, time, and those of the solution. `simulate`: a list of data frames
+#'   like the data, of the solution with noise.
+#' @examples
+#' # see nk_estimate()
+#' @export
+predict.nk_estimate <- function(object, times = NULL, ...) {
+  refuse_arguments("times", ...)
+  parms <- object$scale$form(object$par[searched(object)])
+  frames <- lapply(object$pieces, function(piece) {
+    at <- if (is.null(times)) piece$times else as_numbers(times, "times")
+    if (min(at) < piece$times[1]) {
+      abort("value_error", "The time ", min(at), " is before the start of its trajectory at ", piece$times[1], ".",
+        remedy = "Ask for later times."
+      )
+    }
+    grid <- sort(unique(c(piece$times[1], at)))
+    out <- solved_piece(piece, object$func, parms, object$solver, object$further, grid)
+    values <- as.data.frame(unclass_ode(out))[match(at, grid), -1, drop = FALSE]
+    ids <- object$data[[object$id[1] %||% object$time]][match(piece$series, object$data$.series)]
+    frame <- cbind(stats::setNames(data.frame(at), object$time), values)
+    if (length(object$id)) cbind(stats::setNames(data.frame(rep(ids, length(at))), object$id), frame) else frame
+  })
+  found <- do.call(rbind, unname(frames))
+  rownames(found) <- NULL
+  if (is.null(times)) { # the rows of the data, as they are there
+    sorted <- order(object$data$.series, object$data[[object$time]])
+    found <- found[order(sorted), ]
+    attr(found, "row.names") <- attr(object$data, "row.names")
+    found[[object$time]] <- object$data[[object$time]]
+  }
+  found
+}
+
+#' @export
+fitted.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  stats::predict(object)[c(object$id, object$time, object$observed)]
+}
+
+#' @export
+residuals.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  found <- fitted(object)
+  found[object$observed] <- object$data[object$observed] - found[object$observed]
+  found
+}
+
+#' @rdname predict.nk_estimate
+#' @importFrom stats simulate
+#' @export
+simulate.nk_estimate <- function(object, nsim = 1, seed = NULL, ...) {
+  refuse_arguments(c("nsim", "seed"), ...)
+  if (!is.null(seed)) set.seed(seed)
+  mean <- fitted(object)
+  lapply(seq_len(nsim), function(i) {
+    drawn <- mean
+    for (k in seq_along(object$observed)) {
+      noise <- stats::rnorm(nrow(mean), sd = noise_of(object)[k])
+      name <- object$observed[k]
+      drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + noise)
+    }
+    drawn
+  })
+}
+
+#' @exportS3Method generics::tidy
+tidy.nk_estimate <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
+  refuse_arguments(c("conf.int", "conf.level"), ...)
+  found <- data.frame(term = names(coef(x)), estimate = unname(coef(x)), std.error = unname(sqrt(diag(stats::vcov(x)))))
+  if (!conf.int) return(found)
+  interval <- stats::confint(x, level = conf.level)
+  cbind(found, conf.low = unname(interval[, 1]), conf.high = unname(interval[, 2]))
+}
+
+#' @exportS3Method generics::glance
+glance.nk_estimate <- function(x, ...) {
+  refuse_arguments(NULL, ...)
+  data.frame(
+    logLik = as.double(stats::logLik(x)), AIC = stats::AIC(x), BIC = stats::BIC(x), nobs = nobs(x),
+    parameters = length(coef(x)), trajectories = length(x$pieces), converged = x$convergence$convergence == 0
+  )
+}

@@ -1,0 +1,206 @@
+# The parameters of a known model, from data.
+
+#' Estimate the parameters of a model from data
+#'
+#' Fits an ordinary differential equation, written for [nk_ode()] or deSolve, to one or more observed trajectories by
+#' maximum likelihood, with exact gradients ([nk_gradient()]) and [stats::nlminb()]. Observations are the solution plus
+#' normal noise, whose standard deviation is estimated for each observed column. What comes back knows its standard
+#' errors.
+#'
+#' @inheritParams nk_fit
+#' @param data a data frame, one row an observation; `NA` is a value not observed.
+#' @param func the model, as in [nk_ode()].
+#' @param parms parameters to start from: numbers with names, or a list of such numbers (all else in it stays).
+#' @param y the initial state at the first time of each trajectory: numbers with names; a function of `parms`, which
+#'   estimates initial states among them; or `NULL`: the first observation of each trajectory, taken as exact.
+#' @param observed names of the columns with observations: states, or further values of `func`. By default all columns
+#'   that are one.
+#' @param log names of the parameters that are searched on the scale of their logarithm, as they are positive.
+#' @param lower,upper bounds of the parameters, by name.
+#' @param method,rtol,atol,... as in [nk_gradient()]; further ones are for it and for `func`, by name.
+#' @param control of [stats::nlminb()].
+#' @return An object of class `nk_estimate` for `print`, `summary`, `coef`, `vcov`, `confint`, `logLik` (and so `AIC`,
+#'   `BIC`), `nobs`, `fitted`, `residuals`, `predict`, `simulate`, and `tidy` and `glance` of the package generics.
+#' @section Standard errors: from the second derivatives of the log likelihood, differences of its exact gradients;
+#'   intervals are symmetric on the scale that was searched, so that those of `log` parameters are positive.
+#' @seealso [nk_objective()] for a loss of your own; [nk_fit()] where the equation is not known.
+#' @examples
+#' set.seed(1)
+#' times <- 0:10
+#' seen <- data.frame(time = times, size = 3 / (1 + 29 * exp(-0.9 * times)) + rnorm(11, sd = 0.03))
+#' logistic <- function(t, y, parms) with(as.list(c(y, parms)), list(r * size * (1 - size / K)))
+#' if (nk_available()) {
+#'   fit <- nk_estimate(seen, logistic, c(r = 0.5, K = 2, size0 = 0.05), log = c("r", "K", "size0"),
+#'     y = function(parms) c(size = parms[["size0"]]))
+#'   print(fit)
+#'   confint(fit)
+#' }
+#' @export
+nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(data)), time = "time",
+                        observed = NULL, log = NULL, lower = -Inf, upper = Inf, method = "auto", rtol = 1e-8,
+                        atol = 1e-8, ..., control = list()) {
+  given <- list(...)
+  of_solver <- names(given) %in% names(formals(nk_gradient))
+  further <- do.call(arguments_of, c(list(func, names(formals(nk_gradient))), given[!of_solver]), quote = TRUE)
+  scale <- as_scale(parms, log, lower, upper)
+  observed <- observed %||% setdiff(names(data), c(id, time))
+  rows <- as_trajectories(data, id, time, observed, starts_complete = is.null(y))
+  solver <- c(list(method = method, rtol = rtol, atol = atol), given[of_solver])
+  pieces <- lapply(split(in_order(rows, time), in_order(rows, time)$.series), as_piece,
+    time = time, observed = observed, y = y, form = scale$form
+  )
+  start <- c(scale$start, log_sd = initial_spread(pieces, func, parms, solver, further))
+  likelihood <- likelihood_of(pieces, func, scale, observed, solver, further)
+  found <- stats::nlminb(start, likelihood$fn, likelihood$gr, lower = c(scale$lower, rep(-25, length(observed))),
+    upper = c(scale$upper, rep(Inf, length(observed))), control = control
+  )
+  if (found$convergence != 0) warn("The search did not converge: ", found$message, ".")
+  structure(
+    list(
+      call = sys.call(), par = found$par, scale = scale, hessian = hessian_of(likelihood$gr, found$par),
+      value = found$objective, convergence = found[c("convergence", "message", "iterations", "evaluations")],
+      data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func, solver = solver,
+      further = further
+    ),
+    class = "nk_estimate"
+  )
+}
+
+# The searched numbers, on their scales, and the way back to the form of `parms`.
+as_scale <- function(parms, log, lower, upper) {
+  start <- unlist(parms_of_numbers(parms))
+  names <- names(start)
+  if (is.null(names) || any(names == "") || anyDuplicated(names)) {
+    abort("value_error", "The parameters have no names of their own.", remedy = "Name each: parms = c(rate = 0.5, ...).")
+  }
+  as_numbers(start, "parms")
+  on_log <- names %in% log
+  check_names(log, names, "log")
+  if (any(start[on_log] <= 0)) {
+    abort("value_error", "'", names[on_log & start <= 0][1], "' is not positive, but in 'log'.",
+      remedy = "Start it above 0."
+    )
+  }
+  bounds <- function(given, default, name) {
+    if (is.null(names(given))) {
+      if (length(given) != 1) abort("value_error", "'", name, "' has no names.", remedy = "Name the parameters it is for.")
+      given <- stats::setNames(rep(given, length(start)), names)
+    }
+    check_names(names(given), names, name)
+    all <- stats::setNames(rep(default, length(start)), names)
+    all[names(given)] <- given
+    all[on_log] <- log(pmax(all[on_log], 0))
+    all
+  }
+  natural <- function(theta) {
+    theta[on_log] <- exp(theta[on_log])
+    theta
+  }
+  form <- function(theta) {
+    values <- natural(theta)
+    if (!is.list(parms)) return(values[seq_along(start)])
+    used <- 0
+    walk <- function(x) {
+      if (is.list(x)) {
+        for (i in seq_along(x)) if (!is.null(x[[i]])) x[[i]] <- walk(x[[i]])
+        return(x)
+      }
+      if (!count_numbers(x)) return(x)
+      part <- values[used + seq_along(x)]
+      used <<- used + length(x)
+      names(part) <- names(x)
+      if (!is.null(dim(x))) dim(part) <- dim(x)
+      part
+    }
+    walk(parms)
+  }
+  start[on_log] <- log(start[on_log])
+  list(start = start, on_log = on_log, natural = natural, form = form, lower = bounds(lower, -Inf, "lower"),
+    upper = bounds(upper, Inf, "upper"))
+}
+
+check_names <- function(given, known, argument) {
+  unknown <- setdiff(given, known)
+  if (length(unknown)) {
+    abort("value_error", "'", argument, "' names '", unknown[1], "', which is no parameter.",
+      remedy = paste0("Parameters: ", paste(known, collapse = ", "), ".")
+    )
+  }
+}
+
+# One trajectory: its times, what was observed, and where it starts.
+as_piece <- function(rows, time, observed, y, form) {
+  values <- as.matrix(rows[observed])
+  first <- if (is.null(y)) stats::setNames(as.double(values[1, ]), observed)
+  if (is.null(y)) values[1, ] <- NA
+  list(
+    times = as.double(rows[[time]]), values = values, series = rows$.series[1],
+    start = first %||% if (is.function(y)) function(p) y(form(p$theta)) else y, start_of = if (is.function(y)) y
+  )
+}
+
+solved_piece <- function(piece, func, parms, solver, further, times = piece$times) {
+  start <- if (is.null(piece$start_of)) piece$start else piece$start_of(parms)
+  solver <- solver[names(solver) %in% names(formals(nk_ode))]
+  do.call(nk_ode, c(list(start, times, func, parms), solver, further), quote = TRUE)
+}
+
+# Logarithms of the standard deviations with the parameters at the start.
+initial_spread <- function(pieces, func, parms, solver, further) {
+  errors <- lapply(pieces, function(piece) {
+    out <- solved_piece(piece, func, parms, solver, further)
+    absent <- setdiff(colnames(piece$values), colnames(out))
+    if (length(absent)) {
+      abort("value_error", "'", absent[1], "' is no state and no further value of func.", remedy = paste0(
+        "Name the columns that were observed: observed = . The solution has ",
+        paste(colnames(out)[-1], collapse = ", "), "."
+      ))
+    }
+    piece$values - unclass(out)[, colnames(piece$values), drop = FALSE]
+  })
+  log(pmax(apply(do.call(rbind, errors), 2, function(e) sqrt(mean(e^2, na.rm = TRUE))), 1e-8))
+}
+
+# The negative log likelihood and its gradient, by the searched numbers; the last solve is kept.
+likelihood_of <- function(pieces, func, scale, observed, solver, further) {
+  model <- function(t, y, p, ...) func(t, y, scale$form(p$theta), ...)
+  count <- length(scale$start)
+  kept <- list(par = NULL)
+  succeeded <- FALSE
+  evaluate <- function(par) {
+    if (identical(kept$par, par)) return(kept)
+    p <- list(theta = stats::setNames(par[seq_len(count)], names(scale$start)), log_sd = unname(par[-seq_len(count)]))
+    parts <- tryCatch(lapply(pieces, function(piece) {
+      loss <- function(out, p) {
+        total <- 0
+        for (k in seq_along(observed)) {
+          seen <- which(!is.na(piece$values[, k]))
+          if (!length(seen)) next
+          found <- out[seen, observed[k]]
+          total <- total - sum(stats::dnorm(piece$values[seen, k], found, exp(p$log_sd[k]), log = TRUE))
+        }
+        total
+      }
+      do.call(nk_gradient, c(list(piece$start, piece$times, model, p, loss), solver, further), quote = TRUE)
+    }), nodekit_solve_failed = function(e) if (succeeded) NULL else stop(e))
+    value <- sum(vapply(parts, function(part) part$value, 1))
+    failed <- is.null(parts) || !is.finite(value)
+    succeeded <<- succeeded || !failed
+    kept <<- list(
+      par = par, value = if (failed) Inf else value,
+      gradient = if (failed) rep(NaN, length(par)) else Reduce(`+`, lapply(parts, function(part) unlist(part$parms)))
+    )
+    kept
+  }
+  list(fn = function(par) evaluate(par)$value, gr = function(par) unname(evaluate(par)$gradient))
+}
+
+# Second derivatives, as central differences of the gradient.
+hessian_of <- function(gradient, par) {
+  steps <- 1e-4 * pmax(abs(par), 1e-2)
+  columns <- vapply(seq_along(par), function(i) {
+    (gradient(replace(par, i, par[i] + steps[i])) - gradient(replace(par, i, par[i] - steps[i]))) / (2 * steps[i])
+  }, par)
+  found <- matrix(columns, length(par), dimnames = list(names(par), names(par)))
+  (found + t(found)) / 2
+}

@@ -1,0 +1,85 @@
+# Parameters of known models, from data.
+
+logistic <- function(t, y, parms) with(as.list(c(y, parms)), list(r * size * (1 - size / K)))
+grown <- function(t, r = 0.9, K = 3, start = 0.1) K / (1 + (K / start - 1) * exp(-r * t))
+
+seen_growth <- function() {
+  set.seed(1)
+  data.frame(time = 0:12, size = grown(0:12) + rnorm(13, sd = 0.05))
+}
+
+test_that("estimates, errors and likelihood are those of nls() on the formula; positive on the scale of logarithms", {
+  needs_python()
+  data <- seen_growth()
+  fit <- nk_estimate(data, logistic, c(r = 0.8, K = 2.5, start = 0.08), log = c("r", "start"),
+    y = function(parms) c(size = parms[["start"]]))
+  peer <- stats::nls(size ~ grown(time, r, K, start), data, c(r = 0.8, K = 2.5, start = 0.08))
+  expect_equal(coef(fit), coef(peer), tolerance = 1e-4)
+  # nls() divides by the degrees of freedom, maximum likelihood by the number of observations.
+  expect_equal(sqrt(diag(vcov(fit))), sqrt(diag(vcov(peer)) * 10 / 13), tolerance = 0.05)
+  expect_equal(as.double(logLik(fit)), as.double(logLik(peer)), tolerance = 1e-6)
+  expect_equal(AIC(fit), AIC(peer), tolerance = 1e-6)
+  expect_equal(fitted(fit)$size, as.vector(fitted(peer)), tolerance = 1e-4)
+  expect_equal(residuals(fit)$size, data$size - fitted(fit)$size)
+  expect_equal(confint(fit)["K", 1], coef(fit)[["K"]] - stats::qnorm(0.975) * sqrt(vcov(fit)["K", "K"]))
+  expect_gt(confint(fit, "start", level = 0.9999999)[1], 0)
+  expect_output(print(summary(fit)), "std.error")
+  expect_equal(predict(fit, times = c(5, 20))$size, grown(c(5, 20), coef(fit)[1], coef(fit)[2], coef(fit)[3]),
+    tolerance = 1e-5)
+  drawn <- simulate(fit, nsim = 200, seed = 1)
+  spread <- sapply(drawn, function(one) one$size) - fitted(fit)$size
+  expect_equal(sd(spread), sqrt(mean(residuals(fit)$size^2)), tolerance = 0.05)
+  expect_error(predict(fit, new = 1), class = "nodekit_unknown_argument")
+  skip_if_not_installed("generics")
+  expect_identical(names(generics::tidy(fit, conf.int = TRUE)), c("term", "estimate", "std.error", "conf.low", "conf.high"))
+  expect_true(generics::glance(fit)$converged)
+})
+
+test_that("a parameter stays within its bounds, and has no error there", {
+  needs_python()
+  data <- seen_growth()[c(1:4, 10:13), ]
+  fit <- nk_estimate(data, logistic, c(r = 0.9, K = 2), y = c(size = 0.1), upper = c(K = 2.5), rtol = 1e-6)
+  expect_equal(coef(fit)[["K"]], 2.5)
+  expect_true(is.na(vcov(fit)["K", "K"]))
+  expect_true(vcov(fit)["r", "r"] > 0)
+})
+
+test_that("several trajectories, not all states observed, values missing, rows in any order", {
+  needs_python()
+  outbreak <- function(t, y, parms) with(as.list(c(y, parms)), {
+    list(c(-b * S * I, b * S * I - g * I), cases = 100 * b * S * I)
+  })
+  truth <- c(b = 1.5, g = 0.5)
+  set.seed(2)
+  data <- do.call(rbind, lapply(c("u", "v"), function(id) {
+    out <- nk_ode(c(S = 0.99, I = 0.01), if (id == "u") 0:6 else 0:4, outbreak, truth)
+    data.frame(town = id, week = out[, "time"], cases = out[, "cases"] + rnorm(nrow(out), sd = 0.3))
+  }))
+  data$cases[4] <- NA
+  data <- data[sample(nrow(data)), ]
+  fit <- nk_estimate(data, outbreak, list(b = 1.3, g = 0.4, kind = "SIR"), y = c(S = 0.99, I = 0.01), id = "town",
+    time = "week", log = c("b", "g"), rtol = 1e-6, atol = 1e-6)
+  expect_lt(max(abs(coef(fit) - truth) / sqrt(diag(vcov(fit)))), 3)
+  expect_identical(rownames(residuals(fit)), rownames(data))
+  expect_identical(residuals(fit)$town, data$town)
+  expect_identical(is.na(residuals(fit)$cases), is.na(data$cases))
+  expect_identical(nobs(fit), 11)
+  expect_identical(names(predict(fit, times = 12)), c("town", "week", "S", "I", "cases"))
+})
+
+test_that("what is wrong is said", {
+  needs_python()
+  data <- seen_growth()
+  bad <- function(message, ..., class = "nodekit_value_error") {
+    expect_error(nk_estimate(data, logistic, ...), message, class = class)
+  }
+  bad("have no names", c(0.5, 2))
+  bad("'rate', which is no parameter", c(r = 1, K = 2), log = "rate")
+  bad("'q', which is no parameter", c(r = 1, K = 2), lower = c(q = 0))
+  bad("is not positive", c(r = -1, K = 2), log = "r")
+  bad("holds no numbers", list(kind = "a"), class = "nodekit_type_error")
+  bad("'hmax'", c(r = 1, K = 2), hmxa = 1, class = "nodekit_unknown_argument")
+  expect_error(nk_estimate(transform(data, weight = 1:13), logistic, c(r = 1, K = 2), y = c(size = 1)),
+    "'weight' is no state", class = "nodekit_value_error"
+  )
+})
