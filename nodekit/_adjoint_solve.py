@@ -3,72 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import _methods
+from ._callbacks import callbacks_of
+from ._choices import Choices
+from ._clock import Clock
+from ._control import norm_of
 from ._loops import Adaptive, FixedGrid
-from ._methods import Method
-from ._options import callbacks_of, clock_of, is_fixed, make_plan, norm_of, parse, tolerance_of
+from ._options import is_fixed, parse
+from ._plan import make_plan
 from ._problem import Backward, Problem
+from ._requirements import require
 from ._state import Packing
-from .errors import UnsupportedCombination
+from ._tolerance import Tolerance, tolerance_of
 
 
-@dataclass
-class AdjointChoices:
-    """What `odeint_adjoint` lets one choose for the backward solve; None: as in the forward solve.
-
-    Attributes:
-        rtol, atol, method, options: as of `solve`.
-        strict: whether unknown options are errors.
-    """
-
-    rtol: Any = None
-    atol: Any = None
-    method: str | None = None
-    options: dict[str, Any] | None = None
-    strict: bool = True
-
-
-def backward_solve(
-    problem: Problem, method: Method, options: dict | None, tolerance, packing: Packing, choices: AdjointChoices
-) -> Backward:
+def backward_solve(problem: Problem, choices: Choices, tolerance: Tolerance) -> Backward:
     """The backward solve that belongs to a forward one.
 
     With fixed steps it goes over the forward grid in reverse. The norm option of the forward solve is not taken over.
 
     Args:
-        method, options, tolerance: of the forward solve.
-
-    Raises:
-        UnsupportedCombination: another method without options of its own, or an unknown norm.
+        tolerance: of the forward solve.
     """
-    if choices.method is not None and _methods.find(choices.method) is not method:
-        if options and choices.options is None:
-            raise UnsupportedCombination(
-                "with another adjoint_method the options of the forward solve cannot be taken over",
-                remedy="Pass adjoint_options",
-            )
-        method = _methods.find(choices.method)
+    packing, own = problem.func.packing, choices.adjoint_options is not None
+    method, options = choices.adjoint_method or choices.method, choices.given_options
     if method is _methods.SCIPY:
-        if choices.method is not None:
-            raise UnsupportedCombination("SciPy cannot solve backwards", remedy="Choose another adjoint_method")
         method, options = _methods.find("dopri5"), None
-    own = choices.options is not None
-    given = dict((choices.options if own else options) or {})
-    norm = given.pop("norm", None) if own else None
-    if not own:
-        given.pop("norm", None)
-    if norm not in (None, "seminorm") and not callable(norm):
-        raise UnsupportedCombination(f"the adjoint's norm must be 'seminorm' or a function, not {norm!r}")
+    given = dict((choices.adjoint_options if own else options) or {})
+    norm = given.pop("norm", None)
+    norm = norm if own else None
     parsed, special = parse(method, given, choices.strict)
-    if choices.rtol is not None or choices.atol is not None:
+    require(Choices(method, parsed))
+    if choices.adjoint_rtol is not None or choices.adjoint_atol is not None:
         chosen = (forward if mine is None else mine for forward, mine in zip(
-            (tolerance.rtol, tolerance.atol), (choices.rtol, choices.atol), strict=True
+            (tolerance.rtol, tolerance.atol), (choices.adjoint_rtol, choices.adjoint_atol), strict=True
         ))  # fmt: skip
         tolerance = tolerance_of(*chosen, packing)
     stepper = method.stepper(**special)
@@ -93,7 +65,7 @@ def backward_solve(
             made.patience = 200 + stats.accepted + stats.rejected
         return made
 
-    return Backward(stepper, clock_of(stepper, packing), plan)
+    return Backward(stepper, Clock(stepper.nodes, packing.dtype, packing.device), plan)
 
 
 def _norm(chosen, state_norm: Callable, packing: Packing, parameters) -> Callable[[Tensor], Tensor]:

@@ -21,7 +21,6 @@ from ._gradients import Gradient
 from ._gradients._replay import differentiable_gradient
 from ._gradients._unchanged import Watched
 from ._loops import Accepted, Adaptive
-from ._methods.runge_kutta import ExplicitRungeKutta
 from ._problem import Problem
 from ._vjp import GradientSum, vector_jacobian
 from .errors import SolveFailed, UnsupportedCombination
@@ -208,38 +207,6 @@ def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> 
 
 
 COMPILED = Gradient("compiled checkpoint", compiled_checkpoint)
-
-
-def check_compilable(stepper, func, packing, args, plan, options, gradient: str, everywhere: bool) -> None:
-    """Refuse what cannot be compiled.
-
-    Args:
-        everywhere: whether the solution is wanted between the output times, by events or as dense output.
-
-    Raises:
-        UnsupportedCombination: what stands in the way.
-    """
-    tolerance = getattr(plan, "tolerance", None)
-    needs = {
-        "an explicit Runge–Kutta method": type(stepper) is ExplicitRungeKutta,
-        "a derivative that is a torch.nn.Module": isinstance(func, nn.Module),
-        "a state that is one real tensor": packing.trivial,
-        "no args (let the module hold them)": not args,
-        "the default norm": options.norm is None,
-        "tolerances that are numbers": tolerance is None
-        or all(isinstance(x, float) for x in (tolerance.rtol, tolerance.atol)),
-        "no perturb, step_t or jump_t": not any(getattr(plan, x, ()) for x in ("perturb", "step_t", "jump_t")),
-        "no callbacks": not any(vars(plan.callbacks).values()),
-        "no checkpoints (the states of all steps are kept)": options.checkpoints is None,
-        "gradient='checkpoint'": gradient == "checkpoint",
-        "no events and no dense output": not everywhere,
-        "no BatchNorm that is being trained": not (
-            isinstance(func, nn.Module) and any(part.training and part._buffers for part in func.modules())
-        ),
-    }
-    missing = [words for words, holds in needs.items() if not holds]
-    if missing:
-        raise UnsupportedCombination(f"compile=True needs {'; '.join(missing)}", remedy="Leave compile out")
 
 
 def named_parameters(module: nn.Module, parameters) -> dict[str, Tensor]:

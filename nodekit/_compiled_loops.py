@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ._clock import Interval
-from ._control import Controller, Pace, Tolerance, error_norm, rms_norm
+from ._control import Controller, Pace, error_norm, rms_norm
 from ._methods.runge_kutta import ExplicitRungeKutta
 from ._numbers import Tensors
 from ._stepper import Step
+from ._tolerance import Tolerance
 
 #: The loops stop whenever they have recorded steps of about so many bytes …
 _BYTES = 2**20

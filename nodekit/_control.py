@@ -6,14 +6,18 @@ import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ._numbers import Condition, Number
 from ._stepper import combine
-from .errors import UnknownOption, UnsupportedCombination, nearest
+from .errors import InvalidOption, UnknownOption, UnsupportedCombination, nearest
+
+if TYPE_CHECKING:
+    from ._options import Options
+    from ._state import Packing
 
 #: (proportional, integral, derivative) coefficients; Hairer, Nørsett & Wanner II.4 and Söderlind 2003.
 CONTROLLERS = {"I": (0.0, 1.0, 0.0), "PI": (0.2, 0.65, 0.0), "PID": (0.1, 0.7, 0.03)}
@@ -27,6 +31,17 @@ def constant():
 def rms_norm(x: Tensor) -> Tensor:
     """√(mean x²), the norm in which a state of any size is judged alike."""
     return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
+
+
+def norm_of(options: Options, packing: Packing) -> Callable[[Tensor], Tensor]:
+    """The norm of a scaled error: the user's, or the root mean square (the largest of several tensors')."""
+    if options.norm is not None and not callable(options.norm):
+        raise InvalidOption(f"the option norm must be a function of the state, not {options.norm!r}")
+    if callable(options.norm):
+        return lambda x: torch.as_tensor(options.norm(packing.unpack(x)))
+    if packing.single:
+        return rms_norm
+    return lambda x: torch.stack([rms_norm(part) for part in packing.parts(x)]).max()
 
 
 def refuse_vmap(x: Tensor) -> Tensor:
@@ -52,33 +67,6 @@ def host_values(x: Tensor) -> list:
         UnsupportedCombination: under vmap.
     """
     return refuse_vmap(x).detach().tolist()
-
-
-@dataclass
-class Tolerance:
-    """atol + rtol·|y|: each a number, a tensor that broadcasts to the state, or a function of t giving either."""
-
-    rtol: float | Tensor | Callable
-    atol: float | Tensor | Callable
-
-    def scale(self, t: float, size: Tensor) -> Tensor:
-        """The error allowed at time t in every component of a state of this size, a tensor that it may overwrite."""
-        rtol = self.rtol(t) if callable(self.rtol) else self.rtol
-        atol = self.atol(t) if callable(self.atol) else self.atol
-        if isinstance(rtol, float) and isinstance(atol, float):
-            return size.mul_(rtol).add_(atol)
-        return size * rtol + atol
-
-    def positive_scale(self, t: float, size: Tensor) -> Tensor:
-        """The same, but nowhere zero: a component that stays zero has an error of zero, and of that the ratio is 0."""
-        scale = self.scale(t, size)
-        if isinstance(self.atol, float) and self.atol > 0:
-            return scale
-        return scale.clamp(min=torch.finfo(scale.dtype).tiny)
-
-    def of_step(self, t: float, y: Tensor, y1: Tensor) -> Tensor:
-        """The error allowed in a step from y to y1, which ends at time t."""
-        return self.positive_scale(t, torch.maximum(y.abs(), y1.abs()))
 
 
 class Pace(NamedTuple):

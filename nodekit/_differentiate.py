@@ -13,8 +13,6 @@ from ._context import RandomState
 from ._gradients import Gradient
 from ._gradients.backprop import backprop
 from ._loops import FixedGrid
-from ._methods.implicit_runge_kutta import ImplicitRungeKutta
-from ._methods.runge_kutta import ExplicitRungeKutta
 from ._parameters import is_transformed, parameters_of
 from ._problem import Problem
 from ._state import Derivative
@@ -69,8 +67,7 @@ def _with_time_gradients(problem: Problem, gradient: Gradient, y0: Tensor, t: Te
 
 def _steps_are_between_outputs(problem: Problem) -> bool:
     """Whether the grid is the output times, and each step depends on where it begins alone."""
-    one_step = isinstance(problem.stepper, ExplicitRungeKutta | ImplicitRungeKutta) and not problem.stepper.reversible
-    return one_step and isinstance(problem.plan, FixedGrid) and problem.plan.points == problem.times
+    return problem.stepper.one_step and isinstance(problem.plan, FixedGrid) and problem.plan.points == problem.times
 
 
 def _with_gradients_of_the_steps(problem: Problem, gradient: Gradient, y0: Tensor, shifts: Tensor, named):

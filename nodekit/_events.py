@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.utils._pytree import tree_map
 
 from ._clock import Clock, has_time_gradients
 from ._differentiate import carried_on, differentiably, time_shifts
@@ -21,7 +19,7 @@ from ._numbers import host
 from ._parameters import is_transformed
 from ._problem import Problem
 from ._state import Derivative
-from .errors import EventNotReached, GradientUnavailable, InvalidEvent, InvalidTimes
+from .errors import GradientUnavailable, InvalidEvent
 
 #: How often an event may happen again without time having gone on.
 _REPEATS = 100
@@ -292,53 +290,3 @@ def _gradients_by_autograd(functions, component: int, t: Tensor, y: Tensor):
 def _gradients_under_transforms(functions, component: int, t: Tensor, y: Tensor):
     value, pull = torch.func.vjp(lambda t, y: functions(t, y)[component].to(y), t, y)
     return value, *pull(torch.ones_like(value))
-
-
-def solve_until_event(solve: Callable, func: Callable, y0: Any, t: Any, event_fn: Callable, given: dict[str, Any]):
-    """The first zero of event_fn, as torchdiffeq asks for it.
-
-    Args:
-        solve: `nodekit.solve`.
-        t: the start, alone or followed by a time whose direction counts.
-        given: further arguments of `solve`; among the options, t_max bounds the search.
-
-    Returns:
-        The event's time, and the states at the start and at the event, stacked.
-    """
-    independent = given.get("batch", "shared") != "shared"
-    span = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
-    span = span if span.is_floating_point() or span.is_complex() else span.double()
-    span = span if span.ndim and (independent or span.ndim == 1) else span.reshape(-1)
-    if span.shape[-1] not in (1, 2):
-        raise InvalidTimes(
-            f"with event_fn, t has the start and perhaps a direction, not {span.shape[-1]} entries",
-            remedy="For output times on the way to an event use nodekit.solve(…, events=…)",
-        )
-    options = dict(given["options"] or {})
-    start, limit = span[..., :1], options.pop("t_max", None)
-    end = torch.full_like(start.detach(), math.inf if limit is None else float(limit))
-    if limit is None and span.shape[-1] == 2:
-        end = torch.copysign(end, span[..., 1:].detach() - start.detach())
-    given = {**given, "options": options}
-    solution = solve(func, y0, torch.cat([start, end], dim=-1), events=[event_fn], **given)
-    happened = torch.as_tensor(solution.events.terminated)
-    if solution.success and not happened.all() and given.get("throw", True):
-        raise EventNotReached(
-            f"the event function has no zero until t = {float(limit):g}",
-            sample=int(happened.long().argmin()) if happened.ndim else None,
-            remedy="Raise the option t_max",
-        )
-    event_t, states = solution.events.t, solution.events.y
-    if independent:
-        return event_t, tree_map(_stacked, solution.y, states)
-    if not len(event_t):
-        event_t, states = end * math.nan, tree_map(lambda y: y[:1] * math.nan, solution.y)
-    return event_t[-1], tree_map(_joined, solution.y, states)
-
-
-def _stacked(outputs, end):
-    return _joined(outputs, end[None])
-
-
-def _joined(start, end):
-    return (torch.cat if isinstance(start, Tensor) else np.concatenate)([start[:1], end[-1:]])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ._clock import Clock, Interval
 from ._context import RandomState
-from ._control import Controller, Pace, Tolerance, constant, error_norm, first_step
+from ._control import Controller, Pace, constant, error_norm, first_step
 from ._failures import (
     STABLE,
     failing_error_test,
@@ -23,6 +23,7 @@ from ._failures import (
 )
 from ._numbers import Floats, host, is_finite
 from ._stepper import Step, Stepper, with_fresh_slopes
+from ._tolerance import Tolerance
 from .errors import (
     InvalidOption,
     InvalidTimes,
@@ -155,6 +156,10 @@ class Plan:
         """The time of the slope that the first step begins with."""
         return self.moment(clock, times[0], times[-1])
 
+    def suited(self, stepper: Stepper, start: float) -> Stepper:
+        """The stepper, made to evaluate the slope anew where it is not that at the end of the step before."""
+        return stepper
+
     def beginning(self, stepper: Stepper, interval: Interval) -> Tensor:
         """The time of the slope that a step begins with, where none is carried over to it."""
         return interval.times[0]
@@ -197,6 +202,10 @@ class FixedGrid(Plan):
             y, carry = step.y1, step.carry
             recorded = carry
         self.check(y)
+
+    def suited(self, stepper, start):
+        """With perturb, everywhere."""
+        return with_fresh_slopes(stepper) if self.perturb else stepper
 
     def excludes(self, t):
         """The ends of steps, and what else is an output time, with perturb."""
@@ -353,6 +362,10 @@ class Adaptive(Plan):
         """Count and report a rejected step."""
         stats.rejected += 1
         self.callbacks.call(self.callbacks.reject, interval, y)
+
+    def suited(self, stepper, start):
+        """At the start, if the slope jumps there."""
+        return with_fresh_slopes(stepper, start) if start in self.jump_t else stepper
 
     def excludes(self, t):
         """Jumps."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ._dense import DenseSolution
-from ._events import solve_until_event
 from ._solve import solve
-from .errors import GradientUnavailable
+from .errors import EventNotReached, GradientUnavailable, InvalidTimes
 
 
 def odeint(
@@ -44,7 +46,7 @@ def odeint(
     """
     given = {"rtol": rtol, "atol": atol, "method": method, "options": options, "gradient": gradient, "strict": False}
     if event_fn is not None:
-        return solve_until_event(solve, func, y0, t, event_fn, {**given, **more})
+        return _until_event(func, y0, t, event_fn, {**given, **more})
     return solve(func, y0, t, **{**given, **more}).y
 
 
@@ -136,3 +138,52 @@ def odeint_event(
     start = start.reshape(1)
     t = torch.cat([start, start.detach() + (-1.0 if reverse_time else 1.0)])
     return odeint_interface(func, y0, t, event_fn=event_fn, **more)
+
+
+def _until_event(func: Callable, y0: Any, t: Any, event_fn: Callable, given: dict[str, Any]) -> tuple[Tensor, Any]:
+    """The first zero of event_fn, as torchdiffeq asks for it.
+
+    Args:
+        t: the start, alone or followed by a time whose direction counts.
+        given: further arguments of `solve`; among the options, t_max bounds the search.
+
+    Returns:
+        The event's time, and the states at the start and at the event, stacked.
+    """
+    independent = given.get("batch", "shared") != "shared"
+    span = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
+    span = span if span.is_floating_point() or span.is_complex() else span.double()
+    span = span if span.ndim and (independent or span.ndim == 1) else span.reshape(-1)
+    if span.shape[-1] not in (1, 2):
+        raise InvalidTimes(
+            f"with event_fn, t has the start and perhaps a direction, not {span.shape[-1]} entries",
+            remedy="For output times on the way to an event use nodekit.solve(…, events=…)",
+        )
+    options = dict(given["options"] or {})
+    start, limit = span[..., :1], options.pop("t_max", None)
+    end = torch.full_like(start.detach(), math.inf if limit is None else float(limit))
+    if limit is None and span.shape[-1] == 2:
+        end = torch.copysign(end, span[..., 1:].detach() - start.detach())
+    given = {**given, "options": options}
+    solution = solve(func, y0, torch.cat([start, end], dim=-1), events=[event_fn], **given)
+    happened = torch.as_tensor(solution.events.terminated)
+    if solution.success and not happened.all() and given.get("throw", True):
+        raise EventNotReached(
+            f"the event function has no zero until t = {float(limit):g}",
+            sample=int(happened.long().argmin()) if happened.ndim else None,
+            remedy="Raise the option t_max",
+        )
+    event_t, states = solution.events.t, solution.events.y
+    if independent:
+        return event_t, tree_map(_stacked, solution.y, states)
+    if not len(event_t):
+        event_t, states = end * math.nan, tree_map(lambda y: y[:1] * math.nan, solution.y)
+    return event_t[-1], tree_map(_joined, solution.y, states)
+
+
+def _stacked(outputs, end):
+    return _joined(outputs, end[None])
+
+
+def _joined(start, end):
+    return (torch.cat if isinstance(start, Tensor) else np.concatenate)([start[:1], end[-1:]])

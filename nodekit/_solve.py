@@ -9,33 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _gradients, _methods
-from ._adjoint_solve import AdjointChoices, backward_solve
+from ._adjoint_solve import backward_solve
 from ._batch import solve_independent
-from ._compiled import COMPILED, CompiledProblem, check_compilable
+from ._callbacks import callbacks_of
+from ._choices import Choices, chosen
+from ._clock import Clock
+from ._compiled import COMPILED, CompiledProblem
 from ._context import Surroundings
+from ._control import norm_of
 from ._dense import DenseSolution
 from ._differentiate import differentiably
 from ._display import as_html, as_text, described
 from ._events import Event, Occurrences, solve_with_events
-from ._gradients import Gradient
+from ._gradients import GRADIENTS
 from ._gradients._graphs import Graphs
 from ._loops import Stats
-from ._options import (
-    callbacks_of,
-    clock_of,
-    make_plan,
-    norm_of,
-    output_times,
-    parse,
-    tolerance_of,
-)
-from ._parameters import is_transformed
+from ._methods import SCIPY
+from ._plan import make_plan
 from ._problem import Problem
 from ._progress import Progress
+from ._requirements import require
 from ._state import Derivative, Packing
-from ._stepper import with_fresh_slopes
-from .errors import InvalidDerivative, SolveFailed, UnknownOption, UnsupportedCombination
+from ._tolerance import tolerance_of
+from .errors import SolveFailed
 
 
 @dataclass
@@ -115,6 +111,8 @@ def solve(
             reversible), "adjoint" (continuous, constant memory), "interpolated" (continuous, along the stored dense
             output). Second derivatives: the exact ones. Inside torch.func transforms all are "backprop".
         args: further arguments of func, differentiated when they are tensors that require it.
+
+    Other Parameters:
         params: tensors to differentiate by beyond those found: parameters of the modules func is or holds, args, and
             leaves its graph leads to. Naming a computed tensor spares walking through its computation at each step.
         adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: of the continuous adjoint's backward solve, the
@@ -142,63 +140,28 @@ def solve(
     Raises:
         NodekitError: see `nodekit.errors`.
     """
-    if not callable(func):
-        raise InvalidDerivative(f"func must be a function of (t, y), not {type(func).__name__}")
-    chosen = _methods.find("dopri5" if method is None else method)
-    differentiate = _gradients.find(gradient)
-    if gradient == "reversible":
-        chosen = _methods.METHODS.get(f"reversible_{chosen.name}", chosen)
-    events = [event if isinstance(event, Event) else Event(event) for event in events]
-    parsed, special = parse(chosen, options, strict, bool(events))
-    if chosen is _methods.SCIPY and (events or dense or batch != "shared"):
-        raise UnsupportedCombination("scipy_solver knows no events, no dense output and no independent samples")
-    if batch != "shared":
-        _check_independent(batch, differentiate, dense, progress)
-        if compile:
-            raise UnsupportedCombination("compile=True cannot be had with batch='independent'", remedy="Leave one out")
+    choices = chosen(
+        func, t, method, options, gradient, events, batch, strict, adjoint_method, args, y0=y0, rtol=rtol, atol=atol,
+        dense=dense, compile=compile, progress=progress, adjoint_rtol=adjoint_rtol, adjoint_atol=adjoint_atol,
+        adjoint_options=adjoint_options,
+    )  # fmt: skip
+    require(choices)
+    named = [args, list(params)]
+    if batch == "independent":
         y, stats, failure, occurred = solve_independent(
-            func, y0, t, chosen, parsed, chosen.stepper(**special), (rtol, atol), differentiate, tuple(args),
-            [args, list(params)], events, throw, strict,
+            func, y0, t, choices.method, choices.options, choices.method.stepper(**choices.own_options), (rtol, atol),
+            choices.gradient, choices.args, named, choices.events, throw, strict,
         )  # fmt: skip
         return Solution(t, y, stats, failure, occurred)
-    packing = Packing(y0, strict)
-    derivative = Derivative(func, packing, tuple(args))
-    times = output_times(t, open_end=bool(events))
-    tolerance, norm = tolerance_of(rtol, atol, packing), norm_of(parsed, packing)
-    stepper = chosen.stepper(**special)
-    clock = clock_of(stepper, packing)
-
-    def construct(constructor):
-        grid = constructor(func, y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
-        return _to_floats(grid)
-
-    callbacks = callbacks_of(func, derivative, chosen, parsed)
-    if chosen is _methods.SCIPY:
-        plan = stepper.plan(tolerance, parsed)
-    else:
-        plan = make_plan(chosen, parsed, stepper.error_exponent, times, tolerance, norm, callbacks, construct)
-    kind = Problem
-    if compile and not is_transformed():
-        check_compilable(stepper, func, packing, args, plan, parsed, gradient, bool(events or dense))
-        kind, differentiate = CompiledProblem, COMPILED
-    if getattr(plan, "perturb", False):
-        stepper = with_fresh_slopes(stepper)
-    elif times[0] in getattr(plan, "jump_t", ()):
-        stepper = with_fresh_slopes(stepper, times[0])
-    problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
-    problem.throw, problem.states = throw, parsed.checkpoints
-    problem.graphs = Graphs(parsed.graphs() if stepper.differentiable else 0)
-    problem.progress = Progress(times[0], times[-1]) if progress else None
-    if differentiate.solves_backwards:
-        choices = AdjointChoices(adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options, strict)
-        problem.adjoint = backward_solve(problem, chosen, options, tolerance, packing, choices)
-    named, occurred, everywhere = [args, list(params)], None, None
+    packing, occurred, everywhere = Packing(y0, strict), None, None
+    problem, differentiate = _problem(choices, packing, t), COMPILED if choices.compiled else choices.gradient
+    problem.throw = throw
     if dense:
-        everywhere, differentiate = DenseSolution(problem), _gradients.find("backprop")
+        everywhere, differentiate = DenseSolution(problem), GRADIENTS["backprop"]
         problem.plan.dense, problem.keep = True, everywhere.keep
     try:
-        if events:
-            outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, events)
+        if choices.events:
+            outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, choices.events)
             t = t[: 1 + len(outputs)]
         else:
             outputs = differentiably(problem, differentiate, packing.y0, t, named)
@@ -206,26 +169,32 @@ def solve(
         if progress:
             problem.progress.close()
     problem.keep = None  # lest the problem and its dense solution keep each other alive
-    stats = problem.stats
-    stats.nfe_forward = derivative.evaluations
+    problem.stats.nfe_forward = problem.func.evaluations
     y = packing.unpack(torch.stack([packing.y0, *outputs]))
-    return Solution(t, y, stats, problem.failure, occurred, everywhere)
+    return Solution(t, y, problem.stats, problem.failure, occurred, everywhere)
 
 
-def _to_floats(grid) -> list[float]:
-    return grid.detach().reshape(-1).tolist() if isinstance(grid, Tensor) else [float(x) for x in grid]
+def _problem(choices: Choices, packing: Packing, t: Any) -> Problem:
+    """What is to be solved, of the choices and the state."""
+    func, method, options, times = choices.func, choices.method, choices.options, choices.times
+    derivative = Derivative(func, packing, choices.args)
+    tolerance, norm = tolerance_of(choices.rtol, choices.atol, packing), norm_of(options, packing)
+    stepper = method.stepper(**choices.own_options)
+    clock = Clock(stepper.nodes, packing.dtype, packing.device)
+    callbacks = callbacks_of(func, derivative, method, options)
 
+    def grid(constructor: Callable) -> list[float]:
+        points = constructor(func, choices.y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
+        return points.detach().reshape(-1).tolist() if isinstance(points, Tensor) else [float(x) for x in points]
 
-def _check_independent(batch: str, gradient: Gradient, dense: bool, progress: bool) -> None:
-    if batch != "independent":
-        raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
-    if not gradient.samples:
-        able = ", ".join(other.name for other in _gradients.GRADIENTS.values() if other.samples)
-        raise UnsupportedCombination(
-            f"gradient={gradient.name!r} is not available with batch='independent'",
-            remedy=f"Use one of {able}, which are exact",
-        )
-    if dense:
-        raise UnsupportedCombination("dense=True cannot be had with batch='independent'", remedy="Name the times in t")
-    if progress:
-        raise UnsupportedCombination("progress=True cannot be had with batch='independent'", remedy="Leave it out")
+    if method is SCIPY:
+        plan = stepper.plan(tolerance, options)
+    else:
+        plan = make_plan(method, options, stepper.error_exponent, times, tolerance, norm, callbacks, grid)
+    kind, stepper = CompiledProblem if choices.compiled else Problem, plan.suited(stepper, times[0])
+    problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
+    problem.states, problem.graphs = options.checkpoints, Graphs(options.graphs() if method.differentiable else 0)
+    problem.progress = Progress(times[0], times[-1]) if choices.progress else None
+    if choices.gradient.solves_backwards:
+        problem.adjoint = backward_solve(problem, choices, tolerance)
+    return problem

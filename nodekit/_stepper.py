@@ -32,24 +32,26 @@ class Step:
 
 
 class Stepper:
-    """A method at work. Subclasses define `nodes`, `order` and `step`; a stepper keeps no state between steps.
+    """A method at work. Subclasses define `nodes` and `step`; a stepper keeps no state between steps.
 
     Attributes:
         nodes: the times within a step (fractions of it) at which `interval.times[1:-1]` are wanted.
-        order: of the solution; error_exponent: the error estimate scales as dt to this power, None without one.
+        error_exponent: the error estimate scales as dt to this power, None without one.
         implicit: whether steps solve equations.
         reversible: whether `reverse` undoes `step`; its carry is a second state, and no slope.
         differentiable: whether its steps are torch operations.
+        one_step: whether a step depends on where it begins alone: nothing is carried but the slope there.
+        samples: whether it takes steps over times of every sample, too; compiled: in compiled loops.
         guesses: whether the slope that a step begins with is a first guess only: none of its stages is at its start.
         fresh: whether it is made to evaluate the slope at a step's start, whatever is carried over to it.
     """
 
     nodes: tuple[float, ...] = ()
-    order: int
     error_exponent: int | None = None
     implicit = False
     reversible = False
     differentiable = True
+    one_step = samples = compiled = False
     guesses = False
     fresh = False
 
@@ -104,6 +106,7 @@ class FreshSlopes:
     """
 
     fresh = True
+    one_step = False  # with perturb the gradients by the times are those of the flow
 
     def __init__(self, stepper: Stepper, at: float | None = None):
         self.stepper, self.at = stepper, at

@@ -146,6 +146,19 @@ class ButcherTableau:
         """First same as last: the last stage is the slope at the end of the step, hence the next step's first."""
         return self.c[-1] == 1.0 and self.c[0] == 0.0 and np.array_equal(self.A[-1], self.b)
 
+    @property
+    def a_stable(self) -> bool:
+        """Whether |R(z)| ≤ 1 wherever Re z ≤ 0, where a step of y' = λy multiplies y by R(λ dt).
+
+        Then steps of any length follow what decays (Hairer & Wanner II, section IV.3). By the maximum principle it is
+        enough that R has no poles there and |R| ≤ 1 on the imaginary axis.
+        """
+        if (np.linalg.eigvals(self.A).real < -1e-9).any():  # R's poles are their inverses
+            return False
+        z = 1j * np.logspace(-3, 4, 400)
+        stages = np.linalg.solve(np.eye(self.stages) - z[:, None, None] * self.A, np.ones((len(z), self.stages, 1)))
+        return bool((abs(1 + z * (self.b @ stages)[:, 0]) <= 1 + 1e-8).all())
+
     def dense_order(self, highest: int | None = None) -> int:
         """The order of the dense output: the conditions Σ bᵢ(θ) Φᵢ(tree) = θʳ/γ(tree) that hold for every θ."""
         A = np.zeros((len(self.interpolation),) * 2)

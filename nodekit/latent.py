@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-import nodekit
-
 from ._padding import increases, without_padding
+from ._solve import solve
 
 
 class RecurrentEncoder(nn.Module):
@@ -147,10 +146,10 @@ class LatentODE(nn.Module):
             return self.decoder(z0)[..., None, :]
         args = () if context is None else (context,)
         if times.ndim == 1:
-            z = nodekit.solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
+            z = solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
             return self.decoder(z).movedim(0, -2)
         full, _ = without_padding(times.to(z0))
-        z = nodekit.solve(self.derivative, z0, full, args=args, batch="independent", **self.solver).y
+        z = solve(self.derivative, z0, full, args=args, batch="independent", **self.solver).y
         # The decoder's gradient would not be a number if it had seen one that is none.
         return self.decoder(z).movedim(0, -2).masked_fill(times.isnan()[..., None], torch.nan)
 

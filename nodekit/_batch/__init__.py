@@ -8,19 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._callbacks import callbacks_of
 from .._clock import has_time_gradients
 from .._context import Surroundings
-from .._control import host_values, refuse_vmap
+from .._control import host_values, norm_of, refuse_vmap
 from .._differentiate import differentiably, time_shifts
 from .._events import Occurrences
 from .._gradients._graphs import Graphs
 from .._methods import Method
-from .._methods.runge_kutta import ExplicitRungeKutta
-from .._options import Options, callbacks_of, is_fixed, make_plan, norm_of, tolerance_of
+from .._options import Options, is_fixed
+from .._plan import make_plan
 from .._state import Derivative
 from .._stepper import with_fresh_slopes
+from .._tolerance import tolerance_of
 from .._warning import warn
-from ..errors import UnsupportedCombination
 from .events import BatchEvents
 from .loops import BatchAdaptive, BatchGrid, BatchStats
 from .problem import BatchProblem
@@ -55,7 +56,6 @@ def solve_independent(
     Returns:
         The states at all times, the statistics, the failure, if any sample failed, and what happened.
     """
-    _check(method, options, stepper, events)
     packing = BatchPacking(y0, strict)
     refuse_vmap(packing.y0)
     derivative = Derivative(func, packing, args)
@@ -118,24 +118,6 @@ def _occurrences(events: BatchEvents, func: Derivative, packing: BatchPacking, t
         when = when + torch.where(events.index >= 0, shift.view(-1), 0.0).to(when.dtype)
     when = when.numpy() if packing.numpy else when
     return Occurrences(when, events.index, packing.unpack(y), events.index >= 0)
-
-
-def _check(method: Method, options: Options, stepper, events) -> None:
-    """Raises: UnsupportedCombination: what independent samples cannot have."""
-    if type(stepper) is not ExplicitRungeKutta:
-        raise UnsupportedCombination(
-            f"method {method.name!r} does not solve samples independently",
-            remedy="Use an explicit Runge–Kutta method, or batch='shared'",
-        )
-    if events and is_fixed(method, options):
-        raise UnsupportedCombination(
-            "events of independent samples need adaptive steps", remedy="Use an adaptive method, without step_size"
-        )
-    if options.grid_constructor is not None:
-        raise UnsupportedCombination(
-            "the option grid_constructor is not available with batch='independent'",
-            remedy="Leave it out, or use batch='shared'",
-        )
 
 
 def _shifts(t: Tensor, packing: BatchPacking) -> list[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._control import host_values
 from .._event_search import LOOKS, with_leaves
 from .._events import unavailable
-from ..errors import InvalidEvent, UnsupportedCombination
+from ..errors import InvalidEvent
 from .dense import at_fractions
 from .state import BatchClock, BatchInterval, BatchPacking, copied, spread
 
@@ -29,13 +29,6 @@ class BatchEvents:
     """
 
     def __init__(self, events: Sequence, packing: BatchPacking, clock: BatchClock):
-        for event in events:
-            if event.change is not None or event.max_count is not None or not event.terminal:
-                raise UnsupportedCombination(
-                    "with batch='independent' an event ends its sample: it cannot change the state, be counted, or "
-                    "only be recorded",
-                    remedy="Give no change and no max_count, and terminal=True; or use batch='shared'",
-                )
         self.events, self.packing, self.clock = events, packing, clock
         self.directions = torch.tensor([event.direction for event in events], device=packing.device)
         self.t = torch.full((packing.samples,), math.nan, dtype=clock.exact, device=packing.device)

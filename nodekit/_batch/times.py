@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._options import warn_of_one_time
+from .._times import warn_of_one_time
 from .._padding import increases, without_padding
 from ..errors import InvalidOption, InvalidTimes
 

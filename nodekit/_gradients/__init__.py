@@ -20,26 +20,53 @@ class Gradient:
     Attributes:
         name: as in `solve(gradient=name)`.
         function: (problem, y0, slope) → the solution at the output times after the first.
+        what: how, in words.
+        exact: whether it is the gradient of the numbers returned, to rounding; else it has the solver's error.
         records: whether the forward pass is recorded as it goes, so that its own graph is differentiated.
         samples: whether independent samples can be differentiated by it.
+        compiled: whether steps in compiled loops can be.
         solves_backwards: whether it takes a second solve, of the continuous adjoint.
+        undoes: whether it undoes the steps, for which it makes an explicit method reversible.
     """
 
     name: str
     function: Callable
+    what: str = ""
+    exact: bool = True
     records: bool = False
     samples: bool = False
+    compiled: bool = False
     solves_backwards: bool = False
+    undoes: bool = False
 
 
 GRADIENTS = {
     gradient.name: gradient
     for gradient in (
-        Gradient("backprop", backprop, records=True, samples=True),
-        Gradient("checkpoint", checkpoint, records=True, samples=True),
-        Gradient("adjoint", adjoint, solves_backwards=True),
-        Gradient("interpolated", interpolated, solves_backwards=True),
-        Gradient("reversible", reversible),
+        Gradient("backprop", backprop, "autograd through every operation", records=True, samples=True),
+        Gradient(
+            "checkpoint",
+            checkpoint,
+            "the same, while graphs fit `graph_bytes`; then steps taken again one at a time",
+            records=True,
+            samples=True,
+            compiled=True,
+        ),
+        Gradient(
+            "adjoint",
+            adjoint,
+            "the continuous adjoint (Chen et al. 2018), solved backwards",
+            exact=False,
+            solves_backwards=True,
+        ),
+        Gradient(
+            "interpolated",
+            interpolated,
+            "the continuous adjoint over the stored dense output",
+            exact=False,
+            solves_backwards=True,
+        ),
+        Gradient("reversible", reversible, "states reconstructed by a reversible method", undoes=True),
     )
 }
 

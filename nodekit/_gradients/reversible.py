@@ -139,11 +139,6 @@ def _through_beginning(problem: Problem, accepted, y, adjoint, adjoint_carry):
 
 def reversible(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """Backprop's gradient to rounding, at a memory that does not grow with the steps (for reversible methods)."""
-    if not problem.stepper.reversible:
-        raise UnsupportedCombination(
-            "gradient='reversible' needs a reversible method",
-            remedy="Choose 'alf', 'reversible_dopri5' or another whose name begins with reversible_",
-        )
     if problem.plan.random is not None:
         raise UnsupportedCombination(
             "the derivative draws random numbers (dropout?), which cannot be undone in reverse",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from .scipy import ScipySolver
 
 @dataclass(frozen=True)
 class Method:
-    """A method of the kit.
+    """A method of the kit, and what it declares of itself.
 
     Attributes:
         name: what `method=` takes.
@@ -40,7 +40,7 @@ class Method:
     implicit: bool
     adaptive: bool
     reference: str
-    family: Callable[..., Stepper]
+    family: type[Stepper]
     tableau: ButcherTableau | None = field(default=None, repr=False)
     options: frozenset[str] = field(init=False, compare=False)
 
@@ -57,6 +57,41 @@ class Method:
 
     def _make(self, **options) -> Stepper:
         return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
+
+    @property
+    def stages(self) -> int | None:
+        """Slopes of a step, of a Runge–Kutta method."""
+        return None if self.tableau is None else self.tableau.stages
+
+    @property
+    def dense_order(self) -> int:
+        """The order of the solution at output times within a step."""
+        return self.order if self.tableau is None else self.tableau.dense_order()
+
+    @property
+    def stiff(self) -> bool:
+        """Whether steps of any length follow what decays, however fast (A-stability)."""
+        return self.tableau is not None and not self.reversible and self.tableau.a_stable
+
+    @property
+    def reversible(self) -> bool:
+        """Whether its steps can be undone."""
+        return self.family.reversible
+
+    @property
+    def samples(self) -> bool:
+        """Whether every sample of a batch may have steps of its own."""
+        return self.family.samples
+
+    @property
+    def compiled(self) -> bool:
+        """Whether its steps can be taken in compiled loops."""
+        return self.family.compiled
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether its steps are torch operations, which gradients, events and dense output need."""
+        return self.family.differentiable
 
 
 class MethodTable(dict[str, Method]):
@@ -83,16 +118,73 @@ def _yes(whether: bool) -> str:
     return "yes" if whether else ""
 
 
-METHODS: dict[str, Method] = MethodTable()
+def _explicit(name: str, tableau: ButcherTableau, adaptive: bool, reference: str) -> Iterator[Method]:
+    """An explicit Runge–Kutta method and its reversible form."""
+    yield Method(name, tableau.order, False, adaptive, reference, ExplicitRungeKutta, tableau)
+    reference = f"McCallum & Foster 2024, arXiv:2410.11648, over {name}"
+    yield Method(f"reversible_{name}", tableau.order, False, adaptive, reference, ReversibleRungeKutta, tableau)
+
+
+def _implicit(name: str, tableau: ButcherTableau, reference: str) -> Method:
+    adaptive = tableau.b_embedded is not None
+    return Method(name, tableau.order, True, adaptive, reference, ImplicitRungeKutta, tableau)
+
+
+_BOOK = "Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, section "
+_STIFF = "Hairer & Wanner, Solving Ordinary Differential Equations II, section "
+_ALL: Sequence[Method] = (
+    *_explicit("euler", explicit.EULER, False, "Euler 1768; " + _BOOK + "I.7"),
+    *_explicit("midpoint", explicit.MIDPOINT, False, "Runge 1895; " + _BOOK + "II.1"),
+    *_explicit("heun", explicit.HEUN, False, "the trapezoidal predictor–corrector; " + _BOOK + "II.1"),
+    *_explicit("heun3", explicit.HEUN3, False, "Heun 1900; " + _BOOK + "II.1, table 1.1"),
+    *_explicit("ralston", explicit.RALSTON, False, "Ralston 1962, Math. Comp. 16: least truncation error of order 2"),
+    *_explicit("rk4", explicit.RK4, False, "Kutta 1901; " + _BOOK + "II.1, table 1.2"),
+    *_explicit(
+        "rk4_38", explicit.RK4_38, False, "Kutta 1901, the 3/8 rule; " + _BOOK + "II.1, table 1.2; torchdiffeq's rk4"
+    ),
+    *_explicit("adaptive_heun", explicit.HEUN, True, "heun with Euler embedded; torchdiffeq's adaptive_heun"),
+    *_explicit("fehlberg2", explicit.FEHLBERG2, True, "Fehlberg 1969, NASA TR R-315, RKF1(2)"),
+    *_explicit("bosh3", explicit.BOSH3, True, "Bogacki & Shampine 1989, Appl. Math. Lett. 2"),
+    *_explicit(
+        "dopri5",
+        explicit.DOPRI5,
+        True,
+        "Dormand & Prince 1980, J. Comput. Appl. Math. 6; " + _BOOK + "II.5, table 5.2",
+    ),
+    *_explicit("tsit5", explicit.TSIT5, True, "Tsitouras 2011, Comput. Math. Appl. 62"),
+    *_explicit("dopri8", DOPRI8, True, "Dormand & Prince 8(5,3), Hairer's DOP853; " + _BOOK + "II.5 and II.10"),
+    Method("alf", 2, False, False, "Mutze 2013; Zhuang et al. 2021, MALI, arXiv:2102.04668", AsynchronousLeapfrog),
+    _implicit("implicit_euler", implicit.IMPLICIT_EULER, "backward Euler; " + _BOOK + "II.7"),
+    _implicit("implicit_midpoint", implicit.IMPLICIT_MIDPOINT, "the Gauss method of one stage; " + _BOOK + "II.7"),
+    _implicit("trapezoid", implicit.TRAPEZOID, "Crank & Nicolson 1947; " + _BOOK + "II.7"),
+    _implicit(
+        "sdirk2", implicit.SDIRK2, "Alexander 1977, SIAM J. Numer. Anal. 14; embedded: Ellsiepen 1999, Stuttgart"
+    ),
+    _implicit("trbdf2", implicit.TRBDF2, "Bank et al. 1985; Hosea & Shampine 1996, Appl. Numer. Math. 20"),
+    _implicit("kvaerno3", implicit.KVAERNO3, "Kværnø 2004, BIT 44"),
+    _implicit("kvaerno5", implicit.KVAERNO5, "Kværnø 2004, BIT 44"),
+    _implicit("radauIIA3", implicit.RADAU3, "Ehle 1969; " + _STIFF + "IV.5, IV.8"),
+    _implicit("radauIIA5", implicit.RADAU5, "Ehle 1969; " + _STIFF + "IV.5, IV.8"),
+    _implicit("gl4", implicit.GAUSS4, "Hammer & Hollingsworth 1955; " + _BOOK + "II.7, table 7.3"),
+    _implicit("gl6", implicit.GAUSS6, "Kuntzmann 1961, Butcher 1964; " + _BOOK + "II.7, table 7.4"),
+    Method("explicit_adams", 4, False, False, "Adams & Bashforth 1883; " + _BOOK + "III.1, III.5", AdamsBashforth),
+    Method(
+        "implicit_adams",
+        4,
+        False,
+        False,
+        "Moulton 1926, as predictor and corrector; " + _BOOK + "III.1, III.5",
+        AdamsBashforthMoulton,
+    ),
+)
+METHODS: dict[str, Method] = MethodTable({method.name: method for method in _ALL})
+#: torchdiffeq's names of methods that have another first
+ALIASES = {"heun2": "heun", "fixed_adams": "implicit_adams"}
+METHODS |= {
+    alias: replace(METHODS[name], reference=f"another name of {name}, torchdiffeq's") for alias, name in ALIASES.items()
+}
 #: SciPy's solvers, for reference: found by name, but no method of the kit
 SCIPY = Method("scipy_solver", 0, False, True, "Virtanen et al. 2020, SciPy; Petzold 1983 (LSODA)", ScipySolver)
-
-
-def register(name: str, tableau: ButcherTableau, family: Callable[..., Stepper], reference: str, **properties) -> None:
-    """Add a Runge–Kutta method under a name."""
-    implicit = not tableau.explicit
-    adaptive = properties.pop("adaptive", tableau.b_embedded is not None)
-    METHODS[name] = Method(name, tableau.order, implicit, adaptive, reference, family, tableau)
 
 
 def find(name: object) -> Method:
@@ -109,50 +201,6 @@ def find(name: object) -> Method:
         raise UnknownMethod(f"no method is called {name!r}", remedy=nearest(name, METHODS)) from None
 
 
-_BOOK = "Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, section "
-for _name, _tableau, _adaptive, _reference in (
-    ("euler", explicit.EULER, False, "Euler 1768; " + _BOOK + "I.7"),
-    ("midpoint", explicit.MIDPOINT, False, "Runge 1895; " + _BOOK + "II.1"),
-    ("heun", explicit.HEUN, False, "the trapezoidal predictor–corrector; " + _BOOK + "II.1"),
-    ("heun2", explicit.HEUN, False, "another name of heun, torchdiffeq's"),
-    ("heun3", explicit.HEUN3, False, "Heun 1900; " + _BOOK + "II.1, table 1.1"),
-    ("ralston", explicit.RALSTON, False, "Ralston 1962, Math. Comp. 16: least truncation error of order 2"),
-    ("rk4", explicit.RK4, False, "Kutta 1901; " + _BOOK + "II.1, table 1.2"),
-    ("rk4_38", explicit.RK4_38, False, "Kutta 1901, the 3/8 rule; " + _BOOK + "II.1, table 1.2; torchdiffeq's rk4"),
-    ("adaptive_heun", explicit.HEUN, True, "heun with Euler embedded; torchdiffeq's adaptive_heun"),
-    ("fehlberg2", explicit.FEHLBERG2, True, "Fehlberg 1969, NASA TR R-315, RKF1(2)"),
-    ("bosh3", explicit.BOSH3, True, "Bogacki & Shampine 1989, Appl. Math. Lett. 2"),
-    ("dopri5", explicit.DOPRI5, True, "Dormand & Prince 1980, J. Comput. Appl. Math. 6; " + _BOOK + "II.5, table 5.2"),
-    ("tsit5", explicit.TSIT5, True, "Tsitouras 2011, Comput. Math. Appl. 62"),
-    ("dopri8", DOPRI8, True, "Dormand & Prince 8(5,3), Hairer's DOP853; " + _BOOK + "II.5 and II.10"),
-):
-    register(_name, _tableau, ExplicitRungeKutta, _reference, adaptive=_adaptive)
-    if _name == "heun2":  # heun by its first name, by which its reversible form is found
-        METHODS[_name] = replace(METHODS[_name], name="heun")
-    else:
-        _reference = f"McCallum & Foster 2024, arXiv:2410.11648, over {_name}"
-        register(f"reversible_{_name}", _tableau, ReversibleRungeKutta, _reference, adaptive=_adaptive)
-METHODS["alf"] = Method(
-    "alf", 2, False, False, "Mutze 2013; Zhuang et al. 2021, MALI, arXiv:2102.04668", AsynchronousLeapfrog
-)
-_STIFF = "Hairer & Wanner, Solving Ordinary Differential Equations II, section "
-for _name, _tableau, _reference in (
-    ("implicit_euler", implicit.IMPLICIT_EULER, "backward Euler; " + _BOOK + "II.7"),
-    ("implicit_midpoint", implicit.IMPLICIT_MIDPOINT, "the Gauss method of one stage; " + _BOOK + "II.7"),
-    ("trapezoid", implicit.TRAPEZOID, "Crank & Nicolson 1947; " + _BOOK + "II.7"),
-    ("sdirk2", implicit.SDIRK2, "Alexander 1977, SIAM J. Numer. Anal. 14; embedded: Ellsiepen 1999, Stuttgart"),
-    ("trbdf2", implicit.TRBDF2, "Bank et al. 1985; Hosea & Shampine 1996, Appl. Numer. Math. 20"),
-    ("kvaerno3", implicit.KVAERNO3, "Kværnø 2004, BIT 44"),
-    ("kvaerno5", implicit.KVAERNO5, "Kværnø 2004, BIT 44"),
-    ("radauIIA3", implicit.RADAU3, "Ehle 1969; " + _STIFF + "IV.5, IV.8"),
-    ("radauIIA5", implicit.RADAU5, "Ehle 1969; " + _STIFF + "IV.5, IV.8"),
-    ("gl4", implicit.GAUSS4, "Hammer & Hollingsworth 1955; " + _BOOK + "II.7, table 7.3"),
-    ("gl6", implicit.GAUSS6, "Kuntzmann 1961, Butcher 1964; " + _BOOK + "II.7, table 7.4"),
-):
-    register(_name, _tableau, ImplicitRungeKutta, _reference)
-for _name, _family, _reference in (
-    ("explicit_adams", AdamsBashforth, "Adams & Bashforth 1883; " + _BOOK + "III.1, III.5"),
-    ("implicit_adams", AdamsBashforthMoulton, "Moulton 1926, as predictor and corrector; " + _BOOK + "III.1, III.5"),
-    ("fixed_adams", AdamsBashforthMoulton, "another name of implicit_adams, torchdiffeq's"),
-):
-    METHODS[_name] = Method(_name, 4, False, False, _reference, _family)
+def reversible_form(method: Method) -> Method:
+    """The method over which steps can be undone, where there is one; else the method itself."""
+    return METHODS.get(f"reversible_{method.name}", method)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._numbers import host
 from ..errors import NewtonDidNotConverge
-from .newton import DenseNewton, Measure, NewtonKrylov, Progress
+from .newton import Convergence, DenseNewton, Measure, NewtonKrylov
 from .stages import DENSE, StageEquations
 
 #: Systems of up to so many unknowns go to Newton's method at once.
@@ -33,15 +33,15 @@ class FixedPoint:
 
     def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations."""
-        k, progress = guess, Progress(self.floor)
+        k, convergence = guess, Convergence(self.floor)
         last, residuals, images = None, [], []
         for iteration in range(self.iterations):
             image = equations.image(k)
             residual = image - k
             size = host(measure(equations.moved(residual)))
-            if progress.converged(size):
+            if convergence.converged(size):
                 return image
-            if not math.isfinite(size) or (iteration > 2 and progress.hopeless(self.iterations - iteration)):
+            if not math.isfinite(size) or (iteration > 2 and convergence.hopeless(self.iterations - iteration)):
                 break
             if last is not None and self.window:
                 residuals, images = (
@@ -49,7 +49,7 @@ class FixedPoint:
                     for kept, new, old in ((residuals, residual, last[0]), (images, image, last[1]))
                 )
             last = residual, image
-            slow = residuals and progress.rate > _SLOW
+            slow = residuals and convergence.rate > _SLOW
             k = image - _combination(residuals, images, residual) if slow else image
         raise equations.failure("did not converge", size, iteration + 1)
 

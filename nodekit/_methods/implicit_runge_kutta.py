@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._control import Tolerance
 from .._stepper import Step, combine
 from .._tableau import ButcherTableau
+from .._tolerance import Tolerance
 from ..errors import UnknownOption, nearest
 from .fixed_point import SOLVERS
 from .ranges import whole, within
@@ -61,6 +61,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
     """
 
     implicit = True
+    samples = compiled = False
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ Measure = Callable[[Tensor], Tensor]
 _STALLED = 4
 
 
-class Progress:
+class Convergence:
     """Watches the sizes of the changes that iterations make.
 
     Args:
@@ -67,7 +67,7 @@ class DenseNewton:
     def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations."""
         rate = None if self.rate is None else max(self.rate, 1e-3) ** 0.8
-        k, progress, full = guess, Progress(self.floor, rate), False
+        k, convergence, full = guess, Convergence(self.floor, rate), False
         for iteration in range(self.iterations):
             if full:
                 image, linearization = equations.linearize(k)
@@ -82,16 +82,16 @@ class DenseNewton:
                 lu = self._factor(equations, [self.jacobian]) if iteration == 0 else lu
             change = torch.linalg.lu_solve(*lu, (image - k).reshape(-1, 1)).view(k.shape)
             size = host(measure(equations.moved(change)))
-            previous = progress.size
-            if progress.converged(size):
-                self.rate = progress.rate
+            previous = convergence.size
+            if convergence.converged(size):
+                self.rate = convergence.rate
                 return k + change
             if not math.isfinite(size):
                 break
             if size > 0.5 * previous and not full:
                 # The Jacobian held constant does not do: start again with a new one in every iteration.
                 full, k = True, guess if size > previous else k + change
-                progress = Progress(self.floor)
+                convergence = Convergence(self.floor)
                 continue
             if size > 1e3 * previous:
                 break
@@ -119,7 +119,7 @@ class NewtonKrylov:
 
     def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations."""
-        k, progress, iteration = guess, Progress(self.floor), 0
+        k, convergence, iteration = guess, Convergence(self.floor), 0
         while iteration < self.iterations:
             iteration += 1
             image, self.linearization = equations.linearize(k)
@@ -130,10 +130,10 @@ class NewtonKrylov:
             residual = image.detach() - k
             change, found = gmres(product, residual, self.forcing)
             size = host(measure(equations.moved(change)))
-            previous = progress.size
+            previous = convergence.size
             k = k + change
             # A change that is small because it is a part of what was sought says nothing; the residual does.
-            if progress.converged(size) and (found or host(measure(equations.moved(residual))) <= self.floor):
+            if convergence.converged(size) and (found or host(measure(equations.moved(residual))) <= self.floor):
                 return k
             if not math.isfinite(size) or size > 1e3 * previous:
                 break

@@ -29,7 +29,6 @@ class AsynchronousLeapfrog(Stepper):
     """
 
     nodes = (0.5,)
-    order = 2
     reversible = True
 
     def __init__(self, damping: float = 1.0):
@@ -89,7 +88,7 @@ class ReversibleRungeKutta(Stepper):
     def __init__(self, tableau: ButcherTableau, coupling: float = 0.999, interp: str = "dense"):
         self.base = ExplicitRungeKutta(tableau, interp)
         self.coupling = within("coupling", coupling, lambda x: 0 < x < 1, "in (0, 1)")
-        self.order, self.error_exponent = self.base.order, self.base.error_exponent
+        self.error_exponent = self.base.error_exponent
         self.nodes = (*self.base.nodes, *(1 - c for c in self.base.nodes))
 
     def _both_ways(self, interval: Interval) -> tuple[Interval, Interval]:

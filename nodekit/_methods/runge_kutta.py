@@ -23,9 +23,11 @@ class ExplicitRungeKutta(Stepper):
         interp: "dense" (the tableau's own interpolation), "cubic" (Hermite) or "linear".
     """
 
+    one_step = samples = compiled = True
+
     def __init__(self, tableau: ButcherTableau, interp: str = "dense"):
         self.tableau = tableau
-        self.order, self.stages, self.fsal = tableau.order, tableau.stages, bool(tableau.fsal)
+        self.stages, self.fsal = tableau.stages, bool(tableau.fsal)
         self.nodes = tuple(map(float, (*tableau.c, *tableau.extra_c)))
         self.rows = [nonzero(row) for row in tableau.A]
         self.extra_rows = [nonzero(row) for row in tableau.extra_A]

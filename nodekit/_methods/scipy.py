@@ -21,7 +21,6 @@ class ScipySolver(Stepper):
         solver: the name of SciPy's method.
     """
 
-    order = 0
     error_exponent = 1
     differentiable = False
 
@@ -89,8 +88,6 @@ class ScipyPlan(Plan):
             before = state
 
     def _tolerance(self, value, y):
-        if callable(value):
-            raise UnsupportedCombination("SciPy's tolerances cannot depend on time")
         if isinstance(value, torch.Tensor):
             return value.detach().double().expand(y.shape).reshape(-1).cpu().numpy()
         return float(value) if math.isfinite(value) else 0.0

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import nodekit
-
+from .._solve import solve
 from ..errors import UnknownOption, nearest
 from ._base import Flow, StandardNormal
 from ._trace import TRACES, Trace
@@ -91,7 +90,7 @@ class ContinuousFlow(Flow):
         dynamics = _Augmented(self.field, trace, None if draw is None else draw(x))
         state = torch.cat((x, x.new_zeros(*x.shape[:-1], 1)), dim=-1)
         times = torch.as_tensor(times, dtype=x.dtype, device=x.device)
-        states = nodekit.solve(dynamics, state, times, args=() if context is None else (context,), **self.solver).y
+        states = solve(dynamics, state, times, args=() if context is None else (context,), **self.solver).y
         return states[..., :-1], states[..., -1]
 
     def _ends(self, x: Tensor, times: tuple[float, float], context) -> tuple[Tensor, Tensor]:

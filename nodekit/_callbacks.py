@@ -1,0 +1,30 @@
+"""The callbacks that a derivative carries, as in torchdiffeq."""
+
+from __future__ import annotations
+
+from ._loops import Callbacks
+from ._methods import Method
+from ._options import ADAPTIVE, FIXED, Options, steps_of
+from ._state import Derivative
+from ._warning import warn
+
+#: called before a step, after an accepted one, and after a rejected one
+NAMES = ("callback_step", "callback_accept_step", "callback_reject_step")
+
+
+def callbacks_of(func, derivative: Derivative, method: Method, options: Options, suffix: str = "") -> Callbacks:
+    """Those that the user's function carries as attributes; warns of those that are not called.
+
+    Args:
+        derivative: the same function on the solver's tensors.
+        suffix: of the names, for a backward solve's callbacks.
+    """
+    found = {name + suffix: getattr(func, name + suffix, None) for name in NAMES}
+    called = {ADAPTIVE: NAMES, FIXED: NAMES[:1]}.get(steps_of(method, options), ())
+    if not_called := [name for name in found if found[name] and name.removesuffix(suffix) not in called]:
+        warn(f"{method.name} with the steps it takes here does not call {', '.join(not_called)}")
+
+    def wrapped(callback):
+        return callback and (lambda t0, y, dt: callback(t0, derivative.packing.unpack(y), dt))
+
+    return Callbacks(*(wrapped(callback) for callback in found.values()))

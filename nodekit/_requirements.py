@@ -1,0 +1,170 @@
+"""What goes with what: one table of what each choice of a solve needs of the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from ._callbacks import NAMES as CALLBACKS
+from ._choices import Choices
+from ._events import Event
+from ._gradients import GRADIENTS
+from ._parameters import is_transformed
+from .errors import UnsupportedCombination
+
+
+@dataclass(frozen=True)
+class Row:
+    """One choice and what it goes with.
+
+    Attributes:
+        choice: as users write it.
+        made: whether it was made.
+        needs: words → whether they hold.
+        remedy: what to do where they do not.
+    """
+
+    choice: str
+    made: Callable[[Choices], bool]
+    needs: dict[str, Callable[[Choices], bool]]
+    remedy: str = ""
+
+
+def _either(able: Iterable[str]) -> str:
+    return " or ".join(map(repr, able))
+
+
+def _is_number(tolerance: Any) -> bool:
+    return not callable(tolerance) and _size(tolerance) == 1
+
+
+def _are_given(times: Any) -> bool:
+    return times is not None and _size(times) > 0
+
+
+def _size(numbers: Any) -> int:
+    return numbers.numel() if isinstance(numbers, Tensor) else np.size(numbers)
+
+
+def _is_norm_of_an_adjoint(norm: Any) -> bool:
+    return norm is None or callable(norm) or (isinstance(norm, str) and norm == "seminorm")
+
+
+def _ends_its_sample(event: Event) -> bool:
+    return event.terminal and event.change is None and event.max_count is None
+
+
+def _trains_batch_norm(func: Any) -> bool:
+    parts = func.modules() if isinstance(func, nn.Module) else ()
+    return any(isinstance(x, _NormBase) and x.training and x.track_running_stats for x in parts)
+
+
+TABLE = (
+    Row(
+        "batch='independent'",
+        lambda c: c.batch == "independent",
+        {
+            "an explicit Runge–Kutta method": lambda c: c.method.samples,
+            f"gradient={_either(g.name for g in GRADIENTS.values() if g.samples)}": lambda c: c.gradient.samples,
+            "adaptive steps, where it has events": lambda c: not (c.events and c.fixed),
+            "events each of which ends its sample (terminal=True, no change, no max_count)": lambda c: all(
+                map(_ends_its_sample, c.events)
+            ),
+            "no grid_constructor": lambda c: c.options.grid_constructor is None,
+            "no dense=True (name the times in t)": lambda c: not c.dense,
+            "no compile=True": lambda c: not c.compile,
+            "no progress=True": lambda c: not c.progress,
+        },
+        "Otherwise use batch='shared'",
+    ),
+    Row(
+        "compile=True",
+        lambda c: c.compiled,
+        {
+            "an explicit Runge–Kutta method": lambda c: c.method.compiled,
+            f"gradient={_either(g.name for g in GRADIENTS.values() if g.compiled)}": lambda c: c.gradient.compiled,
+            "a derivative that is a torch.nn.Module": lambda c: isinstance(c.func, nn.Module),
+            "no BatchNorm that is being trained": lambda c: not _trains_batch_norm(c.func),
+            "no callbacks": lambda c: not any(getattr(c.func, name, None) for name in CALLBACKS),
+            "no args (let the module hold them)": lambda c: not c.args,
+            "a state that is one real tensor": lambda c: (
+                isinstance(c.y0, Tensor) and c.y0.dtype in (torch.float32, torch.float64)
+            ),
+            "tolerances that are numbers": lambda c: c.fixed or (_is_number(c.rtol) and _is_number(c.atol)),
+            "the default norm": lambda c: c.options.norm is None,
+            "no perturb, step_t or jump_t": lambda c: (
+                not (c.options.perturb or _are_given(c.options.step_t) or _are_given(c.options.jump_t))
+            ),
+            "no checkpoints (the states of all steps are kept)": lambda c: c.options.checkpoints is None,
+            "no events and no dense output": lambda c: not (c.events or c.dense),
+        },
+        "Leave compile out",
+    ),
+    Row(
+        "gradient='reversible'",
+        # Of dense output and inside torch.func's transforms the gradient is "backprop".
+        lambda c: c.gradient.undoes and torch.is_grad_enabled() and not (c.dense or is_transformed()),
+        {"a reversible method": lambda c: c.method.reversible},
+        "Choose an explicit Runge–Kutta method, 'alf', or one whose name begins with reversible_",
+    ),
+    Row(
+        "method='scipy_solver'",
+        lambda c: not c.method.differentiable,
+        {
+            "no events": lambda c: not c.events,
+            "no dense=True": lambda c: not c.dense,
+            "tolerances that do not depend on time": lambda c: not (callable(c.rtol) or callable(c.atol)),
+        },
+        "Otherwise choose a method of METHODS",
+    ),
+    Row(
+        "the option step_size",
+        lambda c: c.options.step_size is not None,
+        {"no grid_constructor: they are mutually exclusive": lambda c: c.options.grid_constructor is None},
+        "Leave one out",
+    ),
+    Row(
+        "a t that ends in infinity",
+        lambda c: c.times is not None and math.isinf(c.times[-1]),
+        {"adaptive steps, or a step_size": lambda c: not c.fixed or c.options.step_size is not None},
+        "Pass options={'step_size': …}",
+    ),
+    Row(
+        "adjoint_method",
+        lambda c: c.gradient.solves_backwards and c.adjoint_method is not None,
+        {
+            "a method of METHODS, since SciPy cannot solve backwards": lambda c: c.adjoint_method.differentiable,
+            "adjoint_options, where the forward solve has options for another method": lambda c: (
+                c.adjoint_method is c.method or not c.given_options or c.adjoint_options is not None
+            ),
+        },
+        "Give both for the backward solve",
+    ),
+    Row(
+        "adjoint_options",
+        lambda c: c.gradient.solves_backwards and bool(c.adjoint_options),
+        {
+            "a norm that is 'seminorm' or a function": lambda c: _is_norm_of_an_adjoint(c.adjoint_options.get("norm")),
+        },
+    ),
+)
+
+
+def require(choices: Choices) -> None:
+    """Refuse choices that do not go together.
+
+    Raises:
+        UnsupportedCombination: what is missing, and what to do.
+    """
+    for row in TABLE:
+        if row.made(choices):
+            missing = [words for words, holds in row.needs.items() if not holds(choices)]
+            if missing:
+                raise UnsupportedCombination(f"{row.choice} goes only with {'; '.join(missing)}", remedy=row.remedy)
