@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._times import warn_of_one_time
 from .._padding import increases, without_padding
+from .._times import warn_of_one_time
 from ..errors import InvalidOption, InvalidTimes
 
 
