@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -133,7 +134,7 @@ class LatentODE(nn.Module):
             raise ValueError(f"series {empty} has no observation: leave it out, or observe it at least once")
         return mask
 
-    def decode(self, z0: Tensor, times: Tensor, context=None) -> Tensor:
+    def decode(self, z0: Tensor, times: Tensor, context: Any = None) -> Tensor:
         """Means of the observations (n, T, p) at times (T,) or (n, T), from latent states z0 (n, d) at the first.
 
         Args:
@@ -153,7 +154,7 @@ class LatentODE(nn.Module):
         # The decoder's gradient would not be a number if it had seen one that is none.
         return self.decoder(z).movedim(0, -2).masked_fill(times.isnan()[..., None], torch.nan)
 
-    def elbo(self, x: Tensor, times: Tensor, mask: Tensor | None = None, context=None) -> Tensor:
+    def elbo(self, x: Tensor, times: Tensor, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """The evidence lower bound (n,) in nats: one sample's log-likelihood of what was observed, minus the KL term.
 
         The sample z0 = mean + exp(log-variance / 2) ε is drawn from torch's global generator. Arguments as `encode`
@@ -171,7 +172,7 @@ class LatentODE(nn.Module):
         return likelihood - kl_to_standard_normal(mean, log_variance)
 
     @torch.no_grad()
-    def predict(self, x: Tensor, times: Tensor, at: Tensor, mask: Tensor | None = None, context=None) -> Tensor:
+    def predict(self, x: Tensor, times: Tensor, at: Tensor, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """Predicted observations (n, T', p) at other times, from the mean of the latent state; without gradient.
 
         Args:

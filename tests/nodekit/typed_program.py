@@ -49,7 +49,7 @@ nodekit.solve(fall, y0, t, events=[ground, lambda t, y: y[1]], args=(1.0,), para
 block = nodekit.NeuralODE(Field(), t=(0.0, 1.0), gradient="adjoint")
 assert_type(block.nfe_forward, int)
 forcing = nodekit.Forcing(t, y0, kind="linear")
-assert_type(forcing.breaks, list[float])
+assert_type(forcing.breaks, list[float] | Tensor)
 assert_type(nodekit.METHODS["dopri5"].order, int)
 
 flow = flows.ContinuousFlow(flows.MLPField(2))
