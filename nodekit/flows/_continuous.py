@@ -55,15 +55,15 @@ class ContinuousFlow(Flow):
         self.field, self.trace, self.t = field, trace, t
         self.solver = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
 
-    def forward(self, x: Tensor, context=None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Points z (…, d) of data x (…, d), and log|det ∂z/∂x| (…) or its estimate."""
         return self._ends(x, self.t, context)
 
-    def inverse(self, z: Tensor, context=None) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Data x (…, d) of points z (…, d), and log|det ∂x/∂z| (…) or its estimate."""
         return self._ends(z, self.t[::-1], context)
 
-    def log_prob(self, x: Tensor, context=None, *, time: float | None = None) -> Tensor:
+    def log_prob(self, x: Tensor, context: Any = None, *, time: float | None = None) -> Tensor:
         """The log-density (…) at points x (…, d) of what the data have become at a time, by default at t[0].
 
         Args:
