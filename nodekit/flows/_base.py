@@ -63,7 +63,7 @@ class Flow(nn.Module):
         """Data x (…, d) of points z (…, d), and log|det ∂x/∂z| (…)."""
         raise NotImplementedError
 
-    def log_prob(self, x: Tensor, *given) -> Tensor:
+    def log_prob(self, x: Tensor, *given: Any) -> Tensor:
         """The log-density (…) of data x (…, d), by the change of variables: log p(x) = log p(z) + log|det ∂z/∂x|."""
         z, logdet = self(x, *given)
         return self.base.log_prob(z) + logdet
