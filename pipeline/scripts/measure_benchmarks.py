@@ -18,7 +18,7 @@ kept = Path(snakemake.params.kept)  # noqa: F821
 torch.set_num_threads(threads)
 device = torch.device("cpu")
 name = f"{cpu_name()}, {threads} threads"
-splits = load_dataset(Dataset(name="mnist"), 1, Path(snakemake.input[0]).parent)  # noqa: F821
+splits = load_dataset(Dataset(name="mnist", arrangement="normalised"), 1, Path(snakemake.input[0]).parent)  # noqa: F821
 measured, samples = {}, []
 for part in (images.measure(splits, seconds, device), small.measure(seconds)):
     measured |= part[0]
