@@ -24,6 +24,14 @@ from .._problem import Problem
 from .._reachable import reachable
 from ..errors import DerivativeChanged
 
+_ANOTHER_VALUE = (
+    "the derivative is not what it was in the forward pass: evaluated again where it was then, it gives another value"
+)
+_LEAVE_IT = (
+    "Pass what changes from call to call as args, leave the function as it was until the backward pass is over, or "
+    "keep the graphs of all steps: gradient='backprop', or the default gradient with a larger option graph_bytes"
+)
+
 
 class Comparison:
     """Values computed again beside those of the forward pass; one wait for the device for all of them.
@@ -46,16 +54,10 @@ class Comparison:
         near = (near | (again == before) | (again.isnan() & before.isnan())).all()
         self.same = near if self.same is None else self.same & near
 
-    def insist(self) -> None:
+    def insist(self, found: str = _ANOTHER_VALUE, remedy: str = _LEAVE_IT) -> None:
         """Raises: DerivativeChanged: unless all were the same."""
         if self.same is not None and not bool(self.same):
-            raise DerivativeChanged(
-                "the derivative is not what it was in the forward pass: evaluated again where it was then, it gives "
-                "another value",
-                remedy="Pass what changes from call to call as args, leave the function as it was until the backward "
-                "pass is over, or keep the graphs of all steps: gradient='backprop', or the default gradient with a "
-                "larger option graph_bytes",
-            )
+            raise DerivativeChanged(found, remedy=remedy)
 
 
 class Watched:

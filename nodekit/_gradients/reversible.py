@@ -108,7 +108,12 @@ def _insist_on_the_start(ctx, y: Tensor, slope: Tensor) -> None:
     same = Comparison(problem.surroundings.autocast_dtype)
     same.add(y, y0, slack)
     same.add(slope, ctx.slope, slack / abs(problem.times[-1] - problem.times[0]))
-    same.insist()
+    same.insist(
+        "the way back does not end where the forward pass began: either the derivative is not what it was, or the "
+        f"rounding errors of {problem.stats.accepted} undone steps have grown too large in {y0.dtype}",
+        remedy="Pass what changes from call to call as args; take fewer steps, or compute in float64; or use "
+        "gradient='checkpoint', which takes the steps again instead of undoing them",
+    )
 
 
 def _with_outputs(problem: Problem, accepted, y1, carry, inside, adjoint, adjoint_carry):

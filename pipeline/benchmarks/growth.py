@@ -80,9 +80,12 @@ def measure(seconds: float, device: torch.device) -> tuple[dict[str, Measured], 
 
 
 def many_steps(gradient: str, steps: int, device: torch.device) -> int:
-    """Peak bytes of a solve of many Euler steps with its gradient."""
+    """Peak bytes of a solve of many Euler steps with its gradient.
+
+    In float64: in float32 the rounding errors of 10 000 undone steps grow until "reversible" refuses its gradient.
+    """
     torch.manual_seed(0)
-    module, start = Rotation(256), torch.randn(128, 256)
+    module, start = Rotation(256).double(), torch.randn(128, 256, dtype=torch.float64)
     options = {"step_size": 10 / steps}
     if "√N" in gradient:
         options["checkpoints"] = round(steps**0.5)

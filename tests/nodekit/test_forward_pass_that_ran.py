@@ -462,3 +462,20 @@ def test_a_function_that_changes_its_argument_is_refused(structure, when, batch)
     with torch.no_grad(), pytest.raises(InvalidDerivative, match="in place"):
         nodekit.odeint(field, state, [0.0, 1.0], method="rk4", options={"step_size": 0.25}, batch=batch)
     assert torch.equal(y0, torch.full((2, 1), 2.0, dtype=torch.float64))
+
+
+def test_steps_that_rounding_keeps_from_being_undone_are_said():
+    """What decays on the way there grows on the way back, and with it the rounding errors: by e^12 here."""
+
+    def gradient(dtype, how):
+        y0 = torch.ones(2, dtype=dtype, requires_grad=True)
+        rate = torch.tensor([1.0, 12.0], dtype=dtype, requires_grad=True)
+        times, options = torch.tensor([0.0, 1.0], dtype=dtype), {"step_size": 1 / 200}
+        field = lambda t, y: -rate * y + torch.cos(t)  # noqa: E731
+        y = nodekit.odeint(field, y0, times, method="reversible_heun", options=options, gradient=how)
+        return torch.autograd.grad(y[-1].sum(), [y0, rate])
+
+    double = torch.float64
+    torch.testing.assert_close(gradient(double, "reversible"), gradient(double, "checkpoint"), rtol=1e-5, atol=1e-7)
+    with pytest.raises(DerivativeChanged, match="rounding errors of 200 undone steps have grown too large in torch.fl"):
+        gradient(torch.float32, "reversible")
