@@ -15,11 +15,12 @@ from pipeline.memory import peak_memory
 
 
 class Rotation(nn.Module):
-    """y' = tanh(W y), W near a rotation, so that the solution neither grows nor dies."""
+    """y' = tanh(W y), W = −Wᵀ, so that the solution neither grows nor dies, on the way there nor on the way back."""
 
     def __init__(self, size: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(size, size) / size**0.5)
+        weight = torch.randn(size, size)
+        self.weight = nn.Parameter((weight - weight.T) / (2 * size) ** 0.5)
 
     def forward(self, t, y):
         """The slope at y (batch, size)."""
