@@ -2,9 +2,9 @@
 #
 #   Rscript rscripts/draw.R <figure> <output stem> argument=file.csv ...
 #
-# <figure> is a name of pipeline/figures.yaml or of a function figure_<name> in rscripts/figures. Without arguments of
+# <figure> is a name of pipeline/report/figures.yaml or of a function figure_<name> in rscripts/figures. Without arguments of
 # its own, a figure of the registry takes its tables from the folder results. Writes <stem>.png, .svg and .pdf.
-# Python's pipeline.rendering calls the same draw_figure().
+# Python's pipeline.report.rendering calls the same draw_figure().
 
 #' Load the theme, the helpers and every figure function.
 load_figure_functions <- function(folder, into = globalenv()) {
