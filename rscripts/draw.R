@@ -89,7 +89,7 @@ if (sys.nframe() == 0) {
   words <- commandArgs(trailingOnly = TRUE)
   if (length(words) < 2) stop("usage: Rscript draw.R <figure> <output stem> argument=file.csv ...", call. = FALSE)
   root <- dirname(folder)
-  registered <- registered_figure(words[1], file.path(root, "pipeline", "figures.yaml"))
+  registered <- registered_figure(words[1], file.path(root, "pipeline", "report", "figures.yaml"))
   pairs <- strsplit(words[-(1:2)], "=", fixed = TRUE)
   files <- vapply(pairs, function(pair) paste(pair[-1], collapse = "="), character(1))
   names(files) <- vapply(pairs, `[`, character(1), 1)

@@ -9,7 +9,8 @@ from nodekit.errors import NonFiniteDerivative
 from pipeline.models import build
 from pipeline.runs.reproducible import permutation, reproducible
 from pipeline.study import ConfigurationError
-from pipeline.train import TrainingError, progress, train
+from pipeline.runs import progress
+from pipeline.train import TrainingError, train
 
 HISTORY = (
     "experiment,variant,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy,most_predicted,"
