@@ -2,8 +2,8 @@
 #
 #   Rscript rscripts/draw.R <figure> <output stem> argument=file.csv ...
 #
-# <figure> is a name of pipeline/report/figures.yaml or of a function figure_<name> in rscripts/figures. Without arguments of
-# its own, a figure of the registry takes its tables from the folder results. Writes <stem>.png, .svg and .pdf.
+# <figure> is a name of pipeline/report/figures.yaml or of a function figure_<name> in rscripts/figures. Without
+# arguments of its own, a figure of the registry takes its tables from the folder results. Writes <stem>.png, .svg, .pdf.
 # Python's pipeline.report.rendering calls the same draw_figure().
 
 #' Load the theme, the helpers and every figure function.

@@ -7,9 +7,9 @@ from tiny_training import enlarged, tiny_run, tiny_splits, tiny_train
 
 from nodekit.errors import NonFiniteDerivative
 from pipeline.models import build
+from pipeline.runs import progress
 from pipeline.runs.reproducible import permutation, reproducible
 from pipeline.study import ConfigurationError
-from pipeline.runs import progress
 from pipeline.train import TrainingError, train
 
 HISTORY = (
