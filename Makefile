@@ -41,10 +41,10 @@ lint: setup ## check the style of Python, Snakemake and R code, public types, an
 	@$(IN_ENVIRONMENT) python tests/settings_files.py
 
 fetch: setup ## fill the folder MIRROR (mirror) with all data, for machines without a network
-	@$(IN_ENVIRONMENT) python -m pipeline.fetch $(or $(MIRROR),mirror)
+	@$(IN_ENVIRONMENT) python -m pipeline.data.fetch $(or $(MIRROR),mirror)
 
 scale: setup ## compute what a study needs on 1, 8 and 64 workers, from its run times: docs/scale.md
-	@$(IN_ENVIRONMENT) python -m pipeline.scale $(OPTIONS)
+	@$(IN_ENVIRONMENT) python -m pipeline.cluster.scale $(OPTIONS)
 
 docs: setup ## build the documentation site, warnings as errors: build/docs/index.html
 	@PATH="$(CURDIR)/.tools/bin:$$PATH" uv sync --frozen --inexact --quiet --group docs

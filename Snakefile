@@ -4,7 +4,7 @@ import shlex
 
 from snakemake.utils import min_version
 
-from pipeline.exclusive import hold
+from pipeline.runs.exclusive import hold
 from pipeline.study import load_study
 
 min_version("9.0")

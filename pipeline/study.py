@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 # What documents call methods that have other names → their names in nodekit.
@@ -124,7 +124,10 @@ class Experiment(Strict):
     title: str
     document: Literal["thind", "ulala", "homework", "slides", "reading"]
     place: str
+    # "r" is answered by a script of R.
     kind: Literal["train", "compute", "measure", "fit", "r"]
+    # That answers, as module.function below the folder of the kind; a training needs none.
+    function: Annotated[str, Field(pattern=r"^\w+\.\w+$")] | None = None
     settings: Settings
     variants: dict[str, dict[str, Any]] = {"main": {}}
     # By metric: how far an equal number may be.
@@ -133,6 +136,12 @@ class Experiment(Strict):
     reaches: dict[str, float] = {}
     # What the document does not give, so that this study had to choose it, in words.
     invented: dict[Literal["data", "network"], str] = {}
+
+    @model_validator(mode="after")
+    def _answered(self) -> Experiment:
+        if (self.function is None) == (self.kind in ("compute", "measure", "fit")):
+            raise ValueError(f"an experiment of kind {self.kind!r} has {'no' if self.function else 'a'} function")
+        return self
 
 
 # Where a run's data come from: real, made in place of real ones, a part of them, or computed.
@@ -149,6 +158,7 @@ class Run(Strict):
     variant: str
     seed: int
     kind: str
+    function: str | None = None
     settings: Settings
     reduced: str = ""
 
@@ -179,7 +189,7 @@ class Profile(Strict):
     overrides: dict[str, dict[str, Any]] = {}
     # Variants, as experiment/variant, that are not run.
     left_out: list[str] = []
-    # What jobs ask of a cluster, by rule or experiment: laid over pipeline/resources.yaml.
+    # What jobs ask of a cluster, by rule or experiment: laid over pipeline/cluster/resources.yaml.
     resources: dict[str, dict[str, int]] = {}
     # Of one run, roughly: runs that take longest start first, so that no core idles while the last one ends.
     expected_seconds: dict[str, float] = {}
@@ -209,6 +219,7 @@ class Study(BaseModel):
             variant=variant,
             seed=seed,
             kind=chosen.kind,
+            function=chosen.function,
             settings=resolved,
             reduced=reduced,
         )

@@ -3,7 +3,7 @@
 #   Rscript rscripts/animate.R <name> <folder> curves=file.csv
 #
 # <name> has the functions frame_<name>(curves, frame) and frames_<name>(curves) in rscripts/figures. Python's
-# pipeline.animation puts the frames together.
+# pipeline.report.animation puts the frames together.
 
 local({
   folder <- dirname(normalizePath(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))[1]))

@@ -2,9 +2,9 @@
 #
 #   Rscript rscripts/draw.R <figure> <output stem> argument=file.csv ...
 #
-# <figure> is a name of pipeline/figures.yaml or of a function figure_<name> in rscripts/figures. Without arguments of
-# its own, a figure of the registry takes its tables from the folder results. Writes <stem>.png, .svg and .pdf.
-# Python's pipeline.rendering calls the same draw_figure().
+# <figure> is a name of pipeline/report/figures.yaml or of a function figure_<name> in rscripts/figures. Without
+# arguments of its own, a figure of the registry takes its tables from the folder results. Writes <stem>.png, .svg, .pdf.
+# Python's pipeline.report.rendering calls the same draw_figure().
 
 #' Load the theme, the helpers and every figure function.
 load_figure_functions <- function(folder, into = globalenv()) {
@@ -89,7 +89,7 @@ if (sys.nframe() == 0) {
   words <- commandArgs(trailingOnly = TRUE)
   if (length(words) < 2) stop("usage: Rscript draw.R <figure> <output stem> argument=file.csv ...", call. = FALSE)
   root <- dirname(folder)
-  registered <- registered_figure(words[1], file.path(root, "pipeline", "figures.yaml"))
+  registered <- registered_figure(words[1], file.path(root, "pipeline", "report", "figures.yaml"))
   pairs <- strsplit(words[-(1:2)], "=", fixed = TRUE)
   files <- vapply(pairs, function(pair) paste(pair[-1], collapse = "="), character(1))
   names(files) <- vapply(pairs, `[`, character(1), 1)

@@ -43,7 +43,7 @@ def study(tmp_path_factory):
     folder, mirror = tmp_path_factory.mktemp("study"), tmp_path_factory.mktemp("mirror")
     copy_checkout(folder)
     if "NODEKIT_MIRROR" not in os.environ:
-        subprocess.run([sys.executable, "-m", "pipeline.fetch", mirror], cwd=ROOT, check=True)
+        subprocess.run([sys.executable, "-m", "pipeline.data.fetch", mirror], cwd=ROOT, check=True)
     finished = snakemake(folder, under=without_network(), mirror=mirror)
     assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-6000:]
     return folder

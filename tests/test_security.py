@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.data import _downloads
-from pipeline.training import checkpoint as checkpoints
+from pipeline.runs import checkpoint as checkpoints
 from tests.tiny_study import ROOT
 
 CODE = sorted(path for folder in ("nodekit", "pipeline", "rscripts") for path in (ROOT / folder).rglob("*.py"))

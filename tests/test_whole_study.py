@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.claims import judged_again
-from pipeline.verdicts import VERDICTS
+from pipeline.claims.verdicts import VERDICTS
 from tests.tiny_study import snakemake, without_network
 
 

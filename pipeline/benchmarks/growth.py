@@ -11,7 +11,7 @@ import nodekit
 from pipeline.benchmarks.table import Measured
 from pipeline.benchmarks.timing import interleaved
 from pipeline.compute.orders import slope_with_interval
-from pipeline.memory import peak_memory
+from pipeline.runs.memory import peak_memory
 
 
 class Rotation(nn.Module):

@@ -15,8 +15,8 @@ from pipeline.benchmarks.small import relative_error, tidy
 from pipeline.benchmarks.table import Measured, speedup
 from pipeline.benchmarks.timing import interleaved, ratio
 from pipeline.data import ImageSplits
-from pipeline.memory import peak_memory
 from pipeline.models.example_networks import ExampleNet
+from pipeline.runs.memory import peak_memory
 from pipeline.study import Solver
 
 BATCH, TOLERANCE, WARM_UP = 128, 1e-3, 40

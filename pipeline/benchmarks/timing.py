@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from pipeline.stopwatch import seconds_of
+from pipeline.runs.stopwatch import seconds_of
 
 
 def interleaved(computations: dict[str, Callable[[], object]], seconds: float, least: int = 5) -> pd.DataFrame:

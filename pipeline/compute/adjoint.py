@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 import nodekit
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 TIGHT = {"method": "dopri8", "rtol": 1e-12, "atol": 1e-12}

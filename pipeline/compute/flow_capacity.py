@@ -9,7 +9,7 @@ from sklearn.isotonic import IsotonicRegression
 from torch import Tensor, nn
 
 import nodekit
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 

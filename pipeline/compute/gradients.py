@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import expm, expm_frechet
 
 import nodekit
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from pipeline.compute.tables import Tables, tables
 from pipeline.models.plain_or_residual import plain_or_residual
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 IMAGE, CLASSES = (1, 28, 28), 10

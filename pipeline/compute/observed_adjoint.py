@@ -10,7 +10,7 @@ import torch
 
 import nodekit
 from pipeline.compute.adjoint import TIGHT, SmallProblem, difference_quotient, small_problem
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 import nodekit
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import DOCUMENT_METHODS, Run, nodekit_method
 
 # Problems with known solutions: name → (slope, initial value, end, solution).

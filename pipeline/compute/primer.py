@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import nodekit
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import nodekit
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 

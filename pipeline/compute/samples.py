@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pipeline.compute.tables import Tables, tables
 from pipeline.data import ImageSplits
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 import nodekit
-from pipeline.compute.tables import Tables, tables
+from pipeline.runs.columns import Tables, tables
 from pipeline.study import Run, nodekit_method
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.errata.evaluation import Erratum
 from pipeline.study import ConfigurationError, Strict, validated
 
-DISAGREEMENTS = Path(__file__).parents[1] / "disagreements.yaml"
+DISAGREEMENTS = Path(__file__).with_name("disagreements.yaml")
 
 
 class Position(Strict):

@@ -15,7 +15,7 @@ from pydantic import Field
 from pipeline.errata.finding import Finding
 from pipeline.study import Strict, validated
 
-ERRATA = Path(__file__).parent.with_suffix(".yaml")
+ERRATA = Path(__file__).with_name("errata.yaml")
 COLUMNS = ["id", "document", "place", "kind", "words", "so", "shown", "check", "numbers", "confirmed", "see"]
 
 

@@ -1,5 +1,5 @@
 # What the rules of all stages share: the runs, their files, their kinds and what they ask of a cluster.
-from pipeline.resources import resources
+from pipeline.cluster.resources import resources
 
 DATASETS = sorted({run.settings.dataset.name for run in study.runs() if run.settings.dataset})
 

@@ -6,8 +6,8 @@ ERRATA = load_errata()
 
 rule evaluate_errata:
     input:
-        errata="pipeline/errata.yaml",
-        disagreements="pipeline/disagreements.yaml",
+        errata="pipeline/errata/errata.yaml",
+        disagreements="pipeline/errata/disagreements.yaml",
         tables=[
             f"{RESULTS}/tables/{name}/metrics.csv"
             for name in sorted({name for erratum in ERRATA for name in erratum.needs} & set(study.experiments))

@@ -1,6 +1,6 @@
 # Figures: each an R function over tables, drawn through rpy2 in a process of its own; some also move.
-from pipeline.captions import figure_words
-from pipeline.figures import load_figures
+from pipeline.report.captions import figure_words
+from pipeline.report.figures import load_figures
 
 FIGURES = {name: figure for name, figure in load_figures().items() if figure.experiment in study.experiments}
 ANIMATED = [name for name, figure in FIGURES.items() if figure.animated]

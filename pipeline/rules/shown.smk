@@ -1,5 +1,5 @@
 # How outputs appear in `snakemake --report`: with caption, category and labels.
-from pipeline.captions import TABLES as TABLE_WORDS, data_source
+from pipeline.report.captions import TABLES as TABLE_WORDS, data_source
 
 
 def shown_table(name):

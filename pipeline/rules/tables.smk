@@ -1,5 +1,5 @@
 # Tables: the runs of an experiment stacked, and every published number beside ours.
-from pipeline.captions import table_words
+from pipeline.report.captions import table_words
 
 KIND_TABLES = {
     "train": ["history", "metrics", "losses", "timing"],

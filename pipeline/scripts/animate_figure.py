@@ -4,9 +4,9 @@ import logging
 import sys
 from pathlib import Path
 
-from pipeline.animation import AnimationError, animate
-from pipeline.figures import load_figures
-from pipeline.logs import log_to
+from pipeline.report.animation import AnimationError, animate
+from pipeline.report.figures import load_figures
+from pipeline.runs.logs import log_to
 
 job = snakemake  # noqa: F821
 log_to(job.log[0])

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from nodekit.errors import NodekitError
-from pipeline.compute import FUNCTIONS
 from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
-from pipeline.logs import log_to
+from pipeline.runs.function import function_of
+from pipeline.runs.logs import log_to
 from pipeline.study import ConfigurationError, Run
 
 job = snakemake  # noqa: F821
@@ -17,7 +17,7 @@ try:
     run = Run.model_validate(job.params.run)
     dataset = run.settings.dataset
     images = [load_dataset(dataset, run.seed, Path(job.params.processed))] if dataset else []
-    for name, table in FUNCTIONS[run.experiment](run, *images).items():
+    for name, table in function_of(run)(run, *images).items():
         write_csv(table, Path(job.output[name]))
 except (ConfigurationError, DataError, NodekitError, OSError) as error:
     logging.error("%s", error)

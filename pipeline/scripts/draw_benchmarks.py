@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.rendering import draw_figure
+from pipeline.report.rendering import draw_figure
 
 logging.basicConfig(filename=snakemake.log[0], filemode="w", level=logging.INFO, format="%(levelname)s %(message)s")  # noqa: F821
 name, argument, path = snakemake.wildcards.name, snakemake.params.argument, snakemake.input.table  # noqa: F821

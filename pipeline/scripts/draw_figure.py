@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.figures import load_figures
-from pipeline.rendering import draw_figure
+from pipeline.report.figures import load_figures
+from pipeline.report.rendering import draw_figure
 
 logging.basicConfig(filename=snakemake.log[0], filemode="w", level=logging.INFO, format="%(levelname)s %(message)s")  # noqa: F821
 figure = load_figures()[snakemake.wildcards.name]  # noqa: F821

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from nodekit.errors import NodekitError
-from pipeline.dynamics import fit
-from pipeline.logs import log_to
+from pipeline.fit import fit
+from pipeline.runs.logs import log_to
 from pipeline.study import ConfigurationError, Run
-from pipeline.training import TrainingError
+from pipeline.train import TrainingError
 
 job = snakemake  # noqa: F821
 params = job.params

@@ -10,9 +10,10 @@ import torch
 from nodekit.errors import NodekitError
 from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
-from pipeline.logs import log_to
-from pipeline.measurements import FUNCTIONS, TrainedNetwork
+from pipeline.measure.trained_odenet import TrainedNetwork
 from pipeline.models import build
+from pipeline.runs.function import function_of
+from pipeline.runs.logs import log_to
 from pipeline.study import ConfigurationError, Run
 
 job = snakemake  # noqa: F821
@@ -33,7 +34,7 @@ try:
     run = Run.model_validate(params.run)
     gpu = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
     given = [trained_network()] if run.settings.trained else []
-    for name, table in FUNCTIONS[run.experiment](run, torch.device("cuda" if gpu else "cpu"), *given).items():
+    for name, table in function_of(run)(run, torch.device("cuda" if gpu else "cpu"), *given).items():
         write_csv(table, Path(job.output[name]))
 except (ConfigurationError, DataError, NodekitError, OSError) as error:
     logging.error("%s", error)

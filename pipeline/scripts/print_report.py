@@ -4,8 +4,8 @@ import logging
 import sys
 from pathlib import Path
 
-from pipeline.logs import log_to
-from pipeline.printing import PrintError, print_report
+from pipeline.report.printing import PrintError, print_report
+from pipeline.runs.logs import log_to
 
 job = snakemake  # noqa: F821
 log_to(job.log[0])

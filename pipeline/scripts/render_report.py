@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from pipeline.rendering import render_report
+from pipeline.report.rendering import render_report
 
 logging.basicConfig(filename=snakemake.log[0], filemode="w", level=logging.INFO, format="%(levelname)s %(message)s")  # noqa: F821
 output = Path(snakemake.output[0])  # noqa: F821

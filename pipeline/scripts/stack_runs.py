@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import write_csv
-from pipeline.logs import log_to
+from pipeline.runs.logs import log_to
 
 job = snakemake  # noqa: F821
 log_to(job.log[0])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from nodekit.errors import NodekitError
 from pipeline.data import DataError, load_dataset
-from pipeline.logs import log_to
+from pipeline.runs.logs import log_to
 from pipeline.study import ConfigurationError, Run
-from pipeline.training import TrainingError, train
+from pipeline.train import TrainingError, train
 
 job = snakemake  # noqa: F821
 params = job.params

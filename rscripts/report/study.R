@@ -29,11 +29,11 @@ read_study <- function(results, root) {
     claims = claims,
     metrics = metrics,
     provenance = provenance,
-    figures = yaml::read_yaml(file.path(root, "pipeline", "figures.yaml")),
+    figures = yaml::read_yaml(file.path(root, "pipeline", "report", "figures.yaml")),
     root = root,
     experiments = experiments[intersect(ran, intersect(names(experiments), c(claims$id, metrics$experiment)))],
     references = read_references(root),
-    rule = yaml::read_yaml(file.path(root, "pipeline", "verdicts.yaml")),
+    rule = yaml::read_yaml(file.path(root, "pipeline", "claims", "verdicts.yaml")),
     texts = yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml")),
     citation = yaml::read_yaml(file.path(root, "CITATION.cff"))
   )

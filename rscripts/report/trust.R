@@ -7,7 +7,7 @@
 #   figure    the figure that was measured, in words with its unit, e.g. "largest relative error 3e-9"; may be empty
 #   command   the command that tries them again; may be empty
 #   commit, date   of the code that was tried
-# Drawings: figures/trust_*.png or .svg; their words are the entries of pipeline/figures.yaml of the same names.
+# Drawings: figures/trust_*.png or .svg; their words are the entries of pipeline/report/figures.yaml of the same names.
 
 TRUST_COLUMNS <- c("check", "tried", "lost", "figure", "command", "commit", "date")
 

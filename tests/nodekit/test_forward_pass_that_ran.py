@@ -477,5 +477,5 @@ def test_steps_that_rounding_keeps_from_being_undone_are_said():
 
     double = torch.float64
     torch.testing.assert_close(gradient(double, "reversible"), gradient(double, "checkpoint"), rtol=1e-5, atol=1e-7)
-    with pytest.raises(DerivativeChanged, match="rounding errors of 200 undone steps have grown too large in torch.fl"):
+    with pytest.raises(DerivativeChanged, match="rounding errors of 200 undone steps have grown too large"):
         gradient(torch.float32, "reversible")

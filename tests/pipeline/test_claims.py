@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from pipeline.claims import clean, closing_words, evaluate, judged_again, key_of, load_claims, reproduced_values
+from pipeline.claims.verdicts import is_one_run
 from pipeline.study import load_study
-from pipeline.verdicts import is_one_run
 
 PUBLISHED = "data/published/claims.csv"
 DOCUMENTS = ("thind", "ulala", "homework", "slides", "reading")

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training import checkpoint as checkpoints
+from pipeline.runs import checkpoint as checkpoints
 
 COMMAND = 'make test OPTIONS="-n0 --hypothesis-profile many --record-trust tests/pipeline/test_damaged_checkpoints.py"'
 LOG = logging.getLogger("test")

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import compute, dynamics, measurements
+from pipeline.compute import primer
 from pipeline.files import write_csv
+from pipeline.fit import spiral
+from pipeline.measure import gradient_costs
 from pipeline.study import load_study
 
 COMMAND = 'make test OPTIONS="-n0 --hypothesis-profile many --record-trust tests/pipeline/test_files.py"'
@@ -62,18 +64,19 @@ class Files(list):
 
 
 @pytest.mark.parametrize(
-    ("rule", "room_of", "experiment"),
-    [("compute", compute, "P1"), ("measure", measurements, "A4"), ("fit", dynamics, "D1"), ("stack_runs", None, None)],
+    ("rule", "where", "experiment"),
+    [("compute", primer, "P1"), ("measure", gradient_costs, "A4"), ("fit", spiral, "D1"), ("stack_runs", None, None)],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_full_disk_is_one_clear_message_of_each_rule(tmp_path, room, monkeypatch, caplog, rule, room_of, experiment):
+def test_a_full_disk_is_one_clear_message_of_each_rule(tmp_path, room, monkeypatch, caplog, rule, where, experiment):
     large = pd.DataFrame({"x": range(10_000)})
     large.to_csv(tmp_path / "history.csv", index=False)
     params = SimpleNamespace(trained=None, processed=tmp_path, device="cpu", checkpoint_seconds=30)
     params.checkpoint = tmp_path / "run.pt"
     if experiment:
-        params.run = load_study({"profile": "t", "experiments": [experiment]}).runs()[0].model_dump()
-        monkeypatch.setitem(room_of.FUNCTIONS, experiment, lambda *given: {"history": large})
+        run = load_study({"profile": "t", "experiments": [experiment]}).runs()[0]
+        params.run = run.model_dump()
+        monkeypatch.setattr(where, run.function.partition(".")[2], lambda *given: {"history": large})
     written = tmp_path / "results" / "history.csv"
     job = SimpleNamespace(params=params, output=Files([str(written)]), input=Files([str(tmp_path / "history.csv")]))
     job.log = [tmp_path / "rule.log"]

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.compute import FUNCTIONS
 from pipeline.compute.adjoint import small_problem
-from pipeline.compute.flow_capacity import least_increasing_error
-from pipeline.compute.functional_input import random_functions, values_at
+from pipeline.compute.flow_capacity import fitted_flow, least_increasing_error
+from pipeline.compute.functional_input import functional_input, random_functions, values_at
 from pipeline.compute.layer_gradients import CLASSES, IMAGE, gradient_norms, sigmoid_network
-from pipeline.compute.observed_adjoint import with_jumps
+from pipeline.compute.observed_adjoint import observed_adjoint, with_jumps
+from pipeline.compute.samples import sample_images
 from pipeline.compute.trace_and_determinant import determinant, operations, trace
 from pipeline.data import ImageSplits
 from pipeline.study import load_study
@@ -37,7 +37,7 @@ def test_least_error_of_an_increasing_function_is_that_of_the_integral():
 
 def test_one_dimension_keeps_the_order_of_its_inputs_and_two_need_not():
     flat, round_about = (
-        FUNCTIONS["Q1"](run_of("Q1", variant, iterations=60, points=17))
+        fitted_flow(run_of("Q1", variant, iterations=60, points=17))
         for variant in ("quadratic", "quadratic_in_two_dimensions")
     )
     fitted = [tables["history"].query("series == 'fit'").fitted for tables in (flat, round_about)]
@@ -88,7 +88,7 @@ def test_the_adjoint_jumps_by_each_observation_s_own_gradient():
 
 
 def test_the_adjoint_with_jumps_agrees_with_differences_and_with_one_call():
-    assert (metrics_of(FUNCTIONS["Q3"](run_of("Q3", points=5))) < 1e-9).all()
+    assert (metrics_of(observed_adjoint(run_of("Q3", points=5))) < 1e-9).all()
 
 
 @pytest.mark.parametrize(("variant", "darkest"), [("iceberg", [0, 0]), ("mnist", [0, 128])])
@@ -96,7 +96,7 @@ def test_sample_images_are_scaled_each_or_together(variant, darkest):
     images = np.stack([np.linspace(low, 3, 12, dtype=np.float32).reshape(1, 3, 4) for low in (-1, 1)])
     labels = np.array([1, 0])
     splits = ImageSplits(images, labels, images, labels, "invented", "computed", ("a", "b"))
-    tables = FUNCTIONS["Q4"](run_of("Q4", variant, images=2), splits)
+    tables = sample_images(run_of("Q4", variant, images=2), splits)
     history = tables["history"]
     levels = history.channel1.str.split(expand=True).astype(int)
     assert levels.shape == (6, 4)
@@ -129,7 +129,7 @@ def test_what_is_asked_of_a_function_is_its_integral():
 def test_a_network_given_means_reads_the_mean_of_what_the_other_reads():
     read = {}
     for variant in ("function", "its_mean"):
-        history = FUNCTIONS["Q6"](run_of("Q6", variant, iterations=1, functions=8))["history"]
+        history = functional_input(run_of("Q6", variant, iterations=1, functions=8))["history"]
         read[variant] = history[history.series == "read"].groupby("function").x
     assert (read["its_mean"].nunique() == 1).all()
     assert (read["function"].nunique() > 20).all()

@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.compute import FUNCTIONS
-from pipeline.compute.physics import UntrainedNetworks
+from pipeline.compute.physics import UntrainedNetworks, untrained_network
 from pipeline.study import load_study
 
 
@@ -20,7 +19,7 @@ def test_each_state_has_a_network_of_its_own():
 def test_every_draw_is_counted_once_and_no_state_leaves_the_square():
     arguments = {"draws": 12, "points": 400, "end": 100.0}
     study = load_study({"profile": "test", "experiments": ["P8"], "overrides": {"P8": {"arguments": arguments}}})
-    made = FUNCTIONS["P8"](study.run("P8", "main", 1))
+    made = untrained_network(study.run("P8", "main", 1))
     metrics = made["metrics"].set_index("quantity").value
     assert metrics.filter(like="draws that end in").sum() == 12
     # |h_i| grows only while |tanh| > |h_i|/4: never beyond 4.

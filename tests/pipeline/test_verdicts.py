@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.verdicts import interval, judge
+from pipeline.claims.verdicts import interval, judge
 
 NOTHING = {"kept": math.nan, "kept_low": math.nan, "kept_high": math.nan, "kept_n": 0}
 

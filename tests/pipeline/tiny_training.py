@@ -18,7 +18,7 @@ from torch import nn
 from pipeline.data import ImageSplits
 from pipeline.models import MODELS
 from pipeline.study import Run
-from pipeline.training import loop, train
+from pipeline.train import loop, train
 
 MODELS["tiny"] = lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
 MOMENTS = {

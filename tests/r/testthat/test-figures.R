@@ -123,7 +123,7 @@ test_that("the document's accuracies stand beside each way of running its solver
 })
 
 test_that("every figure of the registry has a function that takes its tables", {
-  registry <- yaml::read_yaml(file.path(root, "pipeline", "figures.yaml"))
+  registry <- yaml::read_yaml(file.path(root, "pipeline", "report", "figures.yaml"))
   for (figure in registry) {
     expect_true(exists(figure[["function"]], mode = "function"), info = figure[["function"]])
     expect_true(all(names(figure$data) %in% names(formals(figure[["function"]]))), info = figure[["function"]])

@@ -20,7 +20,7 @@ study_of <- function(claims) {
   ids <- c(unique(claims$id), "Z9")
   list(
     claims = claims, experiments = stats::setNames(lapply(ids, titled), ids), texts = list(documents = list(thind = list())),
-    rule = yaml::read_yaml(file.path(root, "pipeline", "verdicts.yaml")), results = tempfile(),
+    rule = yaml::read_yaml(file.path(root, "pipeline", "claims", "verdicts.yaml")), results = tempfile(),
     metrics = data.frame(
       experiment = "P3", variant = "main", seed = 1, quantity = "q", value = 1, unit = "", data_source = "computed",
       origin = "computed", reduced = NA

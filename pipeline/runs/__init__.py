@@ -1,0 +1,1 @@
+"""What runs of every kind share: their function, columns, devices, checkpoints, progress, time and memory."""
