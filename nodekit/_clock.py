@@ -15,12 +15,13 @@ class Interval:
     Attributes:
         t0, t1: its ends; dt: their difference, negative when solving backwards in time.
         times: scalar tensors, the start, then the method's nodes, then the end.
+        method: which of its methods a stepper of several takes the step with, once it has been taken.
     """
 
-    __slots__ = ("dt", "t0", "t1", "times")
+    __slots__ = ("dt", "method", "t0", "t1", "times")
 
     def __init__(self, t0: float, t1: float, times: Sequence[torch.Tensor]):
-        self.t0, self.t1, self.dt, self.times = t0, t1, t1 - t0, times
+        self.t0, self.t1, self.dt, self.times, self.method = t0, t1, t1 - t0, times, None
 
 
 class Clock:

@@ -115,6 +115,12 @@ TABLE = (
         "Choose an explicit Runge–Kutta method, 'alf', or one whose name begins with reversible_",
     ),
     Row(
+        "method='auto'",
+        lambda c: not c.method.fixed,
+        {"adaptive steps (no step_size, no grid_constructor)": lambda c: not c.fixed},
+        "Take given steps by tsit5, or by kvaerno5 where they are stiff",
+    ),
+    Row(
         "method='scipy_solver'",
         lambda c: not c.method.differentiable,
         {

@@ -41,6 +41,7 @@ class Stepper:
         reversible: whether `reverse` undoes `step`; its carry is a second state, and no slope.
         differentiable: whether its steps are torch operations.
         one_step: whether a step depends on where it begins alone: nothing is carried but the slope there.
+        fixed: whether it takes steps of given sizes; stiff, dense_order: of a method without a tableau, see `Method`.
         samples: whether it takes steps over times of every sample, too; compiled: in compiled loops.
         guesses: whether the slope that a step begins with is a first guess only: none of its stages is at its start.
         fresh: whether it is made to evaluate the slope at a step's start, whatever is carried over to it.
@@ -51,6 +52,9 @@ class Stepper:
     implicit = False
     reversible = False
     differentiable = True
+    fixed = True
+    stiff = False
+    dense_order: int | None = None
     one_step = samples = compiled = False
     guesses = False
     fresh = False

@@ -18,6 +18,7 @@ from .multistep import AdamsBashforth, AdamsBashforthMoulton
 from .reversible import AsynchronousLeapfrog, ReversibleRungeKutta
 from .runge_kutta import ExplicitRungeKutta
 from .scipy import ScipySolver
+from .switching import Switching
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Method:
     Attributes:
         name: what `method=` takes.
         order: order of convergence of the solution.
-        implicit: whether steps solve equations.
+        implicit: whether steps, or some of them, solve equations.
         adaptive: whether steps are chosen by an error estimate unless a step size or a grid is given.
         reference: where the coefficients come from.
         family: the class that takes its steps.
@@ -66,12 +67,19 @@ class Method:
     @property
     def dense_order(self) -> int:
         """The order of the solution at output times within a step."""
-        return self.order if self.tableau is None else self.tableau.dense_order()
+        return self.family.dense_order or self.order if self.tableau is None else self.tableau.dense_order()
 
     @property
     def stiff(self) -> bool:
         """Whether steps of any length follow what decays, however fast (A-stability)."""
-        return self.tableau is not None and not self.reversible and self.tableau.a_stable
+        if self.tableau is None:
+            return self.family.stiff
+        return not self.reversible and self.tableau.a_stable
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it takes steps of given sizes, too."""
+        return self.family.fixed
 
     @property
     def reversible(self) -> bool:
@@ -176,6 +184,7 @@ _ALL: Sequence[Method] = (
         "Moulton 1926, as predictor and corrector; " + _BOOK + "III.1, III.5",
         AdamsBashforthMoulton,
     ),
+    Method("auto", 5, True, True, "tsit5, or kvaerno5 where it is stiff; after LSODA, Petzold 1983", Switching),
 )
 METHODS: dict[str, Method] = MethodTable({method.name: method for method in _ALL})
 #: torchdiffeq's names of methods that have another first

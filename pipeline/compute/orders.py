@@ -40,9 +40,9 @@ def convergence(run: Run) -> Tables:
     given = run.settings.arguments
     parts, values = [], {}
     for name in [*nodekit.METHODS, *DOCUMENT_METHODS]:
-        if name in given["left_out"]:
-            continue
         method = nodekit.METHODS[nodekit_method(name)]
+        if name in given["left_out"] or not method.fixed:
+            continue
         measured = given["orders"].get(name, given["orders"].get(str(method.order)))
         errors = [end_error(name, measured["problem"], steps) for steps in measured["steps"]]
         errors = pd.DataFrame(errors, columns=["step", "error"])

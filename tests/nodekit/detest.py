@@ -1,4 +1,4 @@
-"""The test problems of DETEST: non-stiff (Hull et al. 1972) and stiff (Enright et al. 1975).
+"""The test problems of DETEST, non-stiff (Hull et al. 1972) and stiff (Enright et al. 1975), and classical stiff ones.
 
 Each: the slope f(t, y) on float64 tensors (components first), the initial state, and the end of the interval from 0.
 """
@@ -155,5 +155,42 @@ STIFF = {
         ),
         [1, 1, 0],
         500.0,
+    ),
+}
+
+#: stiff problems of Hairer & Wanner II: sections IV.1 and IV.10
+CLASSICAL = {
+    "robertson": Problem(
+        system(
+            lambda t, a, b, c: -0.04 * a + 1e4 * b * c,
+            lambda t, a, b, c: 0.04 * a - 1e4 * b * c - 3e7 * b * b,
+            lambda t, a, b, c: 3e7 * b * b,
+        ),
+        [1, 0, 0],
+        1e4,
+    ),
+    "van der Pol": Problem(system(lambda t, a, b: b, lambda t, a, b: 1000 * (1 - a * a) * b - a), [2, 0], 2000.0),
+    "oregonator": Problem(
+        system(
+            lambda t, a, b, c: 77.27 * (b + a * (1 - 8.375e-6 * a - b)),
+            lambda t, a, b, c: (c - (1 + a) * b) / 77.27,
+            lambda t, a, b, c: 0.161 * (a - c),
+        ),
+        [1, 2, 3],
+        360.0,
+    ),
+    "HIRES": Problem(
+        system(
+            lambda t, a, b, c, d, e, f, g, h: -1.71 * a + 0.43 * b + 8.32 * c + 0.0007,
+            lambda t, a, b, c, d, e, f, g, h: 1.71 * a - 8.75 * b,
+            lambda t, a, b, c, d, e, f, g, h: -10.03 * c + 0.43 * d + 0.035 * e,
+            lambda t, a, b, c, d, e, f, g, h: 8.32 * b + 1.71 * c - 1.12 * d,
+            lambda t, a, b, c, d, e, f, g, h: -1.745 * e + 0.43 * f + 0.43 * g,
+            lambda t, a, b, c, d, e, f, g, h: -280 * f * h + 0.69 * d + 1.71 * e - 0.43 * f + 0.69 * g,
+            lambda t, a, b, c, d, e, f, g, h: 280 * f * h - 1.81 * g,
+            lambda t, a, b, c, d, e, f, g, h: -280 * f * h + 1.81 * g,
+        ),
+        [1, 0, 0, 0, 0, 0, 0, 0.0057],
+        321.8122,
     ),
 }

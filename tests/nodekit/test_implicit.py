@@ -12,7 +12,7 @@ from nodekit import errors
 from nodekit._methods.implicit_runge_kutta import blocks_of
 from nodekit._methods.krylov import gmres
 
-IMPLICIT = {name: m.tableau for name, m in nodekit.METHODS.items() if m.implicit}
+IMPLICIT = {name: m.tableau for name, m in nodekit.METHODS.items() if m.implicit and m.tableau}
 L_STABLE = ("implicit_euler", "sdirk2", "trbdf2", "kvaerno3", "kvaerno5", "radauIIA3", "radauIIA5")
 GAUSS = ("implicit_midpoint", "gl4", "gl6")
 SOLVERS = ("newton", "krylov", "anderson", "fixed_point")

@@ -7,7 +7,7 @@ from fields import Field
 import nodekit
 from nodekit import errors
 
-METHODS = [name for name, method in nodekit.METHODS.items() if method.implicit]
+METHODS = [name for name, method in nodekit.METHODS.items() if method.implicit and method.fixed]
 SYMPLECTIC = ("implicit_midpoint", "gl4", "gl6")
 TIMES = [0.0, 0.33, 0.5]
 

@@ -70,6 +70,7 @@ CASES = {
         {"dense": True},
     ),
     "gradient='reversible'": ({"gradient": "reversible"}, {"method": "trapezoid"}),
+    "method='auto'": ({"method": "auto"}, {"options": {"step_size": 0.5}}),
     "method='scipy_solver'": (
         {"method": "scipy_solver", "gradient": "adjoint"},
         {"events": [first]},

@@ -5,37 +5,12 @@ import functools
 import numpy as np
 import pytest
 import torch
-from detest import NONSTIFF, STIFF, Problem, system
+from detest import CLASSICAL, NONSTIFF, STIFF
 from scipy.integrate import solve_ivp
 
 import nodekit
 
-ROBERTSON = Problem(
-    system(
-        lambda t, a, b, c: -0.04 * a + 1e4 * b * c,
-        lambda t, a, b, c: 0.04 * a - 1e4 * b * c - 3e7 * b * b,
-        lambda t, a, b, c: 3e7 * b * b,
-    ),
-    [1, 0, 0],
-    1e4,
-)
-VAN_DER_POL = Problem(system(lambda t, a, b: b, lambda t, a, b: 1000 * (1 - a * a) * b - a), [2, 0], 2000.0)
-# Hairer & Wanner II, section IV.10.
-HIRES = Problem(
-    system(
-        lambda t, a, b, c, d, e, f, g, h: -1.71 * a + 0.43 * b + 8.32 * c + 0.0007,
-        lambda t, a, b, c, d, e, f, g, h: 1.71 * a - 8.75 * b,
-        lambda t, a, b, c, d, e, f, g, h: -10.03 * c + 0.43 * d + 0.035 * e,
-        lambda t, a, b, c, d, e, f, g, h: 8.32 * b + 1.71 * c - 1.12 * d,
-        lambda t, a, b, c, d, e, f, g, h: -1.745 * e + 0.43 * f + 0.43 * g,
-        lambda t, a, b, c, d, e, f, g, h: -280 * f * h + 0.69 * d + 1.71 * e - 0.43 * f + 0.69 * g,
-        lambda t, a, b, c, d, e, f, g, h: 280 * f * h - 1.81 * g,
-        lambda t, a, b, c, d, e, f, g, h: -280 * f * h + 1.81 * g,
-    ),
-    [1, 0, 0, 0, 0, 0, 0, 0.0057],
-    321.8122,
-)
-PROBLEMS = {"robertson": ROBERTSON, "van der Pol": VAN_DER_POL, "HIRES": HIRES} | NONSTIFF | STIFF
+PROBLEMS = CLASSICAL | NONSTIFF | STIFF
 
 
 @functools.cache

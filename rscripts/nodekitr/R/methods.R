@@ -1,6 +1,6 @@
 # Names of methods: the library's, deSolve's, and the one that is chosen where none is named.
 
-# The method for "auto" and for deSolve's "lsoda": the library's automatic one as soon as it has one.
+# The method for "auto" and for deSolve's "lsoda": the library's automatic one; versions before it had none.
 automatic_method <- function() intersect(c("auto", "dopri5"), names(nodekit()$METHODS))[1]
 
 # What to use here where a user of deSolve thinks of one of its methods: the first that there is.

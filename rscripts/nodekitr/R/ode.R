@@ -16,8 +16,8 @@
 #' `names(nodekit()$METHODS)` lists them. Explicit with adaptive steps: `"dopri5"` (deSolve's `"ode45"`), `"tsit5"`,
 #' `"bosh3"`, `"dopri8"`; for stiff problems an implicit one such as `"radauIIA5"`, `"kvaerno5"` or `"trbdf2"`. With
 #' fixed steps (`"euler"`, `"rk4"`, ...) a step goes from one element of `times` to the next, or is `hini` long, as
-#' in deSolve. `"auto"`, which deSolve's `"lsoda"` names too, is the library's automatic choice where it has one,
-#' otherwise `"dopri5"`.
+#' in deSolve. `"auto"`, which deSolve's `"lsoda"` names too, begins explicit and is implicit where the problem turns out
+#' to be stiff.
 #'
 #' An explicit method on a stiff problem would take steps without end. When it has long steps before it that only
 #' stability keeps short, it stops with a condition of class `nodekit_stiff` that names the implicit methods;

@@ -50,6 +50,21 @@ test_that("a stiff problem is noticed, with the methods that solve it, and one t
   expect_s3_class(found, "nodekit_max_steps_reached")
 })
 
+test_that("by default stiff models are solved, as they are by deSolve's lsoda", {
+  needs_python()
+  van_der_pol <- function(t, y, mu) list(c(y[2], mu * (1 - y[1]^2) * y[2] - y[1]))
+  times <- c(0, 500, 1000, 2000)
+  out <- nk_ode(c(x = 2, v = 0), times, van_der_pol, 1000)
+  # SciPy's Radau, rtol 1e-9
+  expect_equal(out[[4, "x"]], 1.706168, tolerance = 1e-3)
+  expect_lt(attr(out, "istate")[3], 5e4) # evaluations
+  robertson <- function(t, y, parms) {
+    list(c(-0.04 * y[1] + 1e4 * y[2] * y[3], 0.04 * y[1] - 1e4 * y[2] * y[3] - 3e7 * y[2]^2, 3e7 * y[2]^2))
+  }
+  out <- nk_ode(c(1, 0, 0), c(0, 1e5), robertson, hmax = Inf, atol = 1e-10, method = "lsoda")
+  expect_equal(out[[2, 2]], 1.786592e-02, tolerance = 1e-4)
+})
+
 test_that("deSolve's name for an automatic method is taken", {
   needs_python()
   out <- nk_ode(c(a = 1), 0:1, function(t, y, parms) list(-y), method = "lsoda")

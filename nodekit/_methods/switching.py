@@ -1,0 +1,179 @@
+"""The automatic method: an explicit pair where it is the cheaper one, an implicit one where the problem is stiff."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._clock import Interval
+from .._control import rms_norm
+from .._numbers import host
+from .._stepper import Step, Stepper, combine
+from .explicit import TSIT5
+from .implicit import KVAERNO5
+from .implicit_runge_kutta import ImplicitRungeKutta
+from .runge_kutta import ExplicitRungeKutta, nonzero
+
+# Chosen by the evaluations that the problems of test_automatic take, at tolerances from 1e-3 to 1e-8.
+#: the stiffness from which on an explicit step may be as long as its stability allows
+STABLE = 2.0
+#: so many explicit steps that long, more than shorter ones, are answered by an implicit one
+PATIENCE = 12
+#: so many implicit steps in a row that explicit ones would have done more cheaply, and that do not grow, end these
+TRIAL = 2
+#: the factor between implicit steps below which they do not grow
+GROWING = 1.05
+#: so few implicit steps were not worth a switch
+VAIN = 10
+#: slopes that an implicit stage takes, about; and the columns of a Jacobian that count at most
+SOLVING, COLUMNS = 2.5, 32
+
+
+class Memory(NamedTuple):
+    """What is remembered from step to step.
+
+    Attributes:
+        implicit: whether the implicit method is next.
+        against: how many of its steps speak for the other one.
+        taken: steps since the last switch.
+        stiffness: of the last step, its size times the spectral radius.
+        patience: how many explicit steps must be limited by stability before the implicit method is tried.
+    """
+
+    implicit: float = 0.0
+    against: float = 0.0
+    taken: float = 0.0
+    stiffness: float = 0.0
+    patience: float = PATIENCE
+
+    def after(self, stiffness: float, worthwhile: float) -> Memory:
+        """The memory after one more step.
+
+        Args:
+            stiffness: of the step.
+            worthwhile: the stiffness from which on an implicit step costs less than explicit ones in its place.
+        """
+        taken = self.taken + 1
+        if self.implicit:
+            # Steps that still grow, because what is stiff dies away, may yet come to pay.
+            against = self.against + 1 if stiffness < min(worthwhile, GROWING * self.stiffness) else 0
+            if against < TRIAL:
+                return Memory(1.0, against, taken, stiffness, self.patience)
+            # An excursion that was in vain is not repeated soon.
+            return Memory(patience=2 * self.patience if taken <= VAIN else PATIENCE)
+        against = self.against + 1 if stiffness > STABLE else max(self.against - 1, 0)
+        if against < self.patience:
+            return Memory(0.0, against, taken, stiffness, self.patience)
+        return Memory(1.0, stiffness=stiffness, patience=self.patience)
+
+    def tensor(self) -> Tensor:
+        """As a part of the carry."""
+        return torch.tensor(self, dtype=torch.float64)
+
+
+class Switching(Stepper):
+    """Steps of tsit5, of kvaerno5 where the problem is stiff, and back: the idea of LSODA (Petzold 1983).
+
+    A step's stiffness is its size times the spectral radius, which is estimated by the quotient of two slopes' and two
+    states' differences: of the explicit method's last two stages, both at the step's end (Hairer & Wanner II, section
+    IV.2); after an implicit step, of one more evaluation along the direction in which the one before grew, which in the
+    course of several steps is the power method (Sommeijer, Shampine & Verwer 1998).
+
+    The interval of a step keeps the method that took it, so that the step is the same when it is taken again. The carry
+    is the slope at the step's start, the memory, and, with the implicit method next, the direction.
+
+    Args:
+        interp: "dense" (each method's own interpolation), "cubic" (Hermite) or "linear".
+        solver, newton_tol, max_newton_iterations: of the implicit steps' equations, see `kvaerno5`.
+    """
+
+    error_exponent = 5  # of both
+    implicit = stiff = True
+    fixed = False
+    dense_order = 4
+
+    def __init__(
+        self,
+        interp: str = "dense",
+        solver: str = "auto",
+        newton_tol: float | None = None,
+        max_newton_iterations: int | None = None,
+    ):
+        self.for_nonstiff = ExplicitRungeKutta(TSIT5, interp)
+        self.for_stiff = ImplicitRungeKutta(KVAERNO5, interp, solver, newton_tol, max_newton_iterations)
+        self.nodes = (*self.for_nonstiff.nodes, *self.for_stiff.nodes)
+        # The explicit method's last stage but one and its result are two states at the end of the step.
+        self.apart = nonzero(TSIT5.b - TSIT5.A[-2])
+
+    def prepare(self, tolerance, norm):
+        """The tolerance gives components their units."""
+        self.tolerance = tolerance
+        self.for_stiff.prepare(tolerance, norm)
+
+    def begin(self, y, slope):
+        """The slope, and a memory of nothing."""
+        return slope, Memory().tensor()
+
+    def step(self, func, interval, y, carry, estimate=True, final=False):
+        """A step of the method that took it before, or of the one that the memory names."""
+        slope, *remembered = carry
+        if interval.method is not None:
+            return interval.method.step(func, self._own(interval), y, (slope,), estimate, final)
+        memory = Memory(*remembered[0].tolist())
+        interval.method = self.for_stiff if memory.implicit else self.for_nonstiff
+        step = interval.method.step(func, self._own(interval), y, (slope,), estimate, final)
+        with torch.no_grad():
+            if memory.implicit:
+                stiffness, direction = self._after_implicit(func, interval, y, step, remembered[1])
+            else:
+                stiffness, direction = self._after_explicit(interval, y, step)
+        memory = memory.after(stiffness, self._worthwhile(y))
+        step.carry = (*step.carry, memory.tensor(), *([direction] if memory.implicit else []))
+        return step
+
+    def extend(self, func, interval, y, carry, step):
+        """What the dense output of the step's own method needs."""
+        kept = step.carry
+        interval.method.extend(func, self._own(interval), y, carry[:1], step)
+        step.carry = kept
+
+    def interpolate(self, interval, y, step, thetas):
+        """The dense output of the step's own method."""
+        return interval.method.interpolate(interval, y, step, thetas)
+
+    def _own(self, interval: Interval) -> Interval:
+        """The interval with the nodes of the step's own method."""
+        first = 1 if interval.method is self.for_nonstiff else 1 + len(self.for_nonstiff.nodes)
+        start, *_, end = interval.times
+        inside = interval.times[first : first + len(interval.method.nodes)]
+        return Interval(interval.t0, interval.t1, [start, *inside, end])
+
+    def _after_explicit(self, interval: Interval, y: Tensor, step: Step) -> tuple[float, Tensor]:
+        """The stiffness of a step, and the direction in which it was seen."""
+        scale = self.tolerance.of_step(interval.t1, y, step.y1)
+        apart = combine(None, interval.dt, self.apart, step.slopes)
+        grown = step.slopes[-1] - step.slopes[-2]
+        return _number(abs(interval.dt) * rms_norm(grown / scale) / rms_norm(apart / scale)), apart.detach()
+
+    def _after_implicit(self, func, interval: Interval, y: Tensor, step: Step, direction: Tensor):
+        """The same, from one more evaluation."""
+        scale = self.tolerance.of_step(interval.t1, y, step.y1)
+        size = rms_norm(direction / scale).clamp_min(torch.finfo(y.dtype).tiny)
+        # As far as errors may be: rounding and what Newton's iteration left undone are far smaller.
+        grown = func(interval.times[-1], step.y1 + direction / size) - step.carry[0]
+        stiffness = _number(abs(interval.dt) * rms_norm(grown / scale))
+        return stiffness, grown.detach() if stiffness > 0 else direction
+
+    @staticmethod
+    def _worthwhile(y: Tensor) -> float:
+        """The stiffness of one implicit step whose cost is that of stable explicit ones."""
+        return STABLE * (SOLVING * KVAERNO5.stages + min(y.numel(), COLUMNS)) / (TSIT5.stages - 1)
+
+
+def _number(x: Tensor) -> float:
+    """On the host; zero where two equal states tell nothing, or the derivative is not finite."""
+    x = host(x)
+    return x if math.isfinite(x) else 0.0
