@@ -16,7 +16,7 @@ from ._failures import failing_error_test, not_finite, too_many_steps, unresolve
 from ._loops import Accepted, Walk
 from ._numbers import Tensors
 from ._sample_steps import SamplePlan, SampleSteps, within
-from ._samples import sound_slope
+from ._samples import finite_samples, sound_slope
 from .errors import EventNotReached, SamplesFailed, SolveFailed
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class _ChosenWalk(Walk):
             self.going, every, some, finite, arrive, *more = host_values(torch.stack(asked))
             inside = self.between is not None and more.pop(0)
             self.accepted = None
+            if not finite:
+                self._end_where_no_step_leads_on(accepted, carry)
             if not some:
                 return None
             kept, self.fresh = Interval(interval.t0, interval.t1, interval.times, interval.dt, self.fresh), False
@@ -138,6 +140,13 @@ class _ChosenWalk(Walk):
         """Which samples' steps contain output times besides the last, should they be accepted."""
         t0, t1, sign = (x.unsqueeze(1) for x in (interval.t0, interval.t1, self.sign))
         return (((self.between - t0) * sign > 0) & ((self.between - t1) * sign <= 0)).any(1)
+
+    def _end_where_no_step_leads_on(self, accepted: Tensor, carry: tuple[Tensor, ...]) -> None:
+        """From a slope that is not finite none does, however small."""
+        if carry and not host_values((sound := accepted | finite_samples(carry[0])).all()):
+            self.code = torch.where(self.active & ~sound, _NOT_FINITE, self.code)
+            self.active = self.active & sound
+            self.going = host_values(self.active.any())
 
     def _judged(self, ratio: Tensor, interval: Interval) -> Tensor:
         """Which samples' steps are accepted; moves them in time, and paces all next steps."""
