@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,62 +11,61 @@ from torch import Tensor
 from . import _methods
 from ._callbacks import callbacks_of
 from ._choices import Choices
-from ._clock import Clock
 from ._control import norm_of
-from ._loops import Adaptive, FixedGrid
+from ._given import Given
+from ._loops import Stats
 from ._options import is_fixed, parse
 from ._plan import make_plan
-from ._problem import Backward, Problem
+from ._problem import Problem, Record
 from ._requirements import require
-from ._state import Packing
+from ._state import Derivative, Packing
 from ._tolerance import Tolerance, tolerance_of
 
 
-def backward_solve(problem: Problem, choices: Choices, tolerance: Tolerance) -> Backward:
-    """The backward solve that belongs to a forward one.
+def backward_solve(choices: Choices, derivative: Derivative, tolerance: Tolerance) -> Callable[..., Problem]:
+    """The backward solve that belongs to a forward one, as `Problem.backward`.
 
     With fixed steps it goes over the forward grid in reverse. The norm option of the forward solve is not taken over.
 
     Args:
-        tolerance: of the forward solve.
+        derivative, tolerance: of the forward solve.
     """
-    packing, own = problem.func.packing, choices.adjoint_options is not None
+    packing, own = derivative.packing, choices.adjoint_options is not None
     method, options = choices.adjoint_method or choices.method, choices.given_options
     if method is _methods.SCIPY:
         method, options = _methods.find("dopri5"), None
     given = dict((choices.adjoint_options if own else options) or {})
     norm = given.pop("norm", None)
     norm = norm if own else None
-    parsed, special = parse(method, given, choices.strict)
+    parsed, own_options = parse(method, given, choices.strict)
     require(Choices(method, parsed))
     if choices.adjoint_rtol is not None or choices.adjoint_atol is not None:
         chosen = (forward if mine is None else mine for forward, mine in zip(
             (tolerance.rtol, tolerance.atol), (choices.adjoint_rtol, choices.adjoint_atol), strict=True
         ))  # fmt: skip
         tolerance = tolerance_of(*chosen, packing)
-    stepper = method.stepper(**special)
-    callbacks = callbacks_of(problem.func.func, problem.func, method, parsed, "_adjoint")
-    state_norm, forward_plan = norm_of(parsed, packing), problem.plan
-    stats = problem.stats
-    same_grid = not own and isinstance(forward_plan, FixedGrid) and is_fixed(method, parsed)
+    stepper = method.stepper(**own_options)
+    clock = choices.gradient.clock(stepper.nodes, packing)
+    callbacks = callbacks_of(choices.func, derivative, method, parsed, "_adjoint")
+    state_norm, fixed = norm_of(parsed, packing), is_fixed(method, parsed)
 
-    # What these functions refer to must not lead back to the problem, which would keep itself alive.
-    def plan(span: list[float], previous, parameters):
-        if same_grid:
+    def backward(forward: Problem, augmented, span: list[float], previous: Problem | None) -> Problem:
+        if not own and fixed and isinstance(forward.plan, Given):
             low, high = sorted(span)
-            inside = [point for point in forward_plan.points if low < point < high]
-            points = [span[0], *reversed(inside), span[1]]
-            return FixedGrid(points, parsed.perturb, check_finite=False, callbacks=callbacks)
-        if previous is not None and not isinstance(previous, FixedGrid):
-            return previous
-        error_norm = _norm(norm, state_norm, packing, parameters)
-        made = make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
-        if isinstance(made, Adaptive) and "max_num_steps" not in given:
-            # Where the state explodes backwards, steps shrink to nothing: that is not to be waited for.
-            made.patience = 200 + stats.accepted + stats.rejected
-        return made
+            inside = [point for point in forward.record.points if low < point < high]
+            plan = Given([span[0], *reversed(inside), span[1]], parsed.perturb, check_finite=False, callbacks=callbacks)
+        elif previous is not None and not fixed:
+            return replace(previous, times=span)  # whose pace it takes up
+        else:
+            error_norm = _norm(norm, state_norm, packing, forward.record.parameters)
+            plan = make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
+            if not fixed and "max_num_steps" not in given:
+                # Where the state explodes backwards, steps shrink to nothing: that is not to be waited for.
+                done = forward.record.stats
+                plan = replace(plan, patience=200 + done.accepted + done.rejected)
+        return Problem(augmented, stepper, plan, clock, span, Record(Stats()))
 
-    return Backward(stepper, Clock(stepper.nodes, packing.dtype, packing.device), plan)
+    return backward
 
 
 def _norm(chosen, state_norm: Callable, packing: Packing, parameters) -> Callable[[Tensor], Tensor]:

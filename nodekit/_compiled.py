@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from ._chosen import Chosen
 from ._clock import Interval
 from ._compiled_loops import Chunk, Loops, Within
 from ._control import Pace
 from ._gradients import Gradient
 from ._gradients._replay import differentiable_gradient
 from ._gradients._unchanged import Watched
-from ._loops import Accepted, Adaptive
+from ._loops import Accepted
 from ._problem import Problem
 from ._vjp import GradientSum, vector_jacobian
 from .errors import SolveFailed, UnsupportedCombination
@@ -34,11 +35,17 @@ class Piece(NamedTuple):
 
     chunk: Chunk
     outputs: Within
+    y = step = None
+    places = ()
 
     @property
     def until(self) -> float:
         """Where they end."""
         return self.chunk.times[-1]
+
+    def states(self, stepper, y, step) -> Sequence[Tensor]:
+        """The solution at the output times within them."""
+        return self.outputs.outputs(stepper, self.chunk).unbind() if self.outputs.states else ()
 
 
 class CompiledProblem(Problem):
@@ -47,21 +54,16 @@ class CompiledProblem(Problem):
     def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Piece]:
         """The steps, many at once."""
         left = self.times[1:]
-        for chunk in (self._chosen if isinstance(self.plan, Adaptive) else self._given)(y0, slope):
+        for chunk in (self._chosen if isinstance(self.plan, Chosen) else self._given)(y0, slope):
             within = chunk.within(left)
             left = left[len(within.states) :]
             yield Piece(chunk, within)
-
-    def within(self, accepted: Piece) -> Sequence[Tensor]:
-        """The solution at the output times within some steps."""
-        chunk, within = accepted
-        return within.outputs(self.stepper, chunk).unbind() if within.states else ()
 
     @property
     def loops(self) -> Loops:
         """The compiled loops of this module and method."""
         stepper, plan = self.stepper, self.plan
-        adaptive = isinstance(plan, Adaptive)
+        adaptive = isinstance(plan, Chosen)
         dense = len(self.times) > 2 if adaptive else not set(self.times) <= set(plan.points)
         controller = plan.controller if adaptive else None
         known = _LOOPS.setdefault(self.func.func, {})
@@ -72,7 +74,7 @@ class CompiledProblem(Problem):
 
     def _chosen(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
         """Steps chosen by their errors."""
-        plan, stats, loops, exact = self.plan, self.stats, self.loops, self.clock.exact
+        plan, stats, loops, exact = self.plan, self.record.stats, self.loops, self.clock.exact
         t, end = self.times[0], self.times[-1]
         size = plan.first_step
         if size is None:
@@ -108,7 +110,7 @@ class CompiledProblem(Problem):
             records[0][: count + 1, 0] = points[first : first + count + 1]
             loops.advance(self.func.func, torch.tensor([count], device=y.device), records)
             chunk = Chunk(records, count)
-            self.stats.accepted += count
+            self.record.stats.accepted += count
             self.func.evaluations += count * loops.evaluations
             yield chunk
             first, (_, y, slope) = first + count, chunk.last()
@@ -123,7 +125,7 @@ class CompiledProblem(Problem):
         """Why no step is small enough: what an uncompiled one of this size meets."""
         plan, interval = self.plan, self.next(t, size)
         step = self.stepper.step(self.func, interval, y, self.stepper.begin(y, self.func(interval.times[0], y)))
-        return plan.failure(interval, plan.error_ratio(step, interval.t1, y), step)
+        return plan.failure(interval, plan.error_ratio(self.clock, step, interval.t1, y), step)
 
     def accepted(self, kept) -> Iterator[Accepted]:
         """The steps of the solve one by one, to be taken again without the loops.
@@ -139,7 +141,7 @@ class CompiledProblem(Problem):
                 else:
                     lands.add(state - 1)
             for i, (t0, t1) in enumerate(itertools.pairwise(chunk.times)):
-                yield Accepted(self.clock.interval(t0, t1), None, None, None, inside[i], i in lands)
+                yield Accepted(self.clock.interval(t0, t1), inside[i], i in lands)
 
 
 class _CompiledCheckpoint(Function):
@@ -150,7 +152,7 @@ class _CompiledCheckpoint(Function):
         with problem.surroundings.forward():
             outputs = problem.integrate(y0, slope, kept.append)
         ctx.watched.over(problem)
-        ctx.problem, ctx.kept, ctx.start, problem.start = problem, kept, problem.start, None
+        ctx.problem, ctx.kept, ctx.start, problem.record.start = problem, kept, problem.record.start, None
         outputs = torch.stack(outputs)
         ctx.save_for_backward(y0, outputs)
         return outputs
@@ -171,7 +173,7 @@ class _CompiledCheckpoint(Function):
 def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
     """The gradients of the initial state and of the parameters."""
     loops, stepper = problem.loops, problem.stepper
-    named = named_parameters(problem.func.func, problem.parameters)
+    named = named_parameters(problem.func.func, problem.record.parameters)
     adjoint = adjoint_slope = torch.zeros_like(gradients[0])
     totals, last = GradientSum(len(named)), len(gradients)
     for chunk, within in reversed(kept):
@@ -186,7 +188,7 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
         totals.add(found)
     if loops.carries:
         state, slope = start
-        at_start, *found = vector_jacobian([slope], [state, *problem.parameters], [adjoint_slope])
+        at_start, *found = vector_jacobian([slope], [state, *problem.record.parameters], [adjoint_slope])
         totals.add(found)
         adjoint = adjoint if at_start is None else adjoint + at_start
     return adjoint, *totals.values
@@ -198,12 +200,12 @@ def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> 
     Raises:
         UnsupportedCombination: for a derivative that draws random numbers.
     """
-    if problem.plan.random is not None:
+    if problem.record.random is not None:
         raise UnsupportedCombination(
             "the derivative draws random numbers (dropout?), which compiled steps do not draw again alike",
             remedy="Leave compile out",
         )
-    return list(_CompiledCheckpoint.apply(problem, slope, y0, *problem.parameters).unbind())
+    return list(_CompiledCheckpoint.apply(problem, slope, y0, *problem.record.parameters).unbind())
 
 
 COMPILED = Gradient("compiled checkpoint", compiled_checkpoint)

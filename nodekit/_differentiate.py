@@ -10,11 +10,13 @@ from torch import Tensor
 
 from ._clock import has_time_gradients
 from ._context import RandomState
+from ._flow import carried_on
+from ._given import Given
 from ._gradients import Gradient
 from ._gradients.backprop import backprop
-from ._loops import FixedGrid
+from ._loops import SegmentedStats
 from ._parameters import is_transformed, parameters_of
-from ._problem import Problem
+from ._problem import Problem, Record
 from ._state import Derivative
 
 
@@ -27,7 +29,7 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
     """
     if len(problem.times) == 1:
         return []
-    func, start = problem.func, problem.plan.start(problem.clock, problem.stepper, problem.times)
+    func, record, start = problem.func, problem.record, problem.start()
     if has_time_gradients(t):
         return _with_time_gradients(problem, gradient, y0, t, named)
     y0 = y0.clone()  # a derivative that writes to its argument must not write to the user's state
@@ -38,51 +40,51 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
         state = y0.detach().requires_grad_(y0.requires_grad)
     slope = func(start, state)
     if RandomState(problem.clock.device) != before:
-        problem.plan.random = before
+        record.random = before
     if gradient.records:
-        problem.named = named
-        return gradient.function(problem, y0, slope)
-    problem.parameters = parameters_of(func.func, named, slope, [state])
-    if not problem.parameters and not y0.requires_grad:
+        return gradient.function(replace(problem, named=named), y0, slope)
+    record.parameters = parameters_of(func.func, named, slope, [state])
+    if not record.parameters and not y0.requires_grad:
         with torch.no_grad():
             return backprop(problem, y0, slope.detach())
-    problem.start, slope = (state, slope), slope.detach()
+    record.start, slope = (state, slope), slope.detach()
     try:
         return gradient.function(problem, y0, slope)
     finally:
-        problem.start = None
+        record.start = None
 
 
 def _with_time_gradients(problem: Problem, gradient: Gradient, y0: Tensor, t: Tensor, named) -> list[Tensor]:
     """The outputs, with the flow's derivatives ∂y(tᵢ)/∂tᵢ = f(tᵢ, yᵢ) and ∂y/∂t₀ = −∂y/∂y₀ f(t₀, y₀) attached."""
-    func, clock, plan, shifts = problem.func, problem.clock, problem.plan, time_shifts(t, y0)
+    func, clock, plan, shifts = problem.func, problem.clock, problem.plan, problem.clock.shifts(t)
     if gradient.records and _steps_are_between_outputs(problem):
         return _with_gradients_of_the_steps(problem, gradient, y0, shifts, named)
     first, last = problem.times[0], problem.times[-1]
     y0 = carried_on(func, plan.moment(clock, first, last) + shifts[0], y0, -shifts[0])
     outputs = differentiably(problem, gradient, y0, None, named)
-    times = zip(problem.times[1:], shifts[1:], outputs, strict=True)
-    return [carried_on(func, plan.moment(clock, time, first), y, shift) for time, shift, y in times]
+    times = zip(problem.times[1:], shifts[1:], outputs, strict=False)
+    carried = [carried_on(func, plan.moment(clock, time, first), y, shift) for time, shift, y in times]
+    return carried + outputs[len(carried) :]  # behind those at output times come states at events
 
 
 def _steps_are_between_outputs(problem: Problem) -> bool:
     """Whether the grid is the output times, and each step depends on where it begins alone."""
-    return problem.stepper.one_step and isinstance(problem.plan, FixedGrid) and problem.plan.points == problem.times
+    plan = problem.plan
+    return problem.stepper.one_step and type(plan) is Given and plan.points == problem.times and not plan.perturb
 
 
 def _with_gradients_of_the_steps(problem: Problem, gradient: Gradient, y0: Tensor, shifts: Tensor, named):
     """The outputs, each by a solve of one step, with the derivatives of these steps by their ends attached."""
-    from ._events import SegmentedStats  # which differentiates by this module
-
-    problem.stats, outputs = SegmentedStats(), [y0]
+    outputs, stats = [y0], SegmentedStats()
+    problem.record.stats = stats
     for i, span in enumerate(itertools.pairwise(problem.times)):
         last = i == len(problem.times) - 2
         plan = replace(problem.plan, points=list(span), check_finite=problem.plan.check_finite and last)
         func = _Stretched(problem.func, span, (shifts[i], shifts[i + 1]))
-        stats = problem.stats.add_segment()
-        part = replace(problem, func=func, times=list(span), plan=plan, stats=stats, progress=None)
+        record = Record(stats.add_segment())
+        part = replace(problem, func=func, times=list(span), plan=plan, record=record, progress=None)
         outputs += differentiably(part, gradient, outputs[-1], None, [named, shifts])
-        problem.failure = part.failure
+        problem.record.failure = record.failure
     return outputs[1:]
 
 
@@ -102,21 +104,3 @@ class _Stretched(Derivative):
         stretch = (at_end - at_start) / (end - start)
         slope = self.original(t + at_start + (t - start) * stretch, y)
         return slope + stretch * slope
-
-
-def time_shifts(t: Tensor, y: Tensor) -> Tensor:
-    """Zeros, one for each time, that carry the gradients of the times."""
-    # t may end in infinity, whose difference from itself is not zero.
-    return torch.where(torch.isfinite(t), t - t.detach().nan_to_num(posinf=0.0, neginf=0.0), 0.0).to(y)
-
-
-def carried_on(func: Derivative, t: Tensor, y: Tensor, shift: Tensor, slope: Tensor | None = None) -> Tensor:
-    """The flow from (t, y) over an infinitesimal time: y's value, and its derivatives by the shift up to the second.
-
-    Args:
-        shift: a zero that carries a gradient.
-        slope: f(t, y), if known.
-    """
-    slope = func(t, y) if slope is None else slope
-    half = shift / 2
-    return y + shift * func(t + half, y + half * slope)

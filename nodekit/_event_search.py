@@ -9,19 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._bracket import bracket_root
 from ._control import host_values
 from ._loops import Accepted
+from ._numbers import Floats
 from ._parameters import is_transformed
 from .errors import EventNotReached, InvalidEvent, MaxStepsReached
 
 #: Fractions of a step at which signs are compared, besides its ends: two crossings within a quarter of a step pass
 #: unseen.
 LOOKS = (0.25, 0.5, 0.75)
-
-
-def sign(value: float) -> int:
-    """−1, 0 or 1."""
-    return (value > 0) - (value < 0)
 
 
 def with_leaves(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor) -> Tensor:
@@ -141,7 +138,7 @@ class Watch:
             if not math.isinf(problem.times[-1]):
                 raise
             raise EventNotReached(
-                f"no event ended the solve within {problem.stats.accepted} steps",
+                f"no event ended the solve within {problem.record.stats.accepted} steps",
                 t=failure.t,
                 dt=failure.dt,
                 remedy="Check that the event function changes sign; bound the search with the option t_max, or raise "
@@ -172,7 +169,7 @@ class Watch:
         if self._signs is None:
             (self._values,) = functions.on_host(clock, [interval.t0], [accepted.y])
             near = self.near or {}
-            self._signs = [0 if abs(v) <= near.get(c, 0.0) else sign(v) for c, v in enumerate(self._values)]
+            self._signs = [0 if abs(v) <= near.get(c, 0.0) else Floats.sign(v) for c, v in enumerate(self._values)]
             # Where a restart begins on the surface, the side it leaves to shows right behind.
             looks = (math.sqrt(torch.finfo(accepted.y.dtype).eps), *LOOKS)
         with torch.no_grad():
@@ -182,7 +179,7 @@ class Watch:
         crossings, before = [], 0.0
         for theta, row in zip(thetas, rows, strict=True):
             for component, value in enumerate(row):
-                old, new = self._signs[component], sign(value)
+                old, new = self._signs[component], Floats.sign(value)
                 self._signs[component] = new
                 if old != 0 and new != old and functions.of(component).direction in (0, -old):
                     sides = (before, self._values[component]), (theta, value)
@@ -200,58 +197,12 @@ class Watch:
             return self.functions.on_host(problem.clock, [_time(accepted, theta)], [y])[0][component]
 
         tolerance = math.ulp(max(abs(interval.t0), abs(interval.t1))) / abs(interval.dt)
-        after, self.residuals[component] = bracket_root(value, low, high, old, max(tolerance, math.ulp(high[0])))
+        after, self.residuals[component] = bracket_root(
+            Floats, value, low, high, old, max(tolerance, math.ulp(high[0]))
+        )
         return after
 
 
 def _time(accepted: Accepted, theta: float) -> float:
     interval = accepted.interval
     return interval.t1 if theta == 1.0 else interval.t0 + theta * interval.dt
-
-
-def bracket_root(
-    f: Callable[[float], float], low: tuple[float, float], high: tuple[float, float], old: int, tolerance: float
-) -> tuple[float, float]:
-    """A sign change of f, by Chandrupatla's mixture of bisection and inverse quadratic interpolation (1997).
-
-    Args:
-        f: has sign `old` just behind low, and another sign, or none, at high.
-        low, high: (x, f(x)).
-        tolerance: the final distance between both sides.
-
-    Returns:
-        The far side of the change, and the larger of |f| at its two sides. Where f stays zero, that is where it first
-        is zero: by bisection, since zeros tell nothing else.
-    """
-    (a, fa), (b, fb) = high, low
-    if sign(fb) != old:  # a restart on the surface: which side it leaves to is known, the value there is noise
-        fb = old * math.ulp(0.0)
-    c, fc, fraction = b, fb, 0.5
-    for _ in range(200):
-        if abs(b - a) <= tolerance or fa == 0.0 or fb == 0.0:
-            break
-        x = a + fraction * (b - a)
-        fx = f(x)
-        if (sign(fx) == old) == (sign(fa) == old):
-            c, fc = a, fa
-        else:
-            c, fc, b, fb = b, fb, a, fa
-        a, fa = x, fx
-        fraction = 0.5
-        if fc != fb and fc != fa and fb != fa:
-            xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
-            if phi * phi < xi and (1 - phi) ** 2 < 1 - xi:
-                fraction = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
-        limit = min(0.5, 0.5 * tolerance / max(abs(b - a), tolerance))
-        fraction = min(1 - limit, max(limit, fraction))
-    (near, at_near), (far, at_far) = ((b, fb), (a, fa)) if sign(fa) != old else ((a, fa), (b, fb))
-    # An isolated zero, as of a smooth f, takes one more look.
-    x = far - math.copysign(tolerance, far - near)
-    while abs(far - near) > tolerance and x not in (near, far):
-        fx = f(x)
-        if sign(fx) == old:
-            near, at_near = x, fx
-        else:
-            far, at_far = x, fx
-        x = near + (far - near) / 2
-    return far, max(abs(at_near), abs(at_far))

@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
 from ._clock import Clock, has_time_gradients
-from ._differentiate import carried_on, differentiably, time_shifts
+from ._differentiate import differentiably
 from ._event_search import EventFunctions, Watch
-from ._loops import Adaptive, FixedGrid, Stats
-from ._numbers import host
+from ._flow import carried_on, shift_of_zero
+from ._given import Given
+from ._loops import Plan, SegmentedStats
 from ._parameters import is_transformed
-from ._problem import Problem
+from ._problem import Problem, Record
 from ._state import Derivative
+from ._vjp import refuse
 from .errors import GradientUnavailable, InvalidEvent
 
 #: How often an event may happen again without time having gone on.
@@ -86,23 +87,6 @@ class Occurrences:
     terminated: bool | Tensor = False
 
 
-class SegmentedStats(Stats):
-    """The statistics of a solve in several segments, each of which has its own backward pass."""
-
-    def __init__(self):
-        self.segments: list[Stats] = []
-        self.nfe_forward = 0
-
-    def add_segment(self) -> Stats:
-        """The statistics of the next segment."""
-        self.segments.append(Stats())
-        return self.segments[-1]
-
-    accepted = property(lambda self: sum(part.accepted for part in self.segments))
-    rejected = property(lambda self: sum(part.rejected for part in self.segments))
-    nfe_backward = property(lambda self: sum(part.nfe_backward for part in self.segments))
-
-
 def solve_with_events(
     problem: Problem, differentiate, y0: Tensor, t: Any, named, events: Sequence[Event]
 ) -> tuple[list[Tensor], Occurrences]:
@@ -117,8 +101,8 @@ def solve_with_events(
     """
     func, clock, packing = problem.func, problem.clock, problem.func.packing
     functions, counts = EventFunctions(events, packing), [0] * len(events)
-    problem.stats = SegmentedStats()
-    shifts = time_shifts(t, y0) if has_time_gradients(t) else None
+    stats, failure, pace = SegmentedStats(), None, None
+    shifts = clock.shifts(t) if has_time_gradients(t) else None
     times, y = problem.times, y0
     if shifts is not None:
         y = carried_on(func, problem.plan.moment(clock, times[0], times[-1]) + shifts[0], y, -shifts[0])
@@ -129,12 +113,10 @@ def solve_with_events(
     near, repeats = None, 0
     while True:
         watch = Watch(functions, counts, near)
-        part = replace(
-            problem, times=times, plan=_plan_from(problem.plan, times), watch=watch, stats=problem.stats.add_segment()
-        )
+        plan, segment = _plan_from(problem.plan, times), Record(stats.add_segment(), pace=pace)
+        part = replace(problem, times=times, plan=plan, watch=watch, dense=True, record=segment)
         results = differentiably(part, differentiate, y, None, named)
-        problem.parameters = part.parameters
-        _remember_points(problem.plan, part.plan)
+        failure, pace = segment.failure, segment.pace
         for i, (time, state) in enumerate(zip(watch.times[1:], results, strict=True)):
             component = watch.found.get(i)
             if component is None:
@@ -147,8 +129,7 @@ def solve_with_events(
             when.append(_instant(time, shift, t, y0))
             states.append(state)
             record.index.append(functions.owners[component])
-        problem.failure = part.failure
-        if part.failure is not None or not watch.stop:
+        if failure is not None or not watch.stop:
             break
         stopping = [functions.owners[component] for component in watch.stop]
         record.terminated = any(events[i].is_last(counts[i]) for i in stopping)
@@ -169,6 +150,7 @@ def solve_with_events(
             )
         near = {component: 2 * watch.residuals[component] for component in watch.stop}
         times = [time, *problem.times[1 + len(outputs) :]]
+    problem.record.stats, problem.record.failure = stats, failure
     record.t = torch.stack(when) if when else y0.new_zeros(0, dtype=torch.float64)
     record.y = packing.unpack(torch.stack(states) if states else y0.new_zeros(0, *y0.shape))
     if packing.numpy:
@@ -176,22 +158,14 @@ def solve_with_events(
     return outputs, record
 
 
-def _plan_from(plan: FixedGrid | Adaptive, times: list[float]) -> FixedGrid | Adaptive:
-    """The plan of the segment that starts at times[0], every step of it ready for interpolation."""
-    if isinstance(plan, Adaptive):
-        plan.dense = True  # and its step size carries over
+def _plan_from(plan: Plan, times: list[float]) -> Plan:
+    """The plan of the segment that starts at times[0]."""
+    if not isinstance(plan, Given):
         return plan
     start, end = times[0], times[-1]
     sign = 1 if end > start else -1
     ahead = [end] if math.isinf(end) else [point for point in plan.points if (point - start) * sign > 0]
-    return replace(plan, points=[start, *(ahead or [end])], dense=True)
-
-
-def _remember_points(plan, part) -> None:
-    """The grid as it was stepped, for the adjoint's backward solve to step on as well."""
-    if isinstance(plan, FixedGrid):
-        ahead = set(plan.points) | set(part.points)
-        plan.points = sorted(ahead, reverse=plan.points[0] > plan.points[-1])
+    return replace(plan, points=[start, *(ahead or [end])])
 
 
 def _instant(time: float, shift: Tensor | None, t: Any, y: Tensor) -> Tensor:
@@ -204,10 +178,7 @@ def _instant(time: float, shift: Tensor | None, t: Any, y: Tensor) -> Tensor:
 def _at_event(
     functions: EventFunctions, component: int, func: Derivative, clock: Clock, time: float, y: Tensor
 ) -> tuple[Tensor | None, Tensor]:
-    """The implicit function theorem: the event's time moves by dτ = −dg/ġ, and the state moves along with it.
-
-    Two steps of Newton's iteration on g(t + τ, y(t + τ)) = 0, from the τ = 0 that solves it, give τ the value zero
-    and the right first and second derivatives.
+    """How an event's time moves, and the state there.
 
     Args:
         y: the state at the event's time, which is held fixed in its gradient.
@@ -217,36 +188,15 @@ def _at_event(
     """
     if not torch.is_grad_enabled() or functions.packing.numpy:
         return None, y
-    t = clock.instant(time)
-    gradients = _gradients_under_transforms if is_transformed() else _gradients_by_autograd
-    found = gradients(functions, component, t, y)
-    if found is None:
-        return None, y
-    value, by_time, by_state = found
-    slope = func(t, y)
-    rate = by_time + (by_state * slope).sum()
-    if host(rate.detach()) == 0.0:
-        shift = unavailable(functions.owners[component], time, t.to(y.dtype), y, value)
-        return shift, carried_on(func, t, y, shift, slope)
-    first = -(value - value.detach()) / rate
-    moved = functions(t + first, carried_on(func, t, y, first, slope))[component]
-    shift = (first - (moved - moved.detach()) / rate).to(y.dtype)
-    return shift, carried_on(func, t, y, shift, slope)
+    t, event = clock.instant(time), functions.owners[component]
 
+    def value_at(t: Tensor, y: Tensor) -> Tensor:
+        return functions(t, y)[component].to(y.dtype)
 
-class _Unavailable(Function):
-    """Zeros like a tensor, of which any gradient but zero is an error."""
+    def none(still: Tensor, shift: Tensor, value: Tensor) -> Tensor:
+        return unavailable(event, time, shift, y, value)
 
-    @staticmethod
-    def forward(ctx, error: GradientUnavailable, like: Tensor, anchor: Tensor):
-        ctx.error = error
-        return torch.zeros_like(like)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        if host((gradient.detach() != 0).any()):
-            raise ctx.error
-        return None, None, None
+    return shift_of_zero(value_at, func, t, y, none)
 
 
 def unavailable(event: int | None, time: float | None, like: Tensor, *depend: Tensor) -> Tensor:
@@ -269,24 +219,4 @@ def unavailable(event: int | None, time: float | None, like: Tensor, *depend: Te
     if is_transformed():
         raise error
     anchors = [x for x in depend if x.requires_grad]
-    return _Unavailable.apply(error, like, anchors[0]) if anchors else torch.zeros_like(like)
-
-
-def _gradients_by_autograd(functions, component: int, t: Tensor, y: Tensor):
-    """One event function's value, and its derivatives by t and y; None if its time depends on nothing."""
-    time = t.detach().requires_grad_()
-    value = functions(t, y)[component]
-    if not value.requires_grad:
-        if y.requires_grad and not functions(time, y)[component].requires_grad:
-            return value, torch.zeros_like(time), torch.zeros_like(y)
-        return None
-    state = y if y.requires_grad else y.detach().requires_grad_()
-    moving = functions(time, state)[component]
-    found = torch.autograd.grad(moving, (time, state), create_graph=True, allow_unused=True)
-    by_time, by_state = (torch.zeros_like(x) if g is None else g for g, x in zip(found, (time, state), strict=True))
-    return value, by_time, by_state
-
-
-def _gradients_under_transforms(functions, component: int, t: Tensor, y: Tensor):
-    value, pull = torch.func.vjp(lambda t, y: functions(t, y)[component].to(y), t, y)
-    return value, *pull(torch.ones_like(value))
+    return refuse(error, torch.zeros_like(like), anchors[0]) if anchors else torch.zeros_like(like)

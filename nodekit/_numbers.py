@@ -40,6 +40,11 @@ class Floats:
     """Of one solve, on the host, which does not wait for a device to compute with them."""
 
     isfinite, invert, smaller, larger, of = map(staticmethod, (math.isfinite, operator.not_, min, max, host))
+    any = staticmethod(bool)
+
+    @staticmethod
+    def sign(x: float) -> int:
+        return (x > 0) - (x < 0)
 
     @staticmethod
     def where(condition: bool, a: float, b: float) -> float:
@@ -58,7 +63,7 @@ class Floats:
 class Tensors:
     """Of every sample, or of one compiled solve, on the device."""
 
-    where, isfinite, invert = map(staticmethod, (torch.where, torch.isfinite, torch.logical_not))
+    where, isfinite, invert, sign = map(staticmethod, (torch.where, torch.isfinite, torch.logical_not, torch.sign))
     clip = staticmethod(torch.clamp)
 
     @staticmethod
@@ -73,6 +78,10 @@ class Tensors:
     def resolution(t: Tensor) -> Tensor:
         """The distance to the next number away from zero."""
         return torch.nextafter(t.abs(), torch.full_like(t, math.inf)) - t.abs()
+
+    @staticmethod
+    def any(condition: Tensor) -> bool:
+        return host(condition.any()) != 0
 
     @staticmethod
     def of(x: Tensor) -> Tensor:

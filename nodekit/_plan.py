@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from ._chosen import Chosen
+from ._chosen_samples import ChosenSamples
+from ._clock import SampleClock
 from ._control import Controller, controller_coefficients
-from ._loops import Adaptive, Callbacks, FixedGrid, OpenGrid, grid_points
+from ._given import Endless, Given, grid_points
+from ._given_samples import GivenSamples
+from ._loops import Callbacks
 from ._methods import Method
 from ._options import Options, is_fixed
-from ._times import as_floats
+from ._times import as_floats, sample_stops
 from ._tolerance import Tolerance
 from .errors import InvalidOption
 
@@ -23,38 +32,77 @@ def make_plan(
     norm: Callable,
     callbacks: Callbacks,
     construct: Callable[[Callable], Sequence[float]] | None = None,
-) -> FixedGrid | Adaptive:
+) -> Given | Chosen:
     """How the steps of a solve are chosen.
 
     Args:
         exponent: the error estimate's power of dt.
         construct: calls the grid constructor.
     """
-    limit, open_end = int(options.max_num_steps), math.isinf(times[-1])
-    if is_fixed(method, options) and open_end:
-        sized = math.copysign(float(options.step_size), times[-1])
-        given = {"check_finite": options.check_finite, "callbacks": callbacks}
-        return OpenGrid(times, options.perturb, step_size=sized, max_num_steps=limit, **given)
+    given = {"check_finite": options.check_finite, "callbacks": callbacks}
+    if is_fixed(method, options) and math.isinf(times[-1]):
+        sized, limit = math.copysign(float(options.step_size), times[-1]), int(options.max_num_steps)
+        return Endless(times, options.perturb, step_size=sized, max_num_steps=limit, **given)
     if is_fixed(method, options):
         points = construct(options.grid_constructor) if options.grid_constructor is not None else None
-        step_size = None if options.step_size is None else float(options.step_size)
-        points = grid_points(times, step_size, points)
-        return FixedGrid(points, options.perturb, check_finite=options.check_finite, callbacks=callbacks)
+        return Given(grid_points(times, _step_size(options), points), options.perturb, **given)
+    stops = {name: _times(name, getattr(options, name)) for name in ("step_t", "jump_t")}
+    return Chosen(**stops, **_limits(options, exponent, tolerance, norm, callbacks))
+
+
+def make_sample_plan(
+    method: Method,
+    options: Options,
+    exponent: int | None,
+    times: tuple[Tensor, Tensor],
+    tolerance: Tolerance,
+    norm: Callable,
+    callbacks: Callbacks,
+    clock: SampleClock,
+) -> GivenSamples | ChosenSamples:
+    """How the steps of independent samples are chosen.
+
+    Args:
+        times: the output times (batch, times) on the host, and which of them are none.
+    """
+    host_times, absent = times[0], times[1].to(clock.device)
+    on_device = host_times.to(clock.exact).to(clock.device)
+    if is_fixed(method, options):
+        rows = [tuple(row) for row in host_times.tolist()]
+        grids = {row: grid_points(list(dict.fromkeys(row)), _step_size(options), None) for row in set(rows)}
+        longest = max((len(grid) for grid in grids.values()), default=0)
+        padded = [grids[row] + [row[-1]] * (longest - len(grids[row])) for row in rows]
+        points = torch.tensor(padded, dtype=torch.float64)
+        given = {"perturb": options.perturb, "check_finite": options.check_finite, "callbacks": callbacks}
+        return GivenSamples(times=on_device, absent=absent, points=points, host_times=host_times, **given)
+    stops = {
+        name: sample_stops(name, getattr(options, name), len(host_times)).to(on_device) for name in ("step_t", "jump_t")
+    }
+    limits = _limits(options, exponent, tolerance, norm, callbacks)
+    return ChosenSamples(times=on_device, absent=absent, **stops, **limits)
+
+
+def _limits(
+    options: Options, exponent: int | None, tolerance: Tolerance, norm: Callable, callbacks: Callbacks
+) -> dict[str, Any]:
+    """What every plan of chosen steps has."""
     p, i, d = controller_coefficients(options.controller)
     p, i, d = (a if b is None else b for a, b in ((p, options.pcoeff), (i, options.icoeff), (d, options.dcoeff)))
     floats = [float(x) for x in (options.safety, options.ifactor, options.dfactor)]
-    return Adaptive(
-        tolerance,
-        Controller(exponent, *floats, p, i, d),
-        norm,
-        first_step=None if options.first_step is None else abs(float(options.first_step)),
-        min_step=float(options.min_step),
-        max_step=float(options.max_step),
-        max_num_steps=limit,
-        step_t=_times("step_t", options.step_t),
-        jump_t=_times("jump_t", options.jump_t),
-        callbacks=callbacks,
-    )
+    return {
+        "tolerance": tolerance,
+        "controller": Controller(exponent, *floats, p, i, d),
+        "norm": norm,
+        "first_step": None if options.first_step is None else abs(float(options.first_step)),
+        "min_step": float(options.min_step),
+        "max_step": float(options.max_step),
+        "max_num_steps": int(options.max_num_steps),
+        "callbacks": callbacks,
+    }
+
+
+def _step_size(options: Options) -> float | None:
+    return None if options.step_size is None else float(options.step_size)
 
 
 def _times(name: str, values) -> list[float]:

@@ -1,4 +1,4 @@
-"""One solve: everything it needs besides the tensors it is differentiated by."""
+"""One solve: what is asked, besides the tensors it is differentiated by, and what happened."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ._clock import Clock
-from ._context import Surroundings, replayed_randomness
+from ._clock import Clock, Interval
+from ._context import RandomState, Surroundings, replayed_randomness
+from ._control import Pace
 from ._leaves import UnknownLeaves
-from ._loops import Accepted, Adaptive, FixedGrid, Stats
+from ._loops import Accepted, Plan, Stats
 from ._progress import Progress
+from ._samples import SoundDerivative, sound_slope, spread
 from ._state import Derivative
 from ._stepper import Step, Stepper
 from .errors import SolveFailed
@@ -25,71 +27,92 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Backward:
-    """The backward solve of a continuous adjoint.
+class Record:
+    """What happened in a solve.
 
     Attributes:
-        stepper, clock: its method, and its times.
-        plan: (two times, the plan between those before, the parameters) → the plan between the two.
+        stats: filled in while solving and differentiating.
+        failure: why outputs were not reached, which are not a number then.
+        parameters: tensors the derivative depends on.
+        random: the random state before the slope at the start, where the derivative draws random numbers.
+        start: a state of y0's value and the slope there with its graph, for gradients that do not record.
+        pace: after the last step accepted; a solve that goes on from another begins with it.
+        points: the ends of the steps, where these were given.
+        places: of independent samples, the (samples, output times) of each tensor of outputs.
+        void: those without any output, since it is not known from when on theirs are not finite; None: none.
     """
 
-    stepper: Stepper
-    clock: Clock
-    plan: Callable[..., FixedGrid | Adaptive]
+    stats: Stats
+    failure: SolveFailed | None = None
+    parameters: tuple[Tensor, ...] = ()
+    random: RandomState | None = None
+    start: tuple[Tensor, Tensor] | None = None
+    pace: Pace | None = None
+    points: list[float] = field(default_factory=list)
+    places: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    void: Tensor | None = None
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """A solve without its differentiable inputs.
+    """What is asked of a solve.
 
     Attributes:
         func: the derivative on the solver's tensors.
         stepper, plan, clock: the method, how its steps are chosen, and their times.
         times: output times, the first being the start.
-        parameters: tensors the derivative depends on; named: those that the user named.
-        surroundings: autocast and buffers of the forward pass.
-        stats: filled in while solving and differentiating.
-        throw: whether failures are raised; otherwise the outputs not reached are NaN and `failure` says why.
-        states: how many states "checkpoint" keeps at most; None: it decides.
+        record: what happened.
+        surroundings: autocast and buffers of the forward pass; None in a backward pass.
+        named: tensors that the user named, to be differentiated by.
+        throw: whether failures are raised, or recorded.
+        dense: whether every step is prepared for interpolation, not only those that contain output times.
+        checkpoints: how many states "checkpoint" keeps at most; None: it decides.
         graphs: the memory of the graphs that "checkpoint" keeps, over all segments of the solve.
-        adjoint: the continuous adjoint's backward solve.
-        progress: shows how far the solve has come.
-        keep: called with every accepted step by "backprop".
-        start: a state of y0's value and the slope there with its graph, for gradients that do not record.
+        backward: of a continuous adjoint, (this problem, a derivative, two times, the problem between the two times
+            before) → the problem to solve between these.
         watch: adds the events it finds to the output times, and ends the solve at the first that does.
+        keep: called with every accepted step by "backprop".
+        progress: shows how far the solve has come.
     """
 
     func: Derivative
     stepper: Stepper
-    plan: FixedGrid | Adaptive
+    plan: Plan
     clock: Clock
     times: list[float]
-    parameters: tuple[Tensor, ...]
-    surroundings: Surroundings
-    stats: Stats = field(default_factory=Stats)
-    throw: bool = True
-    failure: SolveFailed | None = None
-    states: int | None = None
-    graphs: Graphs | None = None
+    record: Record
+    surroundings: Surroundings | None = None
     named: Sequence = ()
-    adjoint: Backward | None = None
+    throw: bool = True
+    dense: bool = False
+    checkpoints: int | None = None
+    graphs: Graphs | None = None
+    backward: Callable[..., Problem] | None = None
     watch: Watch | None = None
     keep: Callable[[Accepted], None] | None = None
     progress: Progress | None = None
-    start: tuple[Tensor, Tensor] | None = None
 
     @contextlib.contextmanager
     def differentiation(self):
         """Around a backward pass: the forward's surroundings, a count of evaluations, a look for unknown tensors."""
         func = self.func
-        before, func.leaves = func.evaluations, UnknownLeaves(self.parameters)
+        before, func.leaves = func.evaluations, UnknownLeaves(self.record.parameters)
         try:
             with self.surroundings.again():
                 yield
-                self.stats.nfe_backward = func.evaluations - before
+                self.record.stats.nfe_backward = func.evaluations - before
                 func.leaves.settle(func)
         finally:
             func.leaves = None
+
+    @property
+    def reached(self) -> list[float]:
+        """The output times of a solve that is over, with its events among them."""
+        return self.times if self.watch is None else self.watch.times
+
+    def start(self) -> Tensor:
+        """The time of the slope that the first step begins with."""
+        return self.plan.start(self.clock, self.stepper, self.times)
 
     def integrate(self, y0: Tensor, slope: Tensor, keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
         """The solution at every output time after the first, from y0 and the slope f(t0, y0).
@@ -101,8 +124,8 @@ class Problem:
 
     def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
         """The accepted steps of the solve."""
-        steps = self.plan.steps(self.func, self.stepper, self.clock, self.times, y0, slope, self.stats)
-        return steps if self.watch is None else self.watch.over(steps, self)
+        accepted = self.plan.steps(self, y0, slope)
+        return accepted if self.watch is None else self.watch.over(accepted, self)
 
     def collected(self, steps: Iterable[Accepted], keep: Callable[[Accepted], None] | None = None) -> list[Tensor]:
         """The outputs within some steps, as far as they come."""
@@ -113,38 +136,52 @@ class Problem:
                     keep(accepted)
                 if self.progress is not None:
                     self.progress.update(accepted.until)
-                outputs += self.within(accepted)
+                outputs += accepted.states(self.stepper, accepted.y, accepted.step)
+                self.record.places += accepted.places
         except SolveFailed as failure:
             if self.throw:
                 raise
-            self.failure = failure
+            self.record.failure = failure
         return outputs
 
     def completed(self, outputs: list[Tensor], y0: Tensor) -> list[Tensor]:
         """The outputs of a solve that is over, those it did not reach not a number."""
         self.func.release()
-        if self.watch is not None:
-            self.times = self.watch.times
-        return outputs + [torch.full_like(y0, torch.nan) for _ in range(len(self.times) - 1 - len(outputs))]
+        return self.plan.completed(self, outputs, y0)
 
-    def within(self, accepted: Accepted) -> list[Tensor]:
-        """The solution at the output times within one step, as it was taken."""
-        return self.outputs(accepted, accepted.y, accepted.step)
+    def beginning(
+        self, func: Derivative, interval: Interval, y: Tensor, carry: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, ...]:
+        """What a step begins with where the slope at its start is evaluated.
 
-    def outputs(self, accepted: Accepted, y: Tensor, step: Step) -> list[Tensor]:
-        """The solution at the output times within one step."""
-        inside = self.stepper.interpolate(accepted.interval, y, step, accepted.thetas) if accepted.thetas else []
-        return [*inside, step.y1] if accepted.lands else list(inside)
-
-    def repeat(self, accepted: Accepted, y: Tensor, carry, final: bool):
-        """Take an accepted step again from (y, carry): its result and its outputs."""
-        interval = accepted.interval
-        before_slope, before_step = accepted.random or (None, None)
+        Args:
+            carry: what was carried over to it; None: nothing.
+        """
+        if carry == ():
+            return carry  # the step evaluates it in any case
+        t, fresh = self.plan.beginning(self.stepper, interval), interval.fresh
+        slope = func(t, y)
         if carry is None:
+            return self.stepper.begin(y, slope)
+        if isinstance(fresh, Tensor):
+            slope = torch.where(spread(fresh, y), sound_slope(func, t, y, slope, slope.detach()), carry[0])
+        return slope, *carry[1:]
+
+    def again(self, accepted: Accepted, y: Tensor, carry: tuple[Tensor, ...] | None, final: bool) -> Step:
+        """The step taken again from (y, carry)."""
+        interval = self.plan.remade(self.clock, accepted.interval)
+        func = SoundDerivative(self.func) if accepted.spoiled else self.func
+        before_slope, before_step = accepted.random or (None, None)
+        if carry is None or (interval.fresh is not False and self.stepper.renewable):
             with replayed_randomness(before_slope, y.device):
-                carry = self.stepper.begin(y, self.func(self.plan.beginning(self.stepper, interval), y))
+                carry = self.beginning(func, interval, y, carry)
         with replayed_randomness(before_step, y.device):
-            step = self.stepper.step(self.func, interval, y, carry, estimate=False, final=final)
-            if accepted.thetas or self.plan.dense:  # as in the forward pass: what is carried depends on it
-                self.stepper.extend(self.func, interval, y, carry, step)
-        return step, self.outputs(accepted, y, step)
+            step = self.stepper.step(func, interval, y, carry, estimate=False, final=final)
+            if self.dense or accepted.thetas:  # as in the forward pass: what is carried depends on it
+                self.stepper.extend(func, interval, y, carry, step)
+        return step if interval.moves is None else accepted.settle(step, y, carry)
+
+    def repeat(self, accepted: Accepted, y: Tensor, carry: tuple[Tensor, ...] | None, final: bool):
+        """Take an accepted step again from (y, carry): its result and its outputs."""
+        step = self.again(accepted, y, carry, final)
+        return step, accepted.states(self.stepper, y, step)

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ._adjoint_solve import backward_solve
-from ._batch import solve_independent
 from ._callbacks import callbacks_of
 from ._choices import Choices, chosen
-from ._clock import Clock
+from ._clock import Clock, SampleClock
 from ._compiled import COMPILED, CompiledProblem
 from ._context import Surroundings
-from ._control import norm_of
+from ._control import norm_of, refuse_vmap
 from ._dense import DenseSolution
 from ._differentiate import differentiably
 from ._display import as_html, as_text, described
 from ._events import Event, Occurrences, solve_with_events
 from ._gradients import GRADIENTS
 from ._gradients._graphs import Graphs
+from ._independent import solve_samples
 from ._loops import Stats
 from ._methods import SCIPY
-from ._plan import make_plan
-from ._problem import Problem
+from ._plan import make_plan, make_sample_plan
+from ._problem import Problem, Record
 from ._progress import Progress
 from ._requirements import require
+from ._sample_events import SampleWatch
+from ._sample_steps import SampleStats
+from ._samples import SamplePacking, sample_norm
 from ._state import Derivative, Packing
+from ._times import sample_times
 from ._tolerance import tolerance_of
+from ._warning import warn
 from .errors import SolveFailed
 
 
@@ -147,54 +152,76 @@ def solve(
     )  # fmt: skip
     require(choices)
     named = [args, list(params)]
-    if batch == "independent":
-        y, stats, failure, occurred = solve_independent(
-            func, y0, t, choices.method, choices.options, choices.method.stepper(**choices.own_options), (rtol, atol),
-            choices.gradient, choices.args, named, choices.events, throw, strict,
-        )  # fmt: skip
-        return Solution(t, y, stats, failure, occurred)
-    packing, occurred, everywhere = Packing(y0, strict), None, None
-    problem, differentiate = _problem(choices, packing, t), COMPILED if choices.compiled else choices.gradient
-    problem.throw = throw
+    problem, differentiate = _problem(choices, t, throw), COMPILED if choices.compiled else choices.gradient
+    packing, occurred, solution = problem.func.packing, None, None
+    solved = problem
     if dense:
-        everywhere, differentiate = DenseSolution(problem), GRADIENTS["backprop"]
-        problem.plan.dense, problem.keep = True, everywhere.keep
+        solution, differentiate = DenseSolution(problem), GRADIENTS["backprop"]
+        solved = replace(problem, dense=True, keep=solution.keep)
     try:
-        if choices.events:
-            outputs, occurred = solve_with_events(problem, differentiate, packing.y0, t, named, choices.events)
+        if batch == "independent":
+            outputs, occurred = solve_samples(solved, differentiate, packing, t, named)
+        elif choices.events:
+            outputs, occurred = solve_with_events(solved, differentiate, packing.y0, t, named, choices.events)
             t = t[: 1 + len(outputs)]
         else:
-            outputs = differentiably(problem, differentiate, packing.y0, t, named)
+            outputs = differentiably(solved, differentiate, packing.y0, t, named)
     finally:
         if progress:
             problem.progress.close()
-    problem.keep = None  # lest the problem and its dense solution keep each other alive
-    problem.stats.nfe_forward = problem.func.evaluations
+    record = problem.record
+    record.stats.nfe_forward = problem.func.evaluations
     y = packing.unpack(torch.stack([packing.y0, *outputs]))
-    return Solution(t, y, problem.stats, problem.failure, occurred, everywhere)
+    return Solution(t, y, record.stats, record.failure, occurred, solution)
 
 
-def _problem(choices: Choices, packing: Packing, t: Any) -> Problem:
-    """What is to be solved, of the choices and the state."""
-    func, method, options, times = choices.func, choices.method, choices.options, choices.times
+def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
+    """What is to be solved, of the choices."""
+    func, method, options = choices.func, choices.method, choices.options
+    samples = choices.batch == "independent"
+    packing = (SamplePacking if samples else Packing)(choices.y0, choices.strict)
     derivative = Derivative(func, packing, choices.args)
     tolerance, norm = tolerance_of(choices.rtol, choices.atol, packing), norm_of(options, packing)
     stepper = method.stepper(**choices.own_options)
-    clock = Clock(stepper.nodes, packing.dtype, packing.device)
     callbacks = callbacks_of(func, derivative, method, options)
-
-    def grid(constructor: Callable) -> list[float]:
-        points = constructor(func, choices.y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype))
-        return points.detach().reshape(-1).tolist() if isinstance(points, Tensor) else [float(x) for x in points]
-
-    if method is SCIPY:
-        plan = stepper.plan(tolerance, options)
+    watch, backward = None, None
+    if samples:
+        refuse_vmap(packing.y0)
+        if not choices.fixed and (callbacks.accept or callbacks.reject):
+            warn("callbacks for accepted and rejected steps are not called for independent samples")
+        clock, stats = SampleClock(stepper.nodes, packing), SampleStats(packing.samples, packing.device)
+        given, norm = sample_times(t, packing.samples, bool(choices.events)), sample_norm(options.norm, packing)
+        plan = make_sample_plan(method, options, stepper.error_exponent, given, tolerance, norm, callbacks, clock)
+        times = list(plan.times.unbind(1))
+        watch = SampleWatch(choices.events, packing, clock, len(times)) if choices.events else None
     else:
-        plan = make_plan(method, options, stepper.error_exponent, times, tolerance, norm, callbacks, grid)
-    kind, stepper = CompiledProblem if choices.compiled else Problem, plan.suited(stepper, times[0])
-    problem = kind(derivative, stepper, plan, clock, times, (), Surroundings(func, packing.device), Stats())
-    problem.states, problem.graphs = options.checkpoints, Graphs(options.graphs() if method.differentiable else 0)
-    problem.progress = Progress(times[0], times[-1]) if choices.progress else None
+        clock, stats, times = Clock(stepper.nodes, packing), Stats(), choices.times
+
+        def grid(constructor: Callable) -> list[float]:
+            points = constructor(
+                func, choices.y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype)
+            )
+            return points.detach().reshape(-1).tolist() if isinstance(points, Tensor) else [float(x) for x in points]
+
+        if method is SCIPY:
+            plan = stepper.plan(tolerance, options)
+        else:
+            plan = make_plan(method, options, stepper.error_exponent, times, tolerance, norm, callbacks, grid)
     if choices.gradient.solves_backwards:
-        problem.adjoint = backward_solve(problem, choices, tolerance)
-    return problem
+        backward = backward_solve(choices, derivative, tolerance)
+    return (CompiledProblem if choices.compiled else Problem)(
+        derivative,
+        stepper,
+        plan,
+        clock,
+        times,
+        Record(stats),
+        Surroundings(func, packing.device),
+        throw=throw,
+        dense=watch is not None,
+        checkpoints=options.checkpoints,
+        graphs=Graphs(options.graphs() if method.differentiable else 0),
+        backward=backward,
+        watch=watch,
+        progress=Progress(times[0], times[-1]) if choices.progress else None,
+    )

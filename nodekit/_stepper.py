@@ -44,7 +44,6 @@ class Stepper:
         fixed: whether it takes steps of given sizes; stiff, dense_order: of a method without a tableau, see `Method`.
         samples: whether it takes steps over times of every sample, too; compiled: in compiled loops.
         guesses: whether the slope that a step begins with is a first guess only: none of its stages is at its start.
-        fresh: whether it is made to evaluate the slope at a step's start, whatever is carried over to it.
     """
 
     nodes: tuple[float, ...] = ()
@@ -57,7 +56,11 @@ class Stepper:
     dense_order: int | None = None
     one_step = samples = compiled = False
     guesses = False
-    fresh = False
+
+    @property
+    def renewable(self) -> bool:
+        """Whether what it carries begins with the slope at a step's start, which can be evaluated there anew."""
+        return not (self.reversible or self.guesses)
 
     def begin(self, y: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
         """The carry of a first step, or of one after a jump, from the state and the slope at its start."""
@@ -99,40 +102,6 @@ class Stepper:
             .add(f1, alpha=dt * x * x * (x - 1))
             for x in thetas
         ]
-
-
-class FreshSlopes:
-    """A stepper that evaluates the slope at a step's start anew, and is the wrapped one in everything else.
-
-    Args:
-        stepper: the wrapped one.
-        at: the start of the only steps that do; None: all steps do.
-    """
-
-    fresh = True
-    one_step = False  # with perturb the gradients by the times are those of the flow
-
-    def __init__(self, stepper: Stepper, at: float | None = None):
-        self.stepper, self.at = stepper, at
-
-    def __getattr__(self, name):
-        return getattr(self.stepper, name)
-
-    def _carry(self, func, interval, y, carry):
-        return (func(interval.times[0], y), *carry[1:]) if self.at in (None, interval.t0) else carry
-
-    def step(self, func, interval, y, carry, estimate=True, final=False) -> Step:
-        """The wrapped stepper's; of what was carried over, a multistep method's history stays."""
-        return self.stepper.step(func, interval, y, self._carry(func, interval, y, carry), estimate, final)
-
-    def extend(self, func, interval, y, carry, step) -> None:
-        """The wrapped stepper's."""
-        self.stepper.extend(func, interval, y, self._carry(func, interval, y, carry), step)
-
-
-def with_fresh_slopes(stepper, at: float | None = None):
-    """`FreshSlopes` of the stepper, unless it is that already, or has no use for the slope at the start."""
-    return stepper if stepper.fresh or stepper.reversible or stepper.guesses else FreshSlopes(stepper, at)
 
 
 def combine(y: Tensor | None, dt, terms: Sequence[tuple[int, float]], slopes: Sequence[Tensor]) -> Tensor:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from ._padding import increases, without_padding
 from ._warning import warn
-from .errors import InvalidTimes
+from .errors import InvalidOption, InvalidTimes
 
 
 def output_times(t, open_end: bool = False) -> list[float]:
@@ -59,3 +62,76 @@ def as_floats(values) -> list[float]:
     if isinstance(values, list | tuple) and all(isinstance(value, int | float) for value in values):
         return [float(value) for value in values]  # which torch.compile can follow
     return np.asarray(values, dtype=float).reshape(-1).tolist()
+
+
+def sample_times(t: Any, samples: int, open_end: bool = False) -> tuple[Tensor, Tensor]:
+    """The output times of every sample, and which of them are none.
+
+    Args:
+        t: one-dimensional, or (batch, times), whose rows may end in padding: NaN, or the last time again.
+        open_end: whether the last may be infinite.
+
+    Returns:
+        Times (batch, times) in float64 on the host, all padding the last time again; and where they were NaN.
+
+    Raises:
+        InvalidTimes: unless finite and strictly monotone for every sample, up to its padding.
+    """
+    try:
+        times = _on_host(t)
+    except (TypeError, ValueError) as error:
+        raise InvalidTimes(
+            f"t must hold numbers, of shape (times,) or (batch, times): {error}",
+            remedy="Fill up rows that are shorter with NaN",
+        ) from error
+    if times.ndim not in (1, 2) or (times.ndim == 2 and len(times) != samples) or times.shape[-1] == 0:
+        raise InvalidTimes(
+            f"t must have shape (times,) or (batch, times) = ({samples}, …), it has {tuple(times.shape)}"
+        )
+    if times.shape[-1] == 1:
+        warn_of_one_time()
+    own = times.ndim == 2
+    rows = times if own else times.unsqueeze(0)
+    full, given = without_padding(rows) if own else (rows, torch.ones_like(rows, dtype=torch.bool))
+    finite = torch.isfinite(full)
+    if open_end:
+        finite[:, 1:] |= full[:, 1:].isinf() & (full[:, 1:] == full[:, -1:])
+    for fine, words, remedy in (
+        (finite.all(1), "t is not finite", "Give every sample its initial time; NaN may only follow its last one"),
+        (
+            increases(full, given) | increases(-full, given),
+            "t must be strictly increasing or decreasing for every sample",
+            "Sort t and drop duplicates; to give a sample fewer times, end its row in NaN or its last time",
+        ),
+    ):
+        if not fine.all():
+            i = int(fine.long().argmin())
+            raise InvalidTimes(f"{words}; it is {rows[i].tolist()}", sample=i if own else None, remedy=remedy)
+    return full.expand(samples, -1), rows.isnan().expand(samples, -1)
+
+
+def sample_stops(name: str, values: Any, samples: int) -> Tensor:
+    """The times of an option, step_t or jump_t, for every sample: (batch, k) in float64 on the host, NaN for none.
+
+    Raises:
+        InvalidOption: unless one-dimensional, or with a row for each sample.
+    """
+    try:
+        stops = _on_host([] if values is None else values)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(
+            f"the option {name} must be times, not {values!r}", remedy="Fill up rows that are shorter with NaN"
+        ) from error
+    if stops.ndim == 2 and len(stops) == samples:
+        return stops
+    if stops.ndim > 1:
+        raise InvalidOption(
+            f"the option {name} must have shape (k,) or (batch, k) = ({samples}, …), it has {tuple(stops.shape)}"
+        )
+    return stops.reshape(1, -1).expand(samples, -1)
+
+
+def _on_host(values: Any) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach().double().cpu()
+    return torch.as_tensor(np.array(values, dtype=float))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from ._numbers import host
 from .errors import GradientUnavailable
 
 
@@ -129,3 +130,23 @@ def each_of_batch(found, gradients) -> tuple[Tensor | None, ...]:
     columns = zip(*(found([None if row is None else row[i] for row in rows]) for i in range(count)), strict=True)
     stacked = (None if column[0] is None else torch.stack(column) for column in columns)
     return tuple(None if x is None else torch._add_batch_dim(x, 0, level) for x in stacked)
+
+
+class _Refused(Function):
+    """A tensor as it is, of which any gradient but zero is an error."""
+
+    @staticmethod
+    def forward(ctx, error: GradientUnavailable, x: Tensor, anchor: Tensor):
+        ctx.error = error
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if host((gradient.detach() != 0).any()):
+            raise ctx.error
+        return None, None, None
+
+
+def refuse(error: GradientUnavailable, x: Tensor, anchor: Tensor) -> Tensor:
+    """A tensor that depends on another, of which any gradient but zero is an error."""
+    return _Refused.apply(error, x, anchor)

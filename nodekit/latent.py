@@ -93,7 +93,7 @@ class LatentODE(nn.Module):
             nn.Linear(latent, hidden), nn.ELU(), nn.Linear(hidden, hidden), nn.ELU(), nn.Linear(hidden, latent)
         )
         self.decoder = decoder or nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, observed))
-        self.solver = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
+        self.arguments = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
 
     def encode(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (n, d) of the latent state at the first time.
@@ -147,10 +147,10 @@ class LatentODE(nn.Module):
             return self.decoder(z0)[..., None, :]
         args = () if context is None else (context,)
         if times.ndim == 1:
-            z = solve(self.derivative, z0, times.to(z0), args=args, **self.solver).y
+            z = solve(self.derivative, z0, times.to(z0), args=args, **self.arguments).y
             return self.decoder(z).movedim(0, -2)
         full, _ = without_padding(times.to(z0))
-        z = solve(self.derivative, z0, full, args=args, batch="independent", **self.solver).y
+        z = solve(self.derivative, z0, full, args=args, batch="independent", **self.arguments).y
         # The decoder's gradient would not be a number if it had seen one that is none.
         return self.decoder(z).movedim(0, -2).masked_fill(times.isnan()[..., None], torch.nan)
 

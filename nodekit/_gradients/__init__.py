@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .._clock import Clock
 from ..errors import UnknownOption, nearest
 from .adjoint import adjoint
 from .backprop import backprop
 from .checkpoint import checkpoint
-from .interpolated import interpolated
+from .interpolated import PairedClock, interpolated
 from .reversible import reversible
 
 
@@ -25,7 +26,7 @@ class Gradient:
         records: whether the forward pass is recorded as it goes, so that its own graph is differentiated.
         samples: whether independent samples can be differentiated by it.
         compiled: whether steps in compiled loops can be.
-        solves_backwards: whether it takes a second solve, of the continuous adjoint.
+        clock: of the second solve that it takes, of the continuous adjoint, if it does.
         undoes: whether it undoes the steps, for which it makes an explicit method reversible.
     """
 
@@ -36,8 +37,13 @@ class Gradient:
     records: bool = False
     samples: bool = False
     compiled: bool = False
-    solves_backwards: bool = False
+    clock: type[Clock] | None = None
     undoes: bool = False
+
+    @property
+    def solves_backwards(self) -> bool:
+        """Whether it takes a second solve, of the continuous adjoint."""
+        return self.clock is not None
 
 
 GRADIENTS = {
@@ -57,14 +63,14 @@ GRADIENTS = {
             adjoint,
             "the continuous adjoint (Chen et al. 2018), solved backwards",
             exact=False,
-            solves_backwards=True,
+            clock=Clock,
         ),
         Gradient(
             "interpolated",
             interpolated,
             "the continuous adjoint over the stored dense output",
             exact=False,
-            solves_backwards=True,
+            clock=PairedClock,
         ),
         Gradient("reversible", reversible, "states reconstructed by a reversible method", undoes=True),
     )

@@ -57,5 +57,5 @@ def differentiable_gradient(problem: Problem, steps, restarts, y: Tensor, carry,
         step, inside = problem.repeat(accepted, y, None if index in restarts else carry, final)
         y, carry = step.y1, step.carry
         outputs += inside
-    inputs = [start, *start_carry, *problem.parameters]
+    inputs = [start, *start_carry, *problem.record.parameters]
     return vector_jacobian(outputs, inputs, gradients, create_graph=True), y

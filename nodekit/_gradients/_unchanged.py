@@ -9,7 +9,6 @@ solves again before it goes back.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import types
 import weakref
@@ -19,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._loops import Adaptive, Stats
-from .._problem import Problem
+from .._loops import Stats
+from .._problem import Problem, Record
 from .._reachable import reachable
 from ..errors import DerivativeChanged
 
@@ -69,7 +68,7 @@ class Watched:
     """
 
     def __init__(self, problem: Problem, y0: Tensor, slope: Tensor):
-        self.y0, self.slope, self._pace = y0.detach(), slope.detach(), getattr(problem.plan, "pace", None)
+        self.y0, self.slope, self._pace = y0.detach(), slope.detach(), problem.record.pace
         self._before = _snapshot(problem.func.func)
 
     def over(self, problem: Problem) -> None:
@@ -88,13 +87,13 @@ class Watched:
         Raises:
             DerivativeChanged: it is another.
         """
-        if problem.plan.random is not None:
+        if problem.record.random is not None:
             return  # it draws anew each time, of which a warning was given
         func, digits = problem.func, problem.surroundings.autocast_dtype
         before = func.evaluations
         with torch.no_grad(), problem.surroundings.again():
             now, same = _snapshot(func.func), Comparison(digits)
-            same.add(func(problem.plan.start(problem.clock, problem.stepper, problem.times), self.y0), self.slope)
+            same.add(func(problem.start(), self.y0), self.slope)
             same.insist()
             places = (now.keys() | self._steady.keys()) - self._changing
             if any(now.get(place, _GONE) != self._steady.get(place, _GONE) for place in places):
@@ -106,10 +105,8 @@ class Watched:
 
     def _again(self, problem: Problem) -> list[Tensor]:
         """The outputs of the same solve today."""
-        plan = copy.copy(problem.plan)
-        if isinstance(plan, Adaptive):
-            plan.pace = self._pace
-        again = dataclasses.replace(problem, plan=plan, stats=Stats(), watch=None, progress=None, throw=False)
+        record, times = Record(Stats(), pace=self._pace), problem.reached
+        again = dataclasses.replace(problem, record=record, times=times, watch=None, progress=None, throw=False)
         return again.integrate(self.y0, self.slope)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from .._context import RandomState
-from .._loops import Stats
+from .._loops import Accepted
 from .._problem import Problem
 from .._vjp import GradientSum, once, vector_jacobian
 from .._warning import warn
@@ -27,8 +27,8 @@ def slope_and_vjp(problem: Problem, t: Tensor, z: Tensor, a: Tensor) -> tuple[Te
         z = z.detach().requires_grad_()
         slope = problem.func(t, z)
         if not slope.requires_grad:
-            return slope, torch.zeros_like(a), [None] * len(problem.parameters)
-        vjp, *parameters = vector_jacobian([slope], [z, *problem.parameters], [a])
+            return slope, torch.zeros_like(a), [None] * len(problem.record.parameters)
+        vjp, *parameters = vector_jacobian([slope], [z, *problem.record.parameters], [a])
     # Of y' = y + … the product is a itself, which may have a graph of its own (while an implicit step is linearised).
     return slope.detach(), torch.zeros_like(a) if vjp is None else vjp.detach().neg(), parameters
 
@@ -88,7 +88,7 @@ class _Adjoint(Function):
 def reached(problem: Problem, outputs) -> int:
     """How many of the outputs come before the failure of a solve, from where there is no way back."""
     count = len(outputs)
-    while problem.failure is not None and count and outputs[count - 1].isnan().all():
+    while problem.record.failure is not None and count and outputs[count - 1].isnan().all():
         count -= 1
     return count
 
@@ -116,22 +116,19 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
     The step size is carried across the output times.
     """
     if not outputs:
-        return (None,) * (1 + len(problem.parameters))
-    backward, times = problem.adjoint, problem.times
-    totals = GradientSum(len(problem.parameters))
-    a, plan = torch.zeros_like(outputs[-1]), None
+        return (None,) * (1 + len(problem.record.parameters))
+    times, parameters = problem.reached, problem.record.parameters
+    totals = GradientSum(len(parameters))
+    a, part = torch.zeros_like(outputs[-1]), None
     with problem.differentiation():
         for i in range(len(outputs), 0, -1):
             if gradients[i - 1] is not None:
                 a = a + gradients[i - 1]
-            span = [times[i], times[i - 1]]
-            plan = backward.plan(span, plan, problem.parameters)
+            part = problem.backward(problem, derivative, [times[i], times[i - 1]], part)
             state = derivative.begin(outputs[i - 1], a)
-            slope = derivative(plan.start(backward.clock, backward.stepper, span), state)
-            steps = plan.steps(derivative, backward.stepper, backward.clock, span, state, slope, Stats())
-            for accepted in steps:
-                for parameters, weight in _quadrature(derivative, backward, accepted):
-                    totals.add(parameters, -accepted.interval.dt * weight)
+            for accepted in part.steps(state, derivative(part.start(), state)):
+                for integrand, weight in _quadrature(part, accepted):
+                    totals.add(integrand, -accepted.interval.dt * weight)
                 state = accepted.step.y1
             a = derivative.adjoint(state)
     return a, *_zeros_for_own(problem, totals.values)
@@ -141,19 +138,19 @@ def _zeros_for_own(problem: Problem, gradients) -> list[Tensor | None]:
     """The gradients; zeros for the function's own parameters that it did not use, as in torchdiffeq."""
     func = problem.func.func
     own = {id(x) for x in func.parameters()} if isinstance(func, nn.Module) else set()
-    pairs = zip(gradients, problem.parameters, strict=True)
+    pairs = zip(gradients, problem.record.parameters, strict=True)
     return [torch.zeros_like(x) if g is None and id(x) in own else g for g, x in pairs]
 
 
-def _quadrature(derivative, backward, accepted):
+def _quadrature(backward: Problem, accepted: Accepted):
     """(integrand, weight) pairs of the parameters' gradient over a step: the step's own, at no further evaluation."""
-    step = accepted.step
+    derivative, stepper, clock, step = backward.func, backward.stepper, backward.clock, accepted.step
     if step.weights is not None and all(hasattr(step.slopes[i], "parameter_vjp") for i, _ in step.weights):
         return [(step.slopes[i].parameter_vjp, weight) for i, weight in step.weights]
     interval = accepted.interval
-    backward.stepper.extend(derivative, interval, accepted.y, accepted.carry or (), step)
-    states = backward.stepper.interpolate(interval, accepted.y, step, [theta for theta, _ in _GAUSS])
-    moments = [backward.clock.instant(interval.t0 + theta * interval.dt) for theta, _ in _GAUSS]
+    stepper.extend(derivative, interval, accepted.y, accepted.carry or (), step)
+    states = stepper.interpolate(interval, accepted.y, step, [theta for theta, _ in _GAUSS])
+    moments = [clock.instant(interval.t0 + theta * interval.dt) for theta, _ in _GAUSS]
     values = (derivative(moment, state).parameter_vjp for moment, state in zip(moments, states, strict=True))
     return zip(values, (weight for _, weight in _GAUSS), strict=True)
 
@@ -167,7 +164,7 @@ def noticing_randomness(problem: Problem):
     before = RandomState(problem.clock.device)
     yield
     if RandomState(problem.clock.device) == before:
-        problem.plan.random = None
+        problem.record.random = None
     else:
         warn(
             "the derivative draws random numbers (dropout?) anew at each evaluation: a continuous adjoint "
@@ -177,4 +174,4 @@ def noticing_randomness(problem: Problem):
 
 def adjoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The gradient of the continuous problem, with the solver's error; memory does not grow with the steps."""
-    return list(_Adjoint.apply(problem, slope, y0, *problem.parameters))
+    return list(_Adjoint.apply(problem, slope, y0, *problem.record.parameters))

@@ -42,9 +42,9 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     outputs = problem.collected(recorded())
     if not over:
         value, known = (slope, [y0]) if last is None else (last.step.y1, [last.y, *(last.carry or ())])
-        problem.parameters = parameters_of(problem.func.func, problem.named, value, known)
+        problem.record.parameters = parameters_of(problem.func.func, problem.named, value, known)
         y, carry = (y0, ()) if last is None else (last.step.y1, last.step.carry)
-        *more, _ = _Retaken.apply(problem, steps, len(carry), y, *carry, *problem.parameters)
+        *more, _ = _Retaken.apply(problem, steps, len(carry), y, *carry, *problem.record.parameters)
         outputs += more
     return problem.completed(outputs, y0)
 
@@ -104,7 +104,7 @@ class _Retaken(Function):
     @staticmethod
     def forward(ctx, problem: Problem, steps, carries: int, y: Tensor, *carry_and_parameters: Tensor):
         ctx.set_materialize_grads(False)
-        trajectory = Trajectory(problem, problem.states)
+        trajectory = Trajectory(problem, problem.checkpoints)
 
         def kept():
             for accepted in steps:
@@ -146,7 +146,7 @@ def _again(ctx, gradients):
 
 def _stepwise(ctx, gradients):
     """The vector–Jacobian product of one step after the other, last step first."""
-    trajectory, parameters, same = ctx.trajectory, ctx.problem.parameters, Comparison()
+    trajectory, parameters, same = ctx.trajectory, ctx.problem.record.parameters, Comparison()
     after, *saved = ctx.saved_tensors
     states, position = {}, 0
     for index, length in ctx.layout:

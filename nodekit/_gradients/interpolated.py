@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from torch import Tensor
 from torch.autograd import Function
 
-from .._clock import Clock, Interval
+from .._clock import Clock
 from .._dense import DenseOutput
 from .._problem import Problem
 from .._vjp import once
@@ -24,7 +25,8 @@ class PairedClock(Clock):
     def interval(self, t0, t1, *, open_start=False, open_end=False):
         interval = super().interval(t0, t1, open_start=open_start, open_end=open_end)
         numbers = [c * t1 + (1 - c) * t0 for c in self.nodes]
-        return Interval(t0, t1, list(zip(numbers, interval.times, strict=True)))
+        interval.times = list(zip(numbers, interval.times, strict=True))
+        return interval
 
     def grid(self, points, *, open_ends=False):
         pairs = itertools.pairwise(points)
@@ -72,7 +74,7 @@ class _Interpolated(Function):
         differentiated = ctx.saved_tensors  # notices parameters changed in place since
 
         def found(gradients):
-            outputs = [ctx.dense(t) for t in problem.times[1 : 1 + ctx.reached]]
+            outputs = [ctx.dense(t) for t in problem.reached[1 : 1 + ctx.reached]]
             ctx.watched.insist(problem, outputs)
             return solve_backwards(problem, derivative, outputs, gradients)
 
@@ -85,6 +87,5 @@ def interpolated(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     The backward solve has a alone as its state, so its steps need not resolve z once more (Kim et al. 2021, stiff
     neural ODEs, call it the interpolating adjoint; SciML's InterpolatingAdjoint). Memory grows with the steps.
     """
-    problem.plan.dense = True
-    problem.adjoint.clock = PairedClock(problem.adjoint.clock.nodes[1:-1], problem.clock.dtype, problem.clock.device)
-    return list(_Interpolated.apply(problem, slope, y0, *problem.parameters))
+    problem = replace(problem, dense=True)
+    return list(_Interpolated.apply(problem, slope, y0, *problem.record.parameters))

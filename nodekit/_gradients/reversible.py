@@ -35,7 +35,7 @@ class _Reversible(Function):
         with problem.surroundings.forward():
             outputs = problem.integrate(y0, slope, keep)
         ctx.problem, ctx.slope = problem, slope
-        if problem.failure is not None:  # the steps behind the last output may be too steep to be undone
+        if problem.record.failure is not None:  # the steps behind the last output may be too steep to be undone
             steps, carries, last = reached
             del ctx.steps[steps:], ctx.carries[carries:]
         ctx.carries.append(() if last is None else last.carry)
@@ -62,7 +62,7 @@ class _Reversible(Function):
 def _backwards(ctx, gradients):
     """From the end: undo a step and take its vector–Jacobian product, until the start."""
     problem, steps = ctx.problem, ctx.steps
-    stepper, func, parameters = problem.stepper, problem.func, problem.parameters
+    stepper, func, parameters = problem.stepper, problem.func, problem.record.parameters
     _, y, *saved = (x.detach() for x in ctx.saved_tensors)
     lengths = list(ctx.carries)
     carries = [[saved.pop(0) for _ in range(length)] for length in lengths]
@@ -107,10 +107,10 @@ def _insist_on_the_start(ctx, y: Tensor, slope: Tensor) -> None:
     slack = torch.finfo(y0.dtype).eps ** 0.5 * torch.maximum(y0.abs(), end.abs()).max()
     same = Comparison(problem.surroundings.autocast_dtype)
     same.add(y, y0, slack)
-    same.add(slope, ctx.slope, slack / abs(problem.times[-1] - problem.times[0]))
+    same.add(slope, ctx.slope, slack / abs(problem.reached[-1] - problem.reached[0]))
     same.insist(
         "the way back does not end where the forward pass began: either the derivative is not what it was, or the "
-        f"rounding errors of {problem.stats.accepted} undone steps have grown too large in {y0.dtype}",
+        f"rounding errors of {problem.record.stats.accepted} undone steps have grown too large in {y0.dtype}",
         remedy="Pass what changes from call to call as args; take fewer steps, or compute in float64; or use "
         "gradient='checkpoint', which takes the steps again instead of undoing them",
     )
@@ -124,7 +124,7 @@ def _with_outputs(problem: Problem, accepted, y1, carry, inside, adjoint, adjoin
         step, outputs = problem.repeat(accepted, y, carry, final=False)
     outputs = outputs[: len(accepted.thetas)]
     incoming = [*inside, adjoint, *adjoint_carry]
-    found = vector_jacobian([*outputs, step.y1, *step.carry], [y, *carry, *problem.parameters], incoming)
+    found = vector_jacobian([*outputs, step.y1, *step.carry], [y, *carry, *problem.record.parameters], incoming)
     adjoint, *rest = found
     adjoint = torch.zeros_like(y) if adjoint is None else adjoint
     count = len(carry)
@@ -138,15 +138,15 @@ def _through_beginning(problem: Problem, accepted, y, adjoint, adjoint_carry):
     with torch.enable_grad():
         slope = problem.func(accepted.interval.times[0], y)
         carry = problem.stepper.begin(y, slope)
-    found = vector_jacobian(carry, [y, *problem.parameters], adjoint_carry)
+    found = vector_jacobian(carry, [y, *problem.record.parameters], adjoint_carry)
     return adjoint if found[0] is None else adjoint + found[0], found[1:], slope
 
 
 def reversible(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """Backprop's gradient to rounding, at a memory that does not grow with the steps (for reversible methods)."""
-    if problem.plan.random is not None:
+    if problem.record.random is not None:
         raise UnsupportedCombination(
             "the derivative draws random numbers (dropout?), which cannot be undone in reverse",
             remedy="Use gradient='checkpoint'",
         )
-    return list(_Reversible.apply(problem, slope, y0, *problem.parameters))
+    return list(_Reversible.apply(problem, slope, y0, *problem.record.parameters))

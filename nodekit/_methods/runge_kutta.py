@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._control import constant
 from .._stepper import Step, Stepper, combine
@@ -97,3 +98,27 @@ class ExplicitRungeKutta(Stepper):
         weights = torch.tensor(weights[:, used], dtype=y.dtype, device=y.device)
         values = torch.addmm(y.reshape(1, -1), weights, slopes, alpha=interval.dt)
         return [value.view(y.shape) for value in values.unbind()]
+
+    def at_fractions(self, y: Tensor, step: Step, dt: Tensor, rows: Tensor, thetas: Tensor) -> Tensor:
+        """The same polynomial of some samples, each at its own fraction of its own step.
+
+        Only single multiplications and additions: products of matrices, powers and fused operations round differently
+        with a sample's place among those wanted, and no sample is to notice its neighbours.
+
+        Args:
+            y, step: of all samples; extended.
+            dt: their step sizes, shape (batch,) in float64.
+            rows: the samples wanted, shape (wanted,).
+            thetas: where to have them, shape (wanted,) in float64.
+        """
+        coefficients = self.interpolation
+        used = np.flatnonzero(coefficients.any(1))
+        columns = torch.tensor(coefficients[used], dtype=thetas.dtype, device=y.device).unsqueeze(1).unbind(2)
+        weights = columns[-1]
+        for column in reversed(columns[:-1]):
+            weights = weights * thetas + column
+        weights = (weights * thetas * dt[rows]).to(y.dtype)
+        result, shape = y[rows], (-1, *[1] * (y.ndim - 1))
+        for i, weight in zip(used, weights.expand(len(used), len(rows)), strict=True):
+            result = result + step.slopes[i][rows] * weight.view(shape)
+        return result

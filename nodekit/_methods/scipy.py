@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from .._loops import Accepted, Callbacks, Plan
+from .._loops import Accepted, Plan
 from .._stepper import Step, Stepper
 from ..errors import GradientUnavailable, SolveFailed, UnknownOption, UnsupportedCombination, nearest
 
@@ -48,12 +48,10 @@ class ScipySolver(Stepper):
 class ScipyPlan(Plan):
     """The whole solve, its results handed on as if each output had been reached by one step."""
 
-    random, dense, callbacks = None, False, Callbacks()
-
     def __init__(self, solver: str, tolerance, options):
         self.solver, self.tolerance, self.options = solver, tolerance, options
 
-    def steps(self, func, stepper, clock, times, y, slope, stats):
+    def steps(self, problem, y, slope):
         """One accepted step for each output time.
 
         Raises:
@@ -61,8 +59,9 @@ class ScipyPlan(Plan):
         """
         from scipy.integrate import solve_ivp  # an optional dependency
 
+        func, clock, times = problem.func, problem.clock, problem.times
         if torch.is_grad_enabled() and (y.requires_grad or slope.requires_grad):
-            stepper.step(func, None, y, ())
+            problem.stepper.step(func, None, y, ())
         rtol, atol = (self._tolerance(value, y) for value in (self.tolerance.rtol, self.tolerance.atol))
         limits = {"max_step": self.options.max_step, "first_step": self.options.first_step}
         if self.solver == "LSODA" and self.options.min_step:
@@ -83,8 +82,10 @@ class ScipyPlan(Plan):
         before = y
         for t0, t1, column in zip(times, times[1:], found.y.T[1:], strict=False):
             state = torch.from_numpy(column.copy()).to(y).reshape(y.shape)
-            stats.accepted += 1
-            yield Accepted(clock.interval(t0, t1), before, None, Step(state), [], True)
+            problem.record.stats.accepted += 1
+            accepted = Accepted(clock.interval(t0, t1), [], True)
+            accepted.y, accepted.carry, accepted.step = before, None, Step(state)
+            yield accepted
             before = state
 
     def _tolerance(self, value, y):

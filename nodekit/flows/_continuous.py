@@ -53,7 +53,7 @@ class ContinuousFlow(Flow):
             raise UnknownOption(f"unknown trace {trace!r}", remedy=nearest(trace, TRACES))
         super().__init__(StandardNormal(getattr(field, "dimension", None)) if base is None else base)
         self.field, self.trace, self.t = field, trace, t
-        self.solver = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
+        self.arguments = {"method": method, "rtol": rtol, "atol": atol, "options": options, "gradient": gradient}
 
     def forward(self, x: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Points z (…, d) of data x (…, d), and log|det ∂z/∂x| (…) or its estimate."""
@@ -90,7 +90,7 @@ class ContinuousFlow(Flow):
         dynamics = _Augmented(self.field, trace, None if draw is None else draw(x))
         state = torch.cat((x, x.new_zeros(*x.shape[:-1], 1)), dim=-1)
         times = torch.as_tensor(times, dtype=x.dtype, device=x.device)
-        states = solve(dynamics, state, times, args=() if context is None else (context,), **self.solver).y
+        states = solve(dynamics, state, times, args=() if context is None else (context,), **self.arguments).y
         return states[..., :-1], states[..., -1]
 
     def _ends(self, x: Tensor, times: tuple[float, float], context) -> tuple[Tensor, Tensor]:

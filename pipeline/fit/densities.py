@@ -151,7 +151,7 @@ def traces(job: Job) -> Tables:
 def exactly(flow: ContinuousFlow) -> ContinuousFlow:
     """The same flow with the exact trace."""
     same = ContinuousFlow(flow.field, flow.base)
-    same.solver = flow.solver
+    same.arguments = flow.arguments
     return same
 
 

@@ -174,6 +174,39 @@ def test_a_failing_sample_spoils_no_gradient(checkpoints):
     torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{}, {"graph_bytes": 0}])
+@pytest.mark.parametrize("way", [{}, {"method": "euler", "options": {"step_size": 0.1}}], ids=["adaptive", "fixed"])
+def test_gradients_are_refused_where_one_samples_own_data_are_no_numbers(way, options):
+    """Whatever state stands in for it, its slope is not a number, and zero times that would be the shared gradient."""
+    data = torch.tensor([[1.0], [math.nan], [2.0]], dtype=torch.float64)
+    rate, y0 = torch.tensor(0.5, dtype=torch.float64, requires_grad=True), torch.ones(3, 1, dtype=torch.float64)
+    way = {**way, "options": {**way.get("options", {}), **options}}
+    y = independently(lambda t, y: -rate * data * y, y0, [0.0, 1.0], throw=False, **way).y
+    assert y[-1].isfinite().flatten().tolist() == [True, False, True]
+    with pytest.raises(errors.GradientUnavailable, match=r"sample = 1"):
+        y[-1, [0, 2]].sum().backward()
+
+
+def test_a_sample_without_a_slope_fails_at_once_as_alone():
+    def func(t, y):
+        return torch.where(y > 2, math.nan, -y)
+
+    y0 = torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    stats = independently(func, y0, throw=False).stats
+    assert stats.rejected[1] == nodekit.solve(func, y0[1], TIMES, throw=False).stats.rejected == 1
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop"])
+def test_the_graph_of_fixed_steps_is_recorded_as_they_are_taken(gradient):
+    way = {"method": "rk4", "options": {"step_size": 0.1}, "gradient": gradient}
+    y0 = pendulum_states().requires_grad_()
+    solution = independently(pendulums, y0, **way)
+    with torch.no_grad():
+        assert solution.stats.nfe_forward == independently(pendulums, y0, **way).stats.nfe_forward
+    solution.y.sum().backward()
+    assert solution.stats.nfe_backward == 0
+
+
 def test_outputs_before_a_failure_keep_their_gradient():
     y0 = torch.tensor([[0.1], [1.0]], dtype=torch.float64, requires_grad=True)
     t = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)

@@ -68,3 +68,11 @@ def test_a_jump_on_the_way_to_an_event_is_stepped_over():
         options={"jump_t": [0.5]}, events=[lambda t, y: y - 2],
     )  # fmt: skip
     assert solution.events.t.item() == pytest.approx(1.25, rel=1e-9)
+
+
+def test_the_slope_behind_a_jump_at_the_start_is_evaluated_once():
+    plain, jumping = (
+        nodekit.solve(lambda t, y: -y, Y0, [0.0, 1.0], options={"jump_t": jumps}).stats.nfe_forward
+        for jumps in ([], [0.0])
+    )
+    assert jumping == plain

@@ -112,6 +112,12 @@ def test_without_perturb_slopes_are_carried_on_as_ever():
     assert stats.nfe_forward == 1 + 3 * 6 + 5
 
 
+def test_with_perturb_the_slope_at_the_start_is_evaluated_once_a_step():
+    options = {"step_size": 0.25, "perturb": True}
+    stats = nodekit.solve(jumps_at_the_end, Y0, [0.0, 1.0], method="dopri5", options=options).stats
+    assert stats.nfe_forward == 4 + 3 * 6 + 5
+
+
 @pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint", "interpolated"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("times", [[0.0, 1.0], [1.0, 0.0], [0.0, 0.5, 1.0]])

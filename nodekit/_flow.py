@@ -1,0 +1,82 @@
+"""The flow over an infinitesimal time: how gradients by times come about, of outputs and of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ._control import host_values
+from ._parameters import is_transformed
+from ._samples import sound_slope, spread
+
+
+def carried_on(func, t: Tensor, y: Tensor, shift: Tensor, slope: Tensor | None = None) -> Tensor:
+    """The flow from (t, y) over an infinitesimal time: y's value, and its derivatives by the shift up to the second.
+
+    Args:
+        shift: a zero that carries a gradient; of independent samples one for each, shaped like t.
+        slope: f(t, y), if known.
+    """
+    if shift.ndim:
+        func, slope = _sound(func), None
+    slope = func(t, y) if slope is None else slope
+    flat = spread(shift, y) if shift.ndim else shift
+    return y + flat * func(t + shift / 2, y + flat / 2 * slope)
+
+
+def _sound(func):
+    """The slopes of samples that are somewhere not finite, or at no time, being zeros: they stay as they are."""
+    return lambda t, y: sound_slope(func, t, y, func(t, y), 0.0)
+
+
+def shift_of_zero(
+    value_at: Callable, func, t: Tensor, y: Tensor, unavailable: Callable
+) -> tuple[Tensor | None, Tensor]:
+    """The implicit function theorem: where g(t, y(t)) = 0, that time moves by dτ = −dg/ġ.
+
+    Two steps of Newton's iteration on g(t + τ, y(t + τ)) = 0, from the τ = 0 that solves it, give τ the value zero
+    and the right first and second derivatives.
+
+    Args:
+        value_at: g, of (t, y): a number, or one for every sample.
+        t, y: where it is zero; y's time is held fixed in its gradient.
+        unavailable: (which have no speed ġ, a shift, g) → the shift where there is none.
+
+    Returns:
+        τ, shaped like t (None where nothing is differentiable), and the state y(t + τ).
+    """
+    gradients = _gradients_under_transforms if is_transformed() else _gradients_by_autograd
+    found = gradients(value_at, t, y)
+    if found is None:
+        return None, y
+    value, by_time, by_state = found
+    slope = func(t, y)
+    rate = by_time.reshape(value.shape) + (by_state * slope).reshape(*value.shape, -1).sum(-1)
+    still = rate.detach() == 0.0
+    rate = torch.where(still, 1.0, rate)
+    first = -((value - value.detach()) / rate).view(t.shape)
+    moved = value_at(t + first, carried_on(func, t, y, first, slope))
+    shift = first - ((moved - moved.detach()) / rate).view(t.shape)
+    if host_values(still.any()):
+        shift = unavailable(still.view(t.shape), shift, value)
+    return shift, carried_on(func, t, y, shift, slope)
+
+
+def _gradients_by_autograd(value_at: Callable, t: Tensor, y: Tensor):
+    """A function's value, and its derivatives by t and y; None if its time depends on nothing."""
+    time, state = t.detach().requires_grad_(), y if y.requires_grad else y.detach().requires_grad_()
+    value, moving = value_at(t, y), value_at(time, state)
+    if not value.requires_grad:
+        if y.requires_grad and not moving.requires_grad:
+            return value, torch.zeros_like(time), torch.zeros_like(y)
+        return None
+    found = torch.autograd.grad(moving.sum(), (time, state), create_graph=True, allow_unused=True)
+    by_time, by_state = (torch.zeros_like(x) if g is None else g for g, x in zip(found, (time, state), strict=True))
+    return value, by_time, by_state
+
+
+def _gradients_under_transforms(value_at: Callable, t: Tensor, y: Tensor):
+    value, pull = torch.func.vjp(lambda t, y: value_at(t, y).to(y), t, y)
+    return value, *pull(torch.ones_like(value))

@@ -1,0 +1,74 @@
+"""batch="independent": every sample of the first dimension is a solve of its own, all of them taken together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._clock import has_time_gradients
+from ._differentiate import differentiably
+from ._events import Occurrences
+from ._gradients import Gradient
+from ._problem import Problem, Record
+from ._sample_events import SampleWatch
+from ._sample_steps import SampleStats
+from ._samples import SamplePacking, SoundDerivative, spread
+
+
+def solve_samples(
+    problem: Problem, gradient: Gradient, packing: SamplePacking, t: Any, named
+) -> tuple[list[Tensor], Occurrences | None]:
+    """Solve every sample on its own.
+
+    Args:
+        problem, gradient, t, named: as in `differentiably`.
+        packing: of the state.
+
+    Returns:
+        The outputs after the first, and what happened to every sample, if events were looked for.
+    """
+    y0, watch, later = packing.y0, problem.watch, len(problem.times) - 1
+    if not packing.samples:
+        outputs = _of_none(problem, y0, t)
+    elif not later:
+        outputs = [torch.full_like(y0, torch.nan)]  # at events
+    else:
+        outputs = differentiably(problem, gradient, y0, t, named)
+        if problem.record.void is not None and torch.is_grad_enabled():
+            outputs = _without_the_failed(problem, gradient, y0, t, named)
+    return outputs[:later], None if watch is None else _occurrences(watch, problem, packing, t, outputs[-1])
+
+
+def _without_the_failed(problem: Problem, gradient: Gradient, y0: Tensor, t: Any, named) -> list[Tensor]:
+    """The outputs of a solve with fixed steps, of which some samples failed, solved again for its gradients.
+
+    That they failed is known at the end only, when the graphs of the steps hold what is not finite of them.
+    """
+    again = Record(SampleStats(len(y0), y0.device), void=problem.record.void)
+    again.stats.count(problem.func.evaluations, 0)
+    problem.record.stats = again.stats
+    plan = replace(problem.plan, check_finite=False)
+    sound = replace(problem, func=SoundDerivative(problem.func), plan=plan, record=again)
+    return differentiably(sound, gradient, torch.where(spread(again.void, y0), y0.detach(), y0), t, named)
+
+
+def _of_none(problem: Problem, y0: Tensor, t: Any) -> list[Tensor]:
+    """No numbers, but what they would depend on, so that gradients are zeros, not missing."""
+    clock, later = problem.clock, len(problem.times) - 1
+    y = y0 + problem.func(clock.instant(problem.times[0]), y0)
+    if not has_time_gradients(t):
+        return [y] * (later + 1)
+    return [*(y + spread(shift, y) for shift in clock.shifts(t)[1:]), y]
+
+
+def _occurrences(watch: SampleWatch, problem: Problem, packing: SamplePacking, t: Any, y: Tensor) -> Occurrences:
+    """When and where every sample ended by an event."""
+    shift, y = watch.attached(problem.func, y)
+    when = watch.t.to(t.dtype) if isinstance(t, Tensor) and t.is_floating_point() else watch.t
+    if shift is not None:
+        when = when + torch.where(watch.index >= 0, shift.view(-1), 0.0).to(when.dtype)
+    when = when.numpy() if packing.numpy else when
+    return Occurrences(when, watch.index, packing.unpack(y), watch.index >= 0)

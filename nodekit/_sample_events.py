@@ -1,0 +1,168 @@
+"""Events of independent samples: every sample ends at the first of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from ._bracket import bracket_root
+from ._clock import SampleClock
+from ._control import host_values
+from ._event_search import LOOKS, with_leaves
+from ._events import unavailable
+from ._flow import shift_of_zero
+from ._numbers import Tensors
+from ._sample_steps import SampleSteps
+from ._samples import SamplePacking, copied, spread
+from .errors import InvalidEvent
+
+
+class SampleWatch:
+    """Finds every sample's first zero of the events' functions, where it ends.
+
+    Args:
+        events: whose functions take times and states of the whole batch and give a number for each sample.
+        packing: of the state.
+        column: of the outputs, for the states at events.
+
+    Attributes:
+        t: when each sample's event happened, shape (batch,), NaN where none has.
+        index: which event it was, −1 where none has.
+    """
+
+    def __init__(self, events: Sequence, packing: SamplePacking, clock: SampleClock, column: int):
+        self.events, self.packing, self.clock, self.column = events, packing, clock, column
+        self.directions = torch.tensor([event.direction for event in events], device=packing.device)
+        self.t = torch.full((packing.samples,), math.nan, dtype=clock.exact, device=packing.device)
+        self.index = torch.full_like(self.t, -1, dtype=torch.int64)
+        self._values: Tensor | None = None  # where every sample is now
+
+    def over(self, steps: Iterable[SampleSteps], problem) -> Iterator[SampleSteps]:
+        """The steps, the states at events added to their outputs, and those behind them left out."""
+        for accepted in steps:
+            with torch.no_grad():
+                theta = self._within(problem.stepper, accepted)
+                if host_values(torch.isfinite(theta).any()):
+                    self._end(accepted, theta)
+            yield accepted
+
+    def _end(self, accepted: SampleSteps, happens: Tensor) -> None:
+        """Let samples end at these fractions of their steps, infinite where they do not."""
+        accepted.ended = ended = torch.isfinite(happens)
+        rows = ended.nonzero()[:, 0]
+        found = [(rows, torch.full_like(rows, self.column), happens[rows])]
+        if accepted.thetas:
+            before = accepted.thetas[2] <= happens[accepted.thetas[0]]
+            found.append(tuple(x[before] for x in accepted.thetas))
+        accepted.thetas = tuple(torch.cat(x) for x in zip(*found, strict=True))
+        if accepted.lands:
+            reached = happens[accepted.lands[0]] >= 1.0
+            accepted.lands = tuple(x[reached] for x in accepted.lands)
+
+    def values(self, t: Tensor, y: Tensor) -> Tensor:
+        """The values (batch, events) at times as the derivative sees them.
+
+        Raises:
+            InvalidEvent: a function that does not give one number for each sample.
+        """
+        return with_leaves(self._values_at, t, y)
+
+    def _values_at(self, t: Tensor, y: Tensor) -> Tensor:
+        state, found = self.packing.unpack(y), []
+        time = t.detach().numpy() if self.packing.numpy else t
+        for i, event in enumerate(self.events):
+            value = torch.as_tensor(event.fn(time, state), device=y.device)
+            if value.numel() != self.packing.samples:
+                raise InvalidEvent(
+                    f"event {i}: its function gives shape {tuple(value.shape)} for {self.packing.samples} samples",
+                    remedy="Let it give one number for each sample, shape (batch,)",
+                )
+            found.append(value.reshape(-1, 1))
+        return torch.cat(found, dim=1)
+
+    def _within(self, stepper, accepted: SampleSteps) -> Tensor:
+        """The fraction of its step at which each sample's first event happens; infinite where none does."""
+        interval, y, step = accepted.interval, accepted.y, accepted.step
+        self._at = stepper, y, step, interval
+        if self._values is None:
+            self._values = self.values(self.clock.instant(interval.t0), y).to(self.clock.exact)
+        # Of each crossing: the fractions on both sides, the values there, and the sign before.
+        low, high, at_low, at_high, old = (torch.zeros_like(self._values) for _ in range(5))
+        found = torch.zeros_like(low, dtype=torch.bool)
+        before, theta_before, undefined = self._values, 0.0, torch.isnan(self._values)
+        moves = torch.ones_like(interval.t0, dtype=torch.bool) if interval.moves is None else interval.moves
+        for theta in (*LOOKS, 1.0):
+            now = self._at_fraction(torch.full_like(interval.t0, theta))
+            side = torch.sign(before)
+            wanted = (self.directions == 0) | (self.directions == -side)
+            crossed = (side != 0) & (torch.sign(now) != side) & wanted & ~found & moves.unsqueeze(1)
+            low, high = torch.where(crossed, theta_before, low), torch.where(crossed, theta, high)
+            at_low, at_high = torch.where(crossed, before, at_low), torch.where(crossed, now, at_high)
+            old, found = torch.where(crossed, side, old), found | crossed
+            before, theta_before, undefined = now, theta, undefined | torch.isnan(now)
+        self._values = torch.where(moves.unsqueeze(1), before, self._values)
+        undefined &= moves.unsqueeze(1)
+        happens = torch.full_like(low, math.inf)
+        for k, (some, wrong) in enumerate(host_values(torch.stack([found.any(0), undefined.any(0)], dim=1))):
+            if wrong:
+                sample = host_values(undefined[:, k]).index(True)
+                raise InvalidEvent(
+                    f"event {k}: its function is not a number",
+                    t=interval.t0[sample].item(),
+                    sample=sample,
+                    remedy="It must be defined along the whole solution",
+                )
+            if some:
+                root = self._root(k, (low[:, k], at_low[:, k]), (high[:, k], at_high[:, k]), old[:, k])
+                happens[:, k] = torch.where(found[:, k], root, math.inf)
+        theta, index = happens.min(dim=1)
+        ends = torch.isfinite(theta)
+        t = torch.where(theta == 1.0, interval.t1, interval.t0 + theta * (interval.t1 - interval.t0))
+        self.t, self.index = torch.where(ends, t, self.t), torch.where(ends, index, self.index)
+        return theta
+
+    def _at_fraction(self, theta: Tensor) -> Tensor:
+        stepper, y, step, interval = self._at
+        rows = torch.arange(len(y), device=y.device)
+        state = stepper.at_fractions(y, step, interval.t1 - interval.t0, rows, theta)
+        t = interval.t0 + theta * (interval.t1 - interval.t0)
+        return self.values(self.clock.instant(t), state).to(self.clock.exact)
+
+    def _root(self, k: int, low, high, old: Tensor) -> Tensor:
+        """The far side of every sample's sign change."""
+        interval = self._at[3]
+        largest = torch.maximum(interval.t0.abs(), interval.t1.abs())
+        tolerance = Tensors.resolution(largest) / (interval.t1 - interval.t0).abs()
+        tolerance = tolerance.clamp(min=torch.finfo(tolerance.dtype).eps)
+        return bracket_root(Tensors, lambda theta: self._at_fraction(theta)[:, k], low, high, old, tolerance)[0]
+
+    def attached(self, func, y: Tensor) -> tuple[Tensor | None, Tensor]:
+        """How every sample's event moves, and the state there, as for shared solves.
+
+        Args:
+            y: states at the events, which are held fixed in time by their gradients.
+
+        Returns:
+            The shifts of the times, shaped like the derivative's times (None where nothing is differentiable), and
+            the states.
+        """
+        happened = self.index >= 0
+        if not torch.is_grad_enabled() or self.packing.numpy or not host_values(happened.any()):
+            return None, y
+        # Where none happened another sample's stands in, lest what is not a number spoils the gradients all share.
+        source = copied(happened)
+        state, t, pick = y[source], self.clock.instant(self.t[source]), self.index[source].unsqueeze(1)
+
+        def value_at(t: Tensor, y: Tensor) -> Tensor:
+            return self.values(t, y).gather(1, pick)[:, 0].to(y)
+
+        def none(still: Tensor, shift: Tensor, value: Tensor) -> Tensor:
+            return torch.where(still, unavailable(None, None, shift, y, value), shift)
+
+        shift, state = shift_of_zero(value_at, func, t, state, none)
+        if shift is None:
+            return None, y
+        return shift, torch.where(spread(happened, y), state, torch.nan)

@@ -1,0 +1,159 @@
+"""Steps of independent samples, taken together: what they have in common, however they are chosen.
+
+A sample that takes no step in a round, having arrived or failed or been rejected, stays where it is. Of its neighbours
+no sample notices anything: what it does is computed from its own row alone, in the same operations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ._clock import Interval, SampleClock
+from ._loops import Accepted, Plan, Stats
+from ._samples import spread
+from ._stepper import Step, Stepper
+
+if TYPE_CHECKING:
+    from ._problem import Problem
+
+
+class SampleStats(Stats):
+    """What a solve did for every sample.
+
+    Attributes:
+        nfe_forward, nfe_backward: evaluations of the derivative, on the whole batch.
+        nfe: those of the forward pass that a sample had a part in, shape (batch,).
+        accepted, rejected: steps of every sample, shape (batch,).
+    """
+
+    def __init__(self, samples: int, device: torch.device):
+        super().__init__()
+        self.nfe, self.accepted, self.rejected = torch.zeros(3, samples, dtype=torch.int64, device=device)
+        self._counted = 0
+
+    def count(self, evaluations: int, part: Tensor | int) -> None:
+        """So many evaluations have been, of which those not counted yet were of samples that had a part in them."""
+        self.nfe += part * (evaluations - self._counted)
+        self._counted = evaluations
+
+
+class SampleSteps(Accepted):
+    """A step that some of the samples take.
+
+    Attributes:
+        thetas: (samples, output times, fractions of the step) of the outputs within it, or ().
+        lands: (samples, output times) of those at its end, or ().
+        spoiled: whether samples that do not take it have slopes that are not finite.
+        ended: samples that an event ends in it; None: none.
+    """
+
+    __slots__ = ("ended", "spoiled")
+
+    def __init__(self, interval, thetas=(), lands=(), random=None, spoiled=False):
+        super().__init__(interval, thetas, lands, random)
+        self.spoiled, self.ended = spoiled, None
+
+    @property
+    def outputs(self) -> int:
+        """How many tensors of outputs there are."""
+        return bool(self.thetas) + bool(self.lands)
+
+    @property
+    def places(self) -> list[tuple[Tensor, Tensor]]:
+        """(samples, output times) of each of them."""
+        return [rows[:2] for rows in (self.thetas, self.lands) if rows]
+
+    def states(self, stepper: Stepper, y: Tensor, step: Step) -> list[Tensor]:
+        """The outputs, a tensor of some samples each."""
+        interval, found = self.interval, []
+        if self.thetas:
+            rows, _, thetas = self.thetas
+            found.append(stepper.at_fractions(y, step, interval.t1 - interval.t0, rows, thetas))
+        return [*found, step.y1[self.lands[0]]] if self.lands else found
+
+    def without_tensors(self) -> Accepted:
+        """What it takes to take the step again from its beginning."""
+        return SampleSteps(self.interval, self.thetas, self.lands, self.random, self.spoiled)
+
+    def settled(self, problem: Problem, carry: tuple[Tensor, ...], step: Step) -> Step:
+        """The step as it was taken from the carry; if it is spoiled and recorded, without what is not finite."""
+        if self.spoiled and step.y1.requires_grad:
+            return problem.again(self, self.y, self.carry, final=False)
+        return self.settle(step, self.y, carry)
+
+    def settle(self, step: Step, y: Tensor, carry: tuple[Tensor, ...]) -> Step:
+        """The step, but that the samples that do not move stay where they are, with the slope that they have."""
+        moves = spread(self.interval.moves, y)
+        step.y1 = torch.where(moves, step.y1, y)
+        step.carry = tuple(torch.where(moves, *pair) for pair in zip(step.carry, carry, strict=False))
+        return step
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SamplePlan(Plan):
+    """How every sample's steps are chosen.
+
+    Attributes:
+        times: output times (batch, times) on the state's device, padding the last time again.
+        absent: which outputs are not a number because their time is none, shape (batch, times).
+    """
+
+    times: Tensor
+    absent: Tensor
+
+    def interval(self, clock: SampleClock, t0: Tensor, t1: Tensor) -> Interval:
+        """The intervals of steps, whose ends are evaluated beside what is excluded.
+
+        Also of samples that do not move: there on the side of what they have still before them, or, at the end, behind.
+        """
+        at_start, at_end = self.excludes(t0), self.excludes(t1)
+        if at_start is False:
+            return clock.interval(t0, t1)
+        elsewhere = torch.where(t0 == self.times[:, -1], self.times[:, 0], self.times[:, -1])
+        onward, back = torch.where(t0 == t1, elsewhere, t1), torch.where(t0 == t1, elsewhere, t0)
+        start = torch.where(at_start, clock.inside(t0, onward), t0)
+        return clock.interval(t0, t1, start, torch.where(at_end, clock.inside(t1, back), t1))
+
+    def remade(self, clock: SampleClock, interval: Interval) -> Interval:
+        """The interval of an accepted step, in which some samples move no longer."""
+        if interval.moves is None:
+            return interval
+        again = self.interval(clock, interval.t0, interval.t1)
+        again.fresh, again.moves = interval.fresh, interval.moves
+        return again
+
+    def completed(self, problem: Problem, outputs: list[Tensor], y0: Tensor) -> list[Tensor]:
+        """The outputs in their places: at every time after the first; then, if events were looked for, at these."""
+        samples, times = self.times.shape
+        rows = torch.cat([y0, *outputs, torch.full_like(y0[:1], torch.nan)])
+        own, missing = torch.arange(samples, device=y0.device), len(rows) - 1
+        index = torch.full((times + 1, samples), missing, device=y0.device)
+        index[:times] = torch.where(self.times[:, 0] == self.times.T, own, missing)
+        if problem.record.places:
+            sample, time = (torch.cat(places) for places in zip(*problem.record.places, strict=True))
+            index[time, sample] = torch.arange(samples, missing, device=y0.device)
+        if problem.record.void is not None:
+            index[1:, problem.record.void] = missing
+        index[:times].masked_fill_(self.absent.T, missing)
+        first = 0 if problem.watch is not None else 1
+        found = rows[index[1 : times + 1 - first].reshape(-1)].view(times - first, *y0.shape)
+        return list(found.unbind())
+
+
+def within(times: Tensor, t0: Tensor, t1: Tensor, inside: bool = True) -> tuple[tuple[Tensor, ...], ...]:
+    """Which output times (batch, times) lie in steps, as `SampleSteps` has them.
+
+    Args:
+        inside: whether there may be others than the steps' ends.
+    """
+    start, end = t0.unsqueeze(1), t1.unsqueeze(1)
+    at_end, found = ((times == end) & (end != start)).nonzero(), ()
+    if inside:
+        sign = torch.sign(end - start)
+        rows, columns = (((times - start) * sign > 0) & ((times - end) * sign < 0)).nonzero().unbind(1)
+        found = (rows, columns, (times[rows, columns] - t0[rows]) / (t1[rows] - t0[rows]))
+    return found if found and len(found[0]) else (), at_end.unbind(1) if len(at_end) else ()
