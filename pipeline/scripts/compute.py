@@ -9,10 +9,12 @@ from pipeline.compute import FUNCTIONS
 from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
 from pipeline.logs import log_to
+from pipeline.made_by import sign
 from pipeline.study import ConfigurationError, Run
 
 job = snakemake  # noqa: F821
 log_to(job.log[0])
+sign(job.params.made_by)
 try:
     run = Run.model_validate(job.params.run)
     dataset = run.settings.dataset

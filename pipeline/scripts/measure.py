@@ -11,6 +11,7 @@ from nodekit.errors import NodekitError
 from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
 from pipeline.logs import log_to
+from pipeline.made_by import sign
 from pipeline.measurements import FUNCTIONS, TrainedNetwork
 from pipeline.models import build
 from pipeline.study import ConfigurationError, Run
@@ -18,6 +19,7 @@ from pipeline.study import ConfigurationError, Run
 job = snakemake  # noqa: F821
 params = job.params
 log_to(job.log[0])
+sign(params.made_by)
 
 
 def trained_network() -> TrainedNetwork:
