@@ -52,9 +52,7 @@ def long_first(wildcards):
 
 def needed_first(wildcards):
     """The priority of a data set: that of the longest run on it."""
-    users = [
-        run for run in study.runs() if run.settings.dataset and run.settings.dataset.name == wildcards.dataset
-    ]
+    users = [run for run in study.runs() if run.settings.dataset and run.settings.dataset.name == wildcards.dataset]
     return max(map(study.expected_seconds, users))
 
 
