@@ -191,7 +191,8 @@ class Profile(Strict):
     left_out: list[str] = []
     # What jobs ask of a cluster, by rule or experiment: laid over pipeline/cluster/resources.yaml.
     resources: dict[str, dict[str, int]] = {}
-    # Of one run, roughly: runs that take longest start first, so that no core idles while the last one ends.
+    # Of one run, roughly, by experiment or experiment/variant: runs that take longest start first, so that no core
+    # idles while the last one ends.
     expected_seconds: dict[str, float] = {}
 
 
@@ -228,6 +229,11 @@ class Study(BaseModel):
         """The variants of an experiment that the profile runs."""
         left_out = self.profile.left_out
         return [name for name in self.experiments[experiment].variants if f"{experiment}/{name}" not in left_out]
+
+    def expected_seconds(self, run: Run) -> float:
+        """What the profile expects a run to take: by variant, or else by experiment; 0 where it says nothing."""
+        expected = self.profile.expected_seconds
+        return expected.get(f"{run.experiment}/{run.variant}", expected.get(run.experiment, 0))
 
     def trained(self, run: Run) -> Run | None:
         """The training run whose model `run` measures, where it does."""

@@ -47,17 +47,13 @@ def ids(kind):
 
 def long_first(wildcards):
     """The priority of a run: the seconds that the profile expects it to take."""
-    return profile.expected_seconds.get(wildcards.experiment, 0)
+    return study.expected_seconds(run_of(wildcards))
 
 
 def needed_first(wildcards):
     """The priority of a data set: that of the longest run on it."""
-    users = [
-        run.experiment
-        for run in study.runs()
-        if run.settings.dataset and run.settings.dataset.name == wildcards.dataset
-    ]
-    return max(profile.expected_seconds.get(name, 0) for name in users)
+    users = [run for run in study.runs() if run.settings.dataset and run.settings.dataset.name == wildcards.dataset]
+    return max(map(study.expected_seconds, users))
 
 
 def asked(rule, by_experiment=False):

@@ -2,6 +2,7 @@
 RUN = f"{RESULTS}/runs/{{experiment}}/{{variant}}/seed{{seed}}"
 RUN_LOG = f"{RESULTS}/logs/runs/{{experiment}}/{{variant}}/seed{{seed}}.log"
 RUN_BENCHMARK = f"{RESULTS}/benchmarks/runs/{{experiment}}/{{variant}}/seed{{seed}}.tsv"
+MADE_BY = f"{RESULTS}/made_by/{{experiment}}/{{variant}}/seed{{seed}}.csv"
 
 
 rule train:
@@ -24,6 +25,7 @@ rule train:
         **asked("train", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).parameters(),
+        made_by=MADE_BY,
         checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
         processed=f"{DATA}/processed",
         device=profile.device,
@@ -51,6 +53,7 @@ rule compute:
         **asked("compute", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).parameters(),
+        made_by=MADE_BY,
         processed=f"{DATA}/processed",
     script:
         "../scripts/compute.py"
@@ -75,6 +78,7 @@ rule measure:
         **asked("measure", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).parameters(),
+        made_by=MADE_BY,
         trained=lambda wildcards: trained.parameters() if (trained := study.trained(run_of(wildcards))) else None,
         processed=f"{DATA}/processed",
         device=profile.device,
@@ -99,6 +103,7 @@ rule fit:
         **asked("fit", by_experiment=True),
     params:
         run=lambda wildcards: run_of(wildcards).parameters(),
+        made_by=MADE_BY,
         checkpoint=f"{RESULTS}/checkpoints/{{experiment}}/{{variant}}/seed{{seed}}.pt",
         device=profile.device,
         checkpoint_seconds=profile.checkpoint_seconds,
@@ -128,6 +133,8 @@ rule run_in_r:
         )
         + (f" --reduced {shlex.quote(reduced)}" if (reduced := run_of(wildcards).reduced) else ""),
         folder=lambda wildcards, output: str(Path(output.history).parent),
+        made_by=MADE_BY,
     shell:
-        "Rscript {input.script} --output {params.folder} --experiment {wildcards.experiment}"
+        "python -m pipeline.runs.made_by {params.made_by} &&"
+        " Rscript {input.script} --output {params.folder} --experiment {wildcards.experiment}"
         " --variant {wildcards.variant} {params.arguments} > {log} 2>&1"

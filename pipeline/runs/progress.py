@@ -56,7 +56,8 @@ class Progress:
         self.shown = time.monotonic()
         self.bar.set_postfix_str(f"{place}, loss {loss:.4f}", refresh=False)
         self.bar.update(self.done - self.bar.n)
-        if self.shown < self.next_line:
+        # Nothing may be done yet where a machine is busy with other work: then there is no rate to tell.
+        if self.shown < self.next_line or self.done == self.initial:
             return
         rate = (self.done - self.initial) / (self.shown - self.start)
         left = tqdm.format_interval((self.total - self.done) / rate)

@@ -9,10 +9,12 @@ from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
 from pipeline.runs.function import function_of
 from pipeline.runs.logs import log_to
+from pipeline.runs.made_by import sign
 from pipeline.study import ConfigurationError, Run
 
 job = snakemake  # noqa: F821
 log_to(job.log[0])
+sign(job.params.made_by)
 try:
     run = Run.model_validate(job.params.run)
     dataset = run.settings.dataset

@@ -7,12 +7,14 @@ from pathlib import Path
 from nodekit.errors import NodekitError
 from pipeline.fit import fit
 from pipeline.runs.logs import log_to
+from pipeline.runs.made_by import sign
 from pipeline.study import ConfigurationError, Run
 from pipeline.train import TrainingError
 
 job = snakemake  # noqa: F821
 params = job.params
 log_to(job.log[0])
+sign(params.made_by, params.checkpoint)
 try:
     fit(
         Run.model_validate(params.run),

@@ -14,11 +14,13 @@ from pipeline.measure.trained_odenet import TrainedNetwork
 from pipeline.models import build
 from pipeline.runs.function import function_of
 from pipeline.runs.logs import log_to
+from pipeline.runs.made_by import sign
 from pipeline.study import ConfigurationError, Run
 
 job = snakemake  # noqa: F821
 params = job.params
 log_to(job.log[0])
+sign(params.made_by)
 
 
 def trained_network() -> TrainedNetwork:

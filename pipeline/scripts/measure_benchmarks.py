@@ -9,7 +9,7 @@ import torch
 from pipeline.benchmarks import evaluate, growth, images, load_goals, small
 from pipeline.data import load_dataset
 from pipeline.files import write_csv
-from pipeline.report.provenance import cpu_name
+from pipeline.runs.provenance import cpu_name
 from pipeline.study import Dataset
 
 logging.basicConfig(filename=snakemake.log[0], filemode="w", level=logging.INFO, format="%(levelname)s %(message)s")  # noqa: F821

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.files import write_text
-from pipeline.report.provenance import provenance
+from pipeline.runs.provenance import provenance
 
 record = provenance(
     snakemake.params.config,  # noqa: F821

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline.runs.reproducible import stream_seed
 from pipeline.study import ConfigurationError, Transform
@@ -28,17 +30,65 @@ class Augmentation:
             return images
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(stream_seed(self.seed, "augmentation", epoch, batch))
-            return torch.stack([self.change(image) for image in images])
-
-    def change(self, image: Tensor) -> Tensor:
-        """One image through all transforms."""
-        for transform in self.transforms:
-            image = transform(image)
-        return image
+            for transform in self.transforms:
+                images = transform(images)
+            return images
 
 
-def made(transform: Transform) -> torch.nn.Module:
-    """The transform that the settings name."""
+class ImageByImage:
+    """A transform of torchvision, called for each image of a batch: called for a batch it draws once for all."""
+
+    def __init__(self, transform: torch.nn.Module):
+        self.transform = transform
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (n, channels, h, w), each changed by draws of its own."""
+        return torch.stack([self.transform(image) for image in images])
+
+
+class Crops:
+    """torchvision's `RandomCrop` with a padding of zeros: a window of each image at a place of its own."""
+
+    def __init__(self, size: int, padding: int = 0):
+        self.size, self.padding = size, padding
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (n, channels, h, w), h and w padded at least `size`, to (n, channels, size, size)."""
+        padded = functional.pad(images, [self.padding] * 4)
+        count, _, *sides = padded.shape
+        if min(sides) < self.size:
+            raise ConfigurationError(
+                f"augmentation: RandomCrop of {self.size} pixels, but images with their padding have {min(sides)}; "
+                "take a smaller size, or more padding"
+            )
+        within = torch.arange(self.size)
+        rows, columns = (torch.randint(side - self.size + 1, (count, 1)) + within for side in sides)
+        rows, columns = rows.to(images.device), columns.to(images.device)
+        images_first = torch.arange(count, device=images.device)[:, None, None]
+        return padded.movedim(1, -1)[images_first, rows[:, :, None], columns[:, None, :]].movedim(-1, 1).contiguous()
+
+
+class HorizontalFlips:
+    """torchvision's `RandomHorizontalFlip`: each image mirrored with probability p."""
+
+    def __init__(self, p: float = 0.5):
+        self.p = p
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (n, channels, h, w)."""
+        chosen = (torch.rand(len(images)) < self.p).to(images.device)
+        return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+
+
+# What changes a whole batch at once, in the arguments that it knows.
+BATCHED: dict[str, tuple[Callable, set[str]]] = {
+    "RandomCrop": (Crops, {"size", "padding"}),
+    "RandomHorizontalFlip": (HorizontalFlips, {"p"}),
+}
+
+
+def made(transform: Transform) -> Callable[[Tensor], Tensor]:
+    """The transform that the settings name, of batches; where none of ours does it at once, image by image."""
     from torchvision.transforms import v2  # takes a second to import, and few runs need it
 
     known = [
@@ -50,8 +100,13 @@ def made(transform: Transform) -> torch.nn.Module:
             f"augmentation: torchvision has no transform '{transform.name}'; did you mean '{near}'?"
         )
     try:
-        return getattr(v2, transform.name)(**transform.arguments)
+        single = getattr(v2, transform.name)(**transform.arguments)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"augmentation: {transform.name} does not take {transform.arguments}: {error}"
         ) from error
+    batched, known_arguments = BATCHED.get(transform.name, (None, set()))
+    numbers = all(isinstance(value, int | float) for value in transform.arguments.values())
+    if batched and numbers and transform.arguments.keys() <= known_arguments:
+        return batched(**transform.arguments)
+    return ImageByImage(single)

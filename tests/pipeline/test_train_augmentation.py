@@ -44,3 +44,31 @@ def test_unknown_transform_is_answered_with_the_nearest():
 def test_arguments_that_a_transform_does_not_take_are_refused():
     with pytest.raises(ConfigurationError, match="RandomCrop does not take"):
         Augmentation([Transform(name="RandomCrop", arguments={"width": 8})], seed=1)
+
+
+def test_a_crop_larger_than_the_padded_image_is_refused():
+    crop = Transform(name="RandomCrop", arguments={"size": 20, "padding": 1})
+    with pytest.raises(ConfigurationError, match="have 10; take a smaller size"):
+        Augmentation([crop], seed=1)(torch.rand(2, 1, 8, 8), 1, 0)
+
+
+def test_whole_batches_are_cropped_to_every_window_alike_and_none_is_favoured():
+    images = torch.arange(4.0).view(1, 1, 2, 2).repeat(9000, 1, 1, 1) + 1
+    crop = Transform(name="RandomCrop", arguments={"size": 2, "padding": 1})
+    cropped = Augmentation([crop], seed=1)(images, epoch=1, batch=0)
+    assert cropped.shape == images.shape
+    padded = torch.nn.functional.pad(images[0, 0], (1, 1, 1, 1))
+    windows = [padded[i : i + 2, j : j + 2] for i in range(3) for j in range(3)]
+    counts = [int((cropped[:, 0] == window).all(dim=(1, 2)).sum()) for window in windows]
+    assert sum(counts) == 9000
+    # A ninth each: five standard deviations of a binomial count.
+    assert all(abs(count - 1000) < 5 * (9000 * 1 / 9 * 8 / 9) ** 0.5 for count in counts)
+
+
+def test_each_image_of_a_batch_is_mirrored_or_not_by_itself():
+    images = torch.rand(4000, 1, 1, 2)
+    flip = Transform(name="RandomHorizontalFlip", arguments={"p": 0.25})
+    found = Augmentation([flip], seed=1)(images, epoch=1, batch=0)
+    mirrored = (found == images.flip(-1)).all(dim=(1, 2, 3))
+    assert torch.equal(found[~mirrored], images[~mirrored])
+    assert abs(int(mirrored.sum()) - 1000) < 5 * (4000 * 0.25 * 0.75) ** 0.5

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pipeline.report.provenance import seconds_by_run, seconds_by_stage
+from pipeline.runs.provenance import seconds_by_run, seconds_by_stage
 
 
 def test_a_run_s_seconds_are_summed_and_those_of_its_derivative_apart(tmp_path):
