@@ -4,9 +4,11 @@ SHELL := /bin/sh
 IN_ENVIRONMENT = PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.conda/bin:$$PATH"
 CORES ?= all
 OPTIONS ?=
+PROFILE ?= overnight
+KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study figures report benchmarks test lint fetch scale docs clean
+.PHONY: help setup study figures report benchmarks reference test lint fetch scale docs clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,10 +25,15 @@ figures: setup ## draw every figure again, training nothing
 report: setup ## write the report again, training nothing
 	@$(IN_ENVIRONMENT) snakemake --cores $(CORES) --forcerun render_report $(OPTIONS) -- report
 
-benchmarks: setup ## measure nodekit beside its peers (a quarter of an hour), then write the report again
-	@[ -d .conda ] || PATH="$(CURDIR)/.tools/bin:$$PATH" uv sync --frozen --quiet --group benchmarks
+benchmarks: setup ## measure nodekit beside its peers (ten minutes, machine otherwise idle): results/benchmarked; KEEP=1 moves it to data/reference
+	@[ -d .conda ] || PATH="$(CURDIR)/.tools/bin:$$PATH" uv sync --frozen --inexact --quiet --group benchmarks
 	@$(IN_ENVIRONMENT) snakemake --cores $(CORES) --forcerun benchmarks $(OPTIONS) -- benchmarks
-	@$(IN_ENVIRONMENT) snakemake --cores $(CORES) $(OPTIONS) -- report
+	@[ -z "$(KEEP)" ] || (mkdir -p data/reference/benchmarks && mv results/benchmarked/*.csv data/reference/benchmarks/)
+	@echo "The report shows it when it is written next (make report)."
+
+reference: setup ## run PROFILE (overnight), or go on with it, and keep what it has found so far in data/reference/PROFILE
+	-@$(IN_ENVIRONMENT) snakemake --cores $(CORES) --rerun-incomplete --keep-going --configfile pipeline/config/$(PROFILE).yaml $(OPTIONS) -- tables
+	@$(IN_ENVIRONMENT) python -m pipeline.claims.reference pipeline/config/$(PROFILE).yaml
 
 test: setup ## run all tests: Python, R, and a tiny study from end to end
 	@$(IN_ENVIRONMENT) python -m pytest --numprocesses auto --dist loadfile $(OPTIONS)

@@ -111,8 +111,8 @@ def _insist_on_the_start(ctx, y: Tensor, slope: Tensor) -> None:
     same.insist(
         "the way back does not end where the forward pass began: either the derivative is not what it was, or the "
         f"rounding errors of {problem.record.stats.accepted} undone steps have grown too large in {y0.dtype}",
-        remedy="Pass what changes from call to call as args; take fewer steps, or compute in float64; or use "
-        "gradient='checkpoint', which takes the steps again instead of undoing them",
+        remedy="Pass what changes from call to call as args; take fewer steps, or compute in float64; or do "
+        "not undo the steps: gradient='checkpoint' or 'backprop'",
     )
 
 

@@ -29,6 +29,7 @@ rule render_report:
         provenance=f"{RESULTS}/provenance.json",
         code=r_code("report"),
         words=["pipeline/report/figures.yaml", "CITATION.cff", *sorted(map(str, Path("pipeline/experiments").glob("*.yaml")))],
+        goals=[f"{BENCHMARKS}/goals.csv"] if BENCHMARKS else [],
         trust=sorted(map(str, Path("data/reference").glob("trust.csv"))),
     output:
         report(

@@ -43,11 +43,12 @@ def save(state: dict[str, Any], path: Path) -> None:
             os.replace(path, previous(path))
 
 
-def load(path: Path, wanted: str, log: Logger) -> dict[str, Any] | None:
+def load(path: Path, wanted: str, log: Logger, *, aside: bool = True) -> dict[str, Any] | None:
     """The newest sound checkpoint at `path`, or None: then the run begins anew.
 
     wanted: the `fingerprint` of the run. A checkpoint with another one is renamed to `<path>.other-settings`; a
     damaged one is passed over for the one before. Both are said in the log.
+    aside: whether to rename; otherwise it is passed over, too, for who only looks at a run under way.
     """
     for candidate in (path, previous(path)):
         if not candidate.exists():
@@ -63,10 +64,13 @@ def load(path: Path, wanted: str, log: Logger) -> dict[str, Any] | None:
         except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
             log.warning("%s is no checkpoint of ours (%s): it is passed over", candidate, type(error).__name__)
             continue
+        if found != wanted and not aside:
+            log.warning("%s was made with other settings or data: it is passed over", candidate)
+            continue
         if found != wanted:
-            aside = candidate.with_name(f"{candidate.name}.other-settings")
-            os.replace(candidate, aside)
-            log.warning("%s was made with other settings or data: set aside as %s", candidate, aside)
+            other = candidate.with_name(f"{candidate.name}.other-settings")
+            os.replace(candidate, other)
+            log.warning("%s was made with other settings or data: set aside as %s", candidate, other)
             continue
         return state
     return None

@@ -14,7 +14,7 @@ from pipeline.study import Dataset
 
 logging.basicConfig(filename=snakemake.log[0], filemode="w", level=logging.INFO, format="%(levelname)s %(message)s")  # noqa: F821
 seconds, threads = snakemake.params.seconds, snakemake.threads  # noqa: F821
-kept = Path(snakemake.params.kept)  # noqa: F821
+folder = Path(snakemake.params.folder)  # noqa: F821
 torch.set_num_threads(threads)
 device = torch.device("cpu")
 name = f"{cpu_name()}, {threads} threads"
@@ -25,6 +25,6 @@ for part in (images.measure(splits, seconds, device), small.measure(seconds)):
     samples.append(part[1])
 grown, table = growth.measure(seconds / 4, device)
 measured |= grown
-write_csv(evaluate(load_goals(), measured, name), kept / "goals.csv")
-write_csv(pd.concat(samples).assign(device=name), kept / "samples.csv")
-write_csv(table.assign(device=name), kept / "growth.csv")
+write_csv(evaluate(load_goals(), measured, name), folder / "goals.csv")
+write_csv(pd.concat(samples).assign(device=name), folder / "samples.csv")
+write_csv(table.assign(device=name), folder / "growth.csv")

@@ -1,4 +1,5 @@
-# The section on nodekit's own measurements, as `make benchmarks` kept them last in data/reference/benchmarks.
+# The section on nodekit's own measurements: those of `make benchmarks` here, in results/benchmarked, or else those that
+# are kept with the project in data/reference/benchmarks.
 #
 # goals.csv, one row a goal:
 #   id        names the row, e.g. "mnist_step"
@@ -29,8 +30,12 @@ BENCHMARK_FIGURES <- list(
 )
 
 write_benchmarks <- function(study) {
-  file <- file.path(study$root, "data", "reference", "benchmarks", "goals.csv")
-  if (!length(file) || !file.exists(file)) return(invisible())
+  files <- c(
+    here = file.path(study$results, "benchmarked", "goals.csv"),
+    kept = file.path(study$root, "data", "reference", "benchmarks", "goals.csv")
+  )
+  file <- files[file.exists(files)][1]
+  if (is.na(file)) return(invisible())
   rows <- read_table(file)
   require_table(rows, BENCHMARK_COLUMNS, file)
   cat(
@@ -44,7 +49,8 @@ write_benchmarks <- function(study) {
     with_interval(rows$value, rows$ci_low, rows$ci_high, rows$unit),
     paste0(goal_badge(met), "<small>", escape_with_code(rows$reason), "</small>")
   )
-  raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), "</p>")
+  where <- if (names(file) == "here") "in this folder" else "and kept with the project"
+  raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), ", ", where, "</p>")
   raw_html(html_table(cells, c("Work and goal", "Measured", "Goal"), "claims", c(FALSE, TRUE, FALSE)))
   for (name in names(BENCHMARK_FIGURES)) {
     words <- BENCHMARK_FIGURES[[name]]

@@ -1,0 +1,71 @@
+"""What a profile's runs have found so far is kept: complete ones, and trainings by the epochs that they have."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.claims.reference import keep
+from pipeline.files import write_csv
+from pipeline.runs import checkpoint as checkpoints
+from pipeline.runs import made_by
+from pipeline.runs.function import function_of
+from pipeline.study import load_study
+
+PUBLISHED = Path("data/published/claims.csv")
+EPOCH = {"train_loss": 0.2, "test_loss": 0.1, "train_accuracy": 95.0, "test_accuracy": 97.5, "most_predicted": 12.0}
+EPOCH |= {"nfe_forward": 1.0, "nfe_backward": 1.0, "learning_rate": 0.1}
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A study of which one run is complete, one is in its third epoch, and the others did not begin."""
+    config = {"profile": "night", "experiments": ["P3", "M3"], "overrides": {"M3": {"seeds": 1, "epochs": 10}}}
+    config |= {"results": str(tmp_path / "results"), "data": str(tmp_path / "data")}
+    study = load_study(config)
+    computed, training = study.run("P3", "main", 1), study.run("M3", "adjoint_euler", 1)
+    for name, table in function_of(computed)(computed).items():
+        write_csv(table, tmp_path / "results" / "runs" / computed.folder / f"{name}.csv")
+    made_by.sign(tmp_path / "results" / "made_by" / f"{training.folder}.csv")
+    source = {"data_source": "MNIST", "origin": "real"}
+    path = tmp_path / "data" / "processed" / "mnist.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(source))
+    record = {"epoch": 3, "history": [EPOCH, EPOCH | {"test_accuracy": 98.25}], "timing": [30.0, 20.0]}
+    state = {"fingerprint": checkpoints.fingerprint(training, "MNIST", "32-true"), "record": record}
+    checkpoints.save(
+        state | {"model": {"w": torch.zeros(7)}}, tmp_path / "results/checkpoints" / f"{training.folder}.pt"
+    )
+    return config
+
+
+def test_complete_runs_and_epochs_so_far_are_kept(config, tmp_path):
+    folder = keep(config, PUBLISHED, tmp_path / "kept")
+    assert folder == tmp_path / "kept" / "night"
+    claims = pd.read_csv(folder / "claims.csv")
+    assert set(claims.id) == {"P3", "M3"}
+    assert set(claims[claims.id == "M3"].variant) == {"adjoint_euler"}
+    assert claims[claims.id == "M3"].reduced.str.contains("2 of 160 epochs").all()
+    assert claims[claims.id == "P3"].reduced.isna().all()
+    history = pd.read_csv(folder / "history.csv")
+    assert history.test_accuracy.tolist() == [97.5, 98.25]
+    assert history.seconds.tolist() == [30.0, 20.0]
+    assert set(history.epochs_planned) == {10}
+    made = pd.read_csv(folder / "made_by.csv")
+    assert made.variant.tolist() == ["adjoint_euler"]
+    assert json.loads((folder / "provenance.json").read_text())["configuration"]["experiments"] == ["P3", "M3"]
+
+
+def test_the_checkpoint_of_other_settings_is_left_where_it_is(config, tmp_path, caplog):
+    keep(config | {"overrides": {"M3": {"seeds": 1, "epochs": 11}}}, PUBLISHED, tmp_path / "kept")
+    assert not (tmp_path / "kept" / "night" / "history.csv").exists()
+    assert "other settings" in caplog.text
+    assert [path.name for path in (tmp_path / "results" / "checkpoints").rglob("*.pt*")] == ["seed1.pt"]
+
+
+def test_nothing_found_keeps_nothing(tmp_path):
+    config = {"profile": "night", "experiments": ["P3"], "results": str(tmp_path / "r"), "data": str(tmp_path / "d")}
+    assert keep(config, PUBLISHED, tmp_path / "kept") is None
+    assert not (tmp_path / "kept").exists()
