@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils._pytree import tree_flatten
 
 from ._callbacks import NAMES as CALLBACKS
 from ._choices import Choices
@@ -59,6 +60,14 @@ def _is_norm_of_an_adjoint(norm: Any) -> bool:
 
 def _ends_its_sample(event: Event) -> bool:
     return event.terminal and event.change is None and event.max_count is None
+
+
+def _is_pair(state: Any) -> bool:
+    if not (isinstance(state, tuple | list) and len(state) == 2):
+        return False
+    (leaves, structure), (others, other_structure) = map(tree_flatten, state)
+    alike = structure == other_structure and all(hasattr(x, "dtype") for x in (*leaves, *others))
+    return alike and all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(leaves, others, strict=True))
 
 
 def _trains_batch_norm(func: Any) -> bool:
@@ -113,6 +122,19 @@ TABLE = (
         lambda c: c.gradient.undoes and torch.is_grad_enabled() and not (c.dense or is_transformed()),
         {"a reversible method": lambda c: c.method.reversible},
         "Choose an explicit Runge–Kutta method, 'alf', or one whose name begins with reversible_",
+    ),
+    Row(
+        "method='leapfrog' or 'yoshida4'",
+        lambda c: c.method.pairs,
+        {
+            "a state (position, momentum): a tuple of two tensors, or two alike structures of them": lambda c: _is_pair(
+                c.y0
+            ),
+            "an adjoint_method that is none of these, where the gradient solves backwards": lambda c: (
+                not c.gradient.solves_backwards or not (c.adjoint_method or c.method).pairs
+            ),
+        },
+        "implicit_midpoint, gl4 and gl6 are symplectic for states of every kind",
     ),
     Row(
         "method='auto'",

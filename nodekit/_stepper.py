@@ -42,6 +42,7 @@ class Stepper:
         differentiable: whether its steps are torch operations.
         one_step: whether a step depends on where it begins alone: nothing is carried but the slope there.
         fixed: whether it takes steps of given sizes; stiff, dense_order: of a method without a tableau, see `Method`.
+        pairs: whether it takes steps of pairs (q, p) only, packed into one tensor.
         samples: whether it takes steps over times of every sample, too; compiled: in compiled loops.
         guesses: whether the slope that a step begins with is a first guess only: none of its stages is at its start.
     """
@@ -52,7 +53,7 @@ class Stepper:
     reversible = False
     differentiable = True
     fixed = True
-    stiff = False
+    stiff = pairs = False
     dense_order: int | None = None
     one_step = samples = compiled = False
     guesses = False

@@ -19,6 +19,7 @@ from .reversible import AsynchronousLeapfrog, ReversibleRungeKutta
 from .runge_kutta import ExplicitRungeKutta
 from .scipy import ScipySolver
 from .switching import Switching
+from .symplectic import Leapfrog, Yoshida4
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Method:
         if self.tableau is None:
             return self.family.stiff
         return not self.reversible and self.tableau.a_stable
+
+    @property
+    def pairs(self) -> bool:
+        """Whether its states are pairs (q, p), each half of which changes with the other alone."""
+        return self.family.pairs
 
     @property
     def fixed(self) -> bool:
@@ -162,6 +168,8 @@ _ALL: Sequence[Method] = (
     *_explicit("tsit5", explicit.TSIT5, True, "Tsitouras 2011, Comput. Math. Appl. 62"),
     *_explicit("dopri8", DOPRI8, True, "Dormand & Prince 8(5,3), Hairer's DOP853; " + _BOOK + "II.5 and II.10"),
     Method("alf", 2, False, False, "Mutze 2013; Zhuang et al. 2021, MALI, arXiv:2102.04668", AsynchronousLeapfrog),
+    Method("leapfrog", 2, False, False, "Störmer 1907; Verlet 1967, Phys. Rev. 159: velocity Verlet", Leapfrog),
+    Method("yoshida4", 4, False, False, "Yoshida 1990, Phys. Lett. A 150", Yoshida4),
     _implicit("implicit_euler", implicit.IMPLICIT_EULER, "backward Euler; " + _BOOK + "II.7"),
     _implicit("implicit_midpoint", implicit.IMPLICIT_MIDPOINT, "the Gauss method of one stage; " + _BOOK + "II.7"),
     _implicit("trapezoid", implicit.TRAPEZOID, "Crank & Nicolson 1947; " + _BOOK + "II.7"),
