@@ -1,13 +1,19 @@
 """Benchmarks: ratios, slopes, and goals beside what was measured."""
 
+import logging
+import runpy
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+from test_data_mnist import small as small_mnist  # noqa: F401
 
-from pipeline.benchmarks import Goal, evaluate, load_goals
+from pipeline.benchmarks import Goal, evaluate, growth, images, load_goals, small
 from pipeline.benchmarks.table import Measured
 from pipeline.benchmarks.timing import interleaved, ratio
 from pipeline.compute.orders import slope_with_interval
+from pipeline.data import prepare
 
 
 def test_a_ratio_is_that_of_medians_and_its_interval_holds_it():
@@ -58,3 +64,27 @@ def test_every_goal_is_valid():
     for goal in load_goals().values():
         assert goal.work
         assert goal.against
+
+
+def test_the_rule_measures_on_the_data_that_it_asks_for(small_mnist, tmp_path, monkeypatch):  # noqa: F811
+    """All of it in small, but what is measured beside diffrax and torchode, which only `make benchmarks` installs."""
+    prepare("mnist", tmp_path / "raw", tmp_path / "processed", None, logging.getLogger("test"))
+    for module, sizes in {
+        images: {"BATCH": 2, "WARM_UP": 2},
+        small: {"END": 1.0, "OUTPUTS": 5},
+        growth: {"SERIES": {"batch": [("batch", {"batch": n, "steps": 2}, n) for n in (2, 4, 8)]}, "STEPS": (4, 8, 16)},
+    }.items():
+        for name, value in sizes.items():
+            monkeypatch.setattr(module, name, value)
+    without_peers = pd.DataFrame({"work": ["MLP forward"], "series": ["nodekit"], "round": [0], "seconds": [1.0]})
+    monkeypatch.setattr(small, "measure", lambda seconds: (small.backward_evaluations(), without_peers))
+    monkeypatch.setattr(logging, "basicConfig", lambda **how: None)
+    job = SimpleNamespace(threads=1, input=[str(tmp_path / "processed" / "mnist.npz")], log=[tmp_path / "log"])
+    job.params = SimpleNamespace(seconds=0, folder=tmp_path / "benchmarked")
+    runpy.run_path("pipeline/scripts/measure_benchmarks.py", init_globals={"snakemake": job})
+    goals = pd.read_csv(tmp_path / "benchmarked" / "goals.csv").set_index("id")
+    beside_peers = {name for name in load_goals() if name.startswith("mlp_")} | {"overhead_mlp"}
+    assert set(goals.index[goals.value.isna()]) == beside_peers
+    assert goals.loc["nfe_outputs", "value"] > 0
+    assert set(pd.read_csv(tmp_path / "benchmarked" / "growth.csv").gradient) > {"checkpoint", "reversible"}
+    assert len(pd.read_csv(tmp_path / "benchmarked" / "samples.csv")) > 10
