@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import weakref
@@ -59,17 +60,20 @@ class CompiledProblem(Problem):
             left = left[len(within.states) :]
             yield Piece(chunk, within)
 
-    @property
+    @functools.cached_property
     def loops(self) -> Loops:
         """The compiled loops of this module and method."""
+        from ._compiled_kernels import is_tall  # imports the compiler, for which only those wait who use it
+
         stepper, plan = self.stepper, self.plan
         adaptive = isinstance(plan, Chosen)
         dense = len(self.times) > 2 if adaptive else not set(self.times) <= set(plan.points)
         controller = plan.controller if adaptive else None
+        turned = is_tall(self.func.packing.y0)
         known = _LOOPS.setdefault(self.func.func, {})
-        key = (id(stepper.tableau), stepper.interpolation.shape, dense, adaptive and astuple(controller))
+        key = (id(stepper.tableau), stepper.interpolation.shape, dense, turned, adaptive and astuple(controller))
         if key not in known:
-            known[key] = Loops(stepper, controller, dense)
+            known[key] = Loops(stepper, controller, dense, turned)
         return known[key]
 
     def _chosen(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
@@ -89,7 +93,7 @@ class CompiledProblem(Problem):
             records = loops.records(t, y, slope, exact)
             pace, *counts = loops.advance(self.func.func, pace, limits, records)
             accepted, rejected, failed = torch.stack([x.reshape(()).long() for x in counts]).tolist()
-            chunk = Chunk(records, accepted)
+            chunk = Chunk(records, accepted, loops.turn)
             stats.accepted, stats.rejected = stats.accepted + accepted, stats.rejected + rejected
             self.func.evaluations += (accepted + rejected) * loops.evaluations
             if stats.first_step is None and accepted:
@@ -109,7 +113,7 @@ class CompiledProblem(Problem):
             count = min(len(records[0]), len(points) - first) - 1
             records[0][: count + 1, 0] = points[first : first + count + 1]
             loops.advance(self.func.func, torch.tensor([count], device=y.device), records)
-            chunk = Chunk(records, count)
+            chunk = Chunk(records, count, loops.turn)
             self.record.stats.accepted += count
             self.func.evaluations += count * loops.evaluations
             yield chunk
@@ -174,7 +178,7 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
     """The gradients of the initial state and of the parameters."""
     loops, stepper = problem.loops, problem.stepper
     named = named_parameters(problem.func.func, problem.record.parameters)
-    adjoint = adjoint_slope = torch.zeros_like(gradients[0])
+    adjoint = adjoint_slope = torch.zeros_like(loops.turn(gradients[0]), memory_format=torch.contiguous_format)
     totals, last = GradientSum(len(named)), len(gradients)
     for chunk, within in reversed(kept):
         first = last - len(within.states)
@@ -186,9 +190,10 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
             adjoint, adjoint_slope, named,
         )  # fmt: skip
         totals.add(found)
+    adjoint = loops.turn(adjoint)
     if loops.carries:
         state, slope = start
-        at_start, *found = vector_jacobian([slope], [state, *problem.record.parameters], [adjoint_slope])
+        at_start, *found = vector_jacobian([slope], [state, *problem.record.parameters], [loops.turn(adjoint_slope)])
         totals.add(found)
         adjoint = adjoint if at_start is None else adjoint + at_start
     return adjoint, *totals.values

@@ -27,11 +27,11 @@ class Chunk:
 
     Attributes:
         times: of the states, one more than steps; first_size: proposed after the first step, if sizes are chosen.
-        records: as `Loops.records` makes them.
+        records: as `Loops.records` makes them; turn: its states as those of the solve, and back.
     """
 
-    def __init__(self, records: tuple[Tensor | None, ...], steps: int):
-        self.records = records
+    def __init__(self, records: tuple[Tensor | None, ...], steps: int, turn: Callable[[Tensor], Tensor]):
+        self.records, self.turn = records, turn
         self.times, sizes = records[0][: steps + 1].T.tolist()
         self.first_size = sizes[min(steps, 1)]
 
@@ -39,7 +39,7 @@ class Chunk:
         """The time, the state and the carried slope that it ends with."""
         _, states, carried, _ = self.records
         steps = len(self.times) - 1
-        return self.times[-1], states[steps], None if carried is None else carried[steps]
+        return self.times[-1], self.turn(states[steps]), None if carried is None else self.turn(carried[steps])
 
     def within(self, outputs: Sequence[float]) -> Within:
         """Where the first of these times lie, as far as the chunk goes."""
@@ -88,11 +88,12 @@ class Within:
             slopes = slopes[[self.states[i] for i in self.inside]].flatten(2)
             added = torch.bmm(self.weights(stepper, y).unsqueeze(1), slopes)
             y[self.inside] += added.view(-1, *y.shape[1:])
-        return y
+        return chunk.turn(y)
 
     def scatter(self, stepper: ExplicitRungeKutta, chunk: Chunk, gradients: Tensor) -> tuple[Tensor, Tensor | None]:
         """The gradients of the chunk's states and slopes from those of the outputs."""
         _, states, _, slopes = chunk.records
+        gradients = chunk.turn(gradients)
         at_states, at_slopes = torch.zeros_like(states), None if slopes is None else torch.zeros_like(slopes)
         at_states.index_add_(0, gradients.new_tensor(self.states, dtype=torch.long), gradients)
         if self.inside:
@@ -110,10 +111,11 @@ class Loops:
         stepper: the method.
         controller: of the step sizes; None: steps over given points.
         dense: whether slopes are wanted, for output times inside steps.
+        turned: whether the loops keep states transposed, their samples side by side.
     """
 
-    def __init__(self, stepper: ExplicitRungeKutta, controller: Controller | None, dense: bool):
-        self.stepper, self.controller, self.dense = stepper, controller, dense
+    def __init__(self, stepper: ExplicitRungeKutta, controller: Controller | None, dense: bool, turned: bool):
+        self.stepper, self.controller, self.dense, self.turned = stepper, controller, dense, turned
         self.carries = stepper.fsal or (dense and any(stepper.at_end))
         self.evaluations = stepper.stages - self.carries + (len(stepper.extra_rows) if dense else 0)
         self.slopes = stepper.stages + len(stepper.extra_rows)
@@ -130,10 +132,18 @@ class Loops:
         interval = Interval(t0, t1, times)
         interval.dt = interval.dt.to(y.dtype)
         carry = (slope,) if self.carries else ()
-        step = self.stepper.step(func, interval, y, carry, estimate)
+
+        def turned(t, y):
+            return self.turn(func(t, self.turn(y))).contiguous()
+
+        step = self.stepper.step(turned, interval, y, carry, estimate)
         if self.dense:
-            self.stepper.extend(func, interval, y, carry, step)
+            self.stepper.extend(turned, interval, y, carry, step)
         return step
+
+    def turn(self, y: Tensor) -> Tensor:
+        """States as the loops keep them, and back."""
+        return y.mT if self.turned else y
 
     def records(self, t: float, y: Tensor, slope: Tensor, exact: torch.dtype) -> tuple[Tensor | None, ...]:
         """Room for steps from a state on.
@@ -145,12 +155,13 @@ class Loops:
         """
         rows = 1 + self.carries + self.slopes * self.dense
         room = max(1, min(_STEPS, _BYTES // (rows * max(y.numel(), 1) * y.element_size())))
+        y = self.turn(y)
         times, states = y.new_empty(room + 1, 2, dtype=exact), y.new_empty(room + 1, *y.shape)
         times[0], states[0] = t, y
         carried = slopes = None
         if self.carries:
             carried = torch.empty_like(states)
-            carried[0] = slope
+            carried[0] = self.turn(slope)
         if self.dense:
             slopes = y.new_empty(room, self.slopes, *y.shape)
         return times, states, carried, slopes
@@ -162,8 +173,11 @@ def _compiled(function: Callable, loops: Loops) -> Callable:
     def bound(*arguments):
         return function(loops, *arguments)
 
+    from ._compiled_kernels import Rewritten  # imports the compiler, for which only those wait who use it
+
     bound = types.FunctionType(bound.__code__.replace(), bound.__globals__, function.__name__, None, bound.__closure__)
-    return torch.compile(bound, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
+    options = {"cpp_wrapper": True, "post_grad_custom_pre_pass": Rewritten(loops.turned)}
+    return torch.compile(bound, fullgraph=True, dynamic=False, options=options)
 
 
 def _apart(numbers: Tensor) -> tuple[Tensor, ...]:

@@ -1,5 +1,7 @@
 """compile=True gives the numbers of the uncompiled solve, fails as it does, and says what it cannot compile."""
 
+import copy
+import math
 import re
 
 import pytest
@@ -136,3 +138,54 @@ def test_random_derivatives_are_refused_before_they_are_solved():
     layer.forward = lambda t, y: nn.functional.dropout(y * layer.weight, 0.5)
     with pytest.raises(nodekit.errors.UnsupportedCombination, match="random"):
         nodekit.odeint(layer, Y0, [0.0, 1.0], compile=True, method="euler", options={"step_size": 1.0})
+
+
+class Wide(nn.Module):
+    """A small network, each of whose samples moves by itself and by the mean of all."""
+
+    def __init__(self, size, hidden):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(size, hidden), nn.Tanh(), nn.Linear(hidden, size, bias=False))
+
+    def forward(self, t, y):
+        return self.layers(y) - 0.1 * y.mean(0) + torch.cos(t)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hidden"),
+    [((19, 3), 16), ((6, 2, 3), 16), ((40, 4), 600)],
+    ids=["computed transposed", "three dimensions", "products left to the library"],
+)
+def test_compiled_gradients_in_float32_are_as_near_to_those_in_float64_as_uncompiled_ones(shape, hidden):
+    times = (0.0, 0.7, 1.1, 2.0)
+    torch.manual_seed(3)
+    layer, y0, errors = Wide(shape[-1], hidden), torch.randn(shape), {}
+    exact = copy.deepcopy(layer).double()
+
+    def differentiated(module, y, **given):
+        y = y.clone().requires_grad_()
+        out = nodekit.odeint(module, y, torch.tensor(times, dtype=y.dtype), **given)
+        return [out, *torch.autograd.grad(out.square().sum(), [y, *module.parameters()])]
+
+    reference = differentiated(exact, y0.double(), rtol=1e-11, atol=1e-11)
+    for compile in (False, True):
+        found = differentiated(layer, y0, rtol=1e-4, atol=1e-4, compile=compile)
+        errors[compile] = [((a - b).norm() / b.norm()).item() for a, b in zip(found, reference, strict=True)]
+    for eager, compiled in zip(errors[False], errors[True], strict=True):
+        assert compiled <= 1.5 * eager + 2e-6  # rounding alone makes steps of other sizes
+
+
+def test_the_compiled_tanh_of_float32_is_right_to_a_few_units_in_the_last_place():
+    from nodekit._compiled_kernels import Rewritten
+
+    options = {"post_grad_custom_pre_pass": Rewritten(turned=True)}
+    tanh = torch.compile(lambda x: torch.tanh(x), options=options)
+    x = torch.cat([torch.linspace(-12, 12, 200_001), torch.logspace(-30, 1, 50_000)])
+    found, exact = tanh(x).double(), torch.tanh(x.double())
+    near = exact != 0
+    assert ((found - exact)[near] / exact[near]).abs().max() < 4 * torch.finfo(torch.float32).eps
+    assert found.abs().max() <= 1
+    assert (found[~near] == 0).all()
+    special = tanh(torch.tensor([math.inf, -math.inf, math.nan]).repeat(7))[-3:]
+    assert special.tolist()[:2] == [1.0, -1.0]
+    assert special[2].isnan()
