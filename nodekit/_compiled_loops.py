@@ -177,6 +177,10 @@ def _compiled(function: Callable, loops: Loops) -> Callable:
 
     bound = types.FunctionType(bound.__code__.replace(), bound.__globals__, function.__name__, None, bound.__closure__)
     options = {"cpp_wrapper": True, "post_grad_custom_pre_pass": Rewritten(loops.turned)}
+    if hasattr(torch._inductor.config, "unsafe_marked_cacheable_functions"):
+        # Else a loop is compiled anew in every process. The caches tell loops apart by what is in them, too
+        # (test_compiled.py: "found again and only for the same derivative").
+        options["unsafe_marked_cacheable_functions"] = {"torch.ops.higher_order.while_loop": torch.__version__}
     return torch.compile(bound, fullgraph=True, dynamic=False, options=options)
 
 

@@ -99,11 +99,12 @@ TABLE = (
             ),
             "tolerances that are numbers": lambda c: c.fixed or (_is_number(c.rtol) and _is_number(c.atol)),
             "the default norm": lambda c: c.options.norm is None,
-            "no perturb, step_t or jump_t": lambda c: (
-                not (c.options.perturb or _are_given(c.options.step_t) or _are_given(c.options.jump_t))
-            ),
+            "no perturb": lambda c: not c.options.perturb,
+            "no step_t": lambda c: not _are_given(c.options.step_t),
+            "no jump_t": lambda c: not _are_given(c.options.jump_t),
             "no checkpoints (the states of all steps are kept)": lambda c: c.options.checkpoints is None,
-            "no events and no dense output": lambda c: not (c.events or c.dense),
+            "no events": lambda c: not c.events,
+            "no dense=True (name the times in t)": lambda c: not c.dense,
         },
         "Leave compile out",
     ),

@@ -109,11 +109,12 @@ def test_a_compiled_solve_shows_where_it_fails():
         ({"method": "trapezoid"}, "explicit Runge–Kutta"),
         ({"gradient": "adjoint"}, "gradient='checkpoint'"),
         ({"func": lambda t, y: -y}, "torch.nn.Module"),
-        ({"dense": True}, "no events and no dense output"),
+        ({"dense": True}, "only with no dense=True"),
+        ({"events": [lambda t, y: y[0, 0]]}, "only with no events[.]"),
         ({"batch": "independent"}, "batch='independent'"),
         ({"rtol": torch.full((2,), 1e-6)}, "tolerances that are numbers"),
-        ({"options": {"jump_t": [0.5]}}, "jump_t"),
-        ({"options": {"step_t": torch.tensor([0.2, 0.5])}}, "step_t"),
+        ({"options": {"jump_t": [0.5]}}, "only with no jump_t[.]"),
+        ({"options": {"step_t": torch.tensor([0.2, 0.5])}}, "only with no step_t[.]"),
         ({"options": {"checkpoints": 3}}, "no checkpoints"),
     ],
 )
@@ -189,3 +190,33 @@ def test_the_compiled_tanh_of_float32_is_right_to_a_few_units_in_the_last_place(
     special = tanh(torch.tensor([math.inf, -math.inf, math.nan]).repeat(7))[-3:]
     assert special.tolist()[:2] == [1.0, -1.0]
     assert special[2].isnan()
+
+
+class Decay(nn.Module):
+    """y' = −rate · W y: of two rates, modules that are compiled to the same code but for one number in their loops."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate, self.layer = rate, nn.Linear(2, 2, bias=False, dtype=torch.float64)
+        self.layer.weight.data = torch.eye(2, dtype=torch.float64)
+
+    def forward(self, t, y):
+        return -self.rate * self.layer(y)
+
+
+def test_what_was_compiled_once_is_found_again_and_only_for_the_same_derivative():
+    from torch._dynamo.utils import counters
+    from torch._inductor.utils import fresh_cache
+
+    def differentiated(rate):
+        counters.clear()
+        layer, y0 = Decay(rate), Y0.clone().requires_grad_()
+        y = nodekit.odeint(layer, y0, [0.0, 1.0], compile=True)[-1]
+        torch.testing.assert_close(y, Y0 * math.exp(-rate), rtol=1e-6, atol=1e-8)
+        (found,) = torch.autograd.grad(y.sum(), layer.layer.weight)
+        exact = -rate * math.exp(-rate) * Y0.sum(0).expand(2, 2)  # d/dW of 1ᵀ exp(−rate W) y at W = 1
+        torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-7)
+        return counters["aot_autograd"]["autograd_cache_hit"]
+
+    with fresh_cache():
+        assert [differentiated(rate) for rate in (1.0, 2.0, 1.0)] == [0, 0, 2]
