@@ -184,11 +184,6 @@ def _compiled(function: Callable, loops: Loops) -> Callable:
     return torch.compile(bound, fullgraph=True, dynamic=False, options=options)
 
 
-def _apart(numbers: Tensor) -> tuple[Tensor, ...]:
-    """Numbers as tensors of their own, as `torch.while_loop` wants them."""
-    return tuple(number.clone() for number in numbers.unbind())
-
-
 def _beginning(records) -> tuple[Tensor, Tensor]:
     """The state and the slope that a loop begins with; any tensor like it where no slope is carried on."""
     _, states, carried, _ = records
@@ -211,22 +206,23 @@ def _advance(loops: Loops, module, pace, limits, records):
 
     Args:
         pace: of the first step.
-        limits: the end, rtol, atol, min_step, max_step, and how many steps may be attempted.
+        limits: the end, the direction, rtol, atol, min_step, max_step, and how many steps may be attempted.
         records: of `Loops.records`.
 
     Returns:
         The pace to go on with, how many steps were accepted and rejected, and whether no step was small enough.
     """
     controller, (times, states, carried, _) = loops.controller, records
-    end, rtol, atol, min_step, max_step, most = _apart(limits)
-    room, sign = len(times) - 1, torch.sign(end - times[0, 0])
-    dtype = states.dtype
+    room, dtype = len(times) - 1, states.dtype
+    # Each tensor that a loop hands on, and each that it reads, costs its part of every step: only what is needed is.
+    remembers = bool(controller.pcoeff or controller.dcoeff)
 
-    def going(t, size, last, before, y, slope, count, rejected, failed):
-        return ((t != end) & ~failed & (count < room) & (count + rejected < most)).reshape(())
+    def going(t, size, y, slope, count, rejected, failed, *memory):
+        return ((t != limits[0]) & ~failed & (count < room) & (count + rejected < limits[-1])).reshape(())
 
-    def attempt(t, size, last, before, y, slope, count, rejected, failed):
-        t1, cut, pace = controller.propose(Tensors, Pace(size, last, before), t, end, sign, min_step, max_step)
+    def attempt(t, size, y, slope, count, rejected, failed, *memory):
+        end, sign, rtol, atol, min_step, max_step, _ = limits.unbind()
+        t1, cut, pace = controller.propose(Tensors, Pace(size, *memory), t, end, sign, min_step, max_step)
         step = loops.step(module, t, t1, y, slope, estimate=True)
         scale = Tolerance(rtol.to(dtype), atol.to(dtype)).of_step(None, y, step.y1)
         ratio = error_norm(step, scale, rms_norm).to(t.dtype)
@@ -236,14 +232,17 @@ def _advance(loops: Loops, module, pace, limits, records):
             slope = torch.where(accepted, step.carry[0], slope)
         _record(records, count, t, free, y, slope, step.slopes)
         done = accepted.long().reshape(1)
-        pace = (number.clone() for number in pace)  # what a loop hands on must not be what it was handed
-        return t, *pace, y, slope.clone(), count + done, rejected + 1 - done, failed
+        memory = (pace.last.clone(), pace.before.clone()) if remembers else ()  # never what the loop was handed
+        return t, pace.size.clone(), y, slope.clone(), count + done, rejected + 1 - done, failed, *memory
 
     none = torch.zeros(1, dtype=torch.long, device=states.device)
-    began = times[0, 0].clone(), *(number.clone() for number in pace), *_beginning(records)
+    memory = (pace.last.clone(), pace.before.clone()) if remembers else ()
+    began = times[0, 0].clone(), pace.size.clone(), *_beginning(records)
     never = torch.zeros_like(none[0], dtype=torch.bool)
-    _, *pace, _, _, count, rejected, failed = torch.while_loop(going, attempt, (*began, none, none.clone(), never))
-    return Pace(*pace), count, rejected, failed
+    _, size, _, _, count, rejected, failed, *memory = torch.while_loop(
+        going, attempt, (*began, none, none.clone(), never, *memory)
+    )
+    return Pace(size, *(memory or (pace.last.clone(), pace.before.clone()))), count, rejected, failed
 
 
 def _follow(loops: Loops, module, steps, records):
