@@ -25,6 +25,7 @@ from ._gradients._unchanged import Watched
 from ._loops import Accepted
 from ._problem import Problem
 from ._vjp import GradientSum, vector_jacobian
+from ._warning import warn
 from .errors import SolveFailed, UnsupportedCombination
 
 #: the loops of every module that was ever solved with, for as long as it lives
@@ -73,6 +74,10 @@ class CompiledProblem(Problem):
         known = _LOOPS.setdefault(self.func.func, {})
         key = (id(stepper.tableau), stepper.interpolation.shape, dense, turned, adaptive and astuple(controller))
         if key not in known:
+            warn(
+                f"compiling the solve of {type(self.func.func).__name__}, once in this process: it takes seconds where "
+                "the caches of torch.compile know it, up to a minute where they do not"
+            )
             known[key] = Loops(stepper, controller, dense, turned)
         return known[key]
 
