@@ -93,16 +93,8 @@ class CompiledProblem(Problem):
             most = plan.max_num_steps - stats.accepted - stats.rejected
             if most <= 0:
                 raise plan.too_many(self.func, self.stepper, self.next(t, pace.size.item()), y)
-            limits = [
-                end,
-                math.copysign(1.0, end - t),
-                plan.tolerance.rtol,
-                plan.tolerance.atol,
-                plan.min_step,
-                plan.max_step,
-                most,
-            ]
-            limits = y.new_tensor(limits, dtype=exact)
+            rtol, atol, sign = plan.tolerance.rtol, plan.tolerance.atol, math.copysign(1.0, end - t)
+            limits = y.new_tensor([end, sign, rtol, atol, plan.min_step, plan.max_step, most], dtype=exact)
             records = loops.records(t, y, slope, exact)
             pace, *counts = loops.advance(self.func.func, pace, limits, records)
             accepted, rejected, failed = torch.stack([x.reshape(()).long() for x in counts]).tolist()
