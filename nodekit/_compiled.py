@@ -25,6 +25,7 @@ from ._gradients._unchanged import Watched
 from ._loops import Accepted
 from ._problem import Problem
 from ._vjp import GradientSum, vector_jacobian
+from ._warning import warn
 from .errors import SolveFailed, UnsupportedCombination
 
 #: the loops of every module that was ever solved with, for as long as it lives
@@ -73,6 +74,10 @@ class CompiledProblem(Problem):
         known = _LOOPS.setdefault(self.func.func, {})
         key = (id(stepper.tableau), stepper.interpolation.shape, dense, turned, adaptive and astuple(controller))
         if key not in known:
+            warn(
+                f"compiling the solve of {type(self.func.func).__name__}, once in this process: it takes seconds where "
+                "the caches of torch.compile know it, up to a minute where they do not"
+            )
             known[key] = Loops(stepper, controller, dense, turned)
         return known[key]
 
@@ -88,16 +93,8 @@ class CompiledProblem(Problem):
             most = plan.max_num_steps - stats.accepted - stats.rejected
             if most <= 0:
                 raise plan.too_many(self.func, self.stepper, self.next(t, pace.size.item()), y)
-            limits = [
-                end,
-                math.copysign(1.0, end - t),
-                plan.tolerance.rtol,
-                plan.tolerance.atol,
-                plan.min_step,
-                plan.max_step,
-                most,
-            ]
-            limits = y.new_tensor(limits, dtype=exact)
+            rtol, atol, sign = plan.tolerance.rtol, plan.tolerance.atol, math.copysign(1.0, end - t)
+            limits = y.new_tensor([end, sign, rtol, atol, plan.min_step, plan.max_step, most], dtype=exact)
             records = loops.records(t, y, slope, exact)
             pace, *counts = loops.advance(self.func.func, pace, limits, records)
             accepted, rejected, failed = torch.stack([x.reshape(()).long() for x in counts]).tolist()
