@@ -3,20 +3,20 @@
 array_substitutes <- function() {
   list(
     matrix = function(data = NA, nrow = 1, ncol = 1, byrow = FALSE, dimnames = NULL) {
-      given <- c(if (!missing(nrow)) list(nrow = value_of(nrow)), if (!missing(ncol)) list(ncol = value_of(ncol)))
+      given <- c(if (!missing(nrow)) list(nrow = decided_by(nrow)), if (!missing(ncol)) list(ncol = decided_by(ncol)))
       made <- function(x) do.call(base::matrix, c(list(x), given, list(byrow = byrow, dimnames = dimnames)))
       if (is_number(data)) rearranged(data, made) else made(data)
     },
     array = function(data = NA, dim = length(data), dimnames = NULL) {
-      dim <- value_of(dim)
+      dim <- decided_by(dim)
       made <- function(x) base::array(x, dim, dimnames)
       if (is_number(data)) rearranged(data, made) else made(data)
     },
     diag = function(x = 1, ...) {
       if (!is_number(x)) return(do.call(base::diag, c(list(x), lapply(list(...), value_of))))
       if (length(x) == 1 && is.null(dim(x))) {
-        if (!...length()) return(base::diag(value_of(x))) # a size
-        x <- x[c(1, 1)][seq_len(value_of(..1)) * 0 + 1]
+        if (!...length()) return(base::diag(decided_by(x))) # a size
+        x <- x[c(1, 1)][seq_len(decided_by(..1)) * 0 + 1]
       }
       rearranged(x, base::diag)
     },

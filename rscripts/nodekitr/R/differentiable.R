@@ -77,8 +77,27 @@ table_function <- function(f) {
   }
   function(v, ...) {
     if (!is_number(v) || ...length()) return(f(v, ...))
-    mapped(v, f(value_of(v)), slope(as.vector(value_of(v))))
+    mapped(v, f(value_of(v)), slope(as.vector(value_of(v))), table_step(f))
   }
+}
+
+# A table as a program has it: cubic pieces a + b h + c h^2 + d h^3 behind each x, what is before and after it (NA: not
+# defined), and the value at the last x.
+table_step <- function(f) {
+  at <- environment(f)
+  if (!identical(body(f), body(linear_table))) {
+    if (identical(at$z$method, 1L)) return(NULL) # periodic
+    z <- at$z
+    return(list("table", z$x, z$y, z$b, z$c, z$d, "polynomial"))
+  }
+  n <- length(at$x)
+  none <- numeric(n)
+  if (identical(at$method, 2L)) {
+    return(list("table", at$x, c((1 - at$f) * at$y[-n] + at$f * at$y[-1], at$y[n]), none, none, none,
+      c(at$yleft, at$yright), at$y)
+    )
+  }
+  list("table", at$x, at$y, c(diff(at$y) / diff(at$x), 0), none, none, c(at$yleft, at$yright), at$y)
 }
 linear_table <- stats::approxfun(0:1, 0:1)
 cubic_table <- stats::splinefun(0:2, 0:2)
@@ -95,7 +114,7 @@ make_substitutes <- function() {
   moves <- function(own) function(x, ...) {
     if (is_number(x)) rearranged(x, function(places) own(places, ...)) else own(x, ...)
   }
-  plain <- function(own) function(...) do.call(own, lapply(list(...), value_of))
+  plain <- function(own) function(...) do.call(own, lapply(list(...), decided_by))
   sums <- lapply(c(sum = "sum", prod = "prod", max = "max", min = "min", range = "range"), function(name) {
     own <- get(name, baseenv())
     function(..., na.rm = FALSE) {
@@ -130,10 +149,10 @@ make_substitutes <- function() {
     },
     ifelse = function(test, yes, no) {
       if (!any_number(list(test, yes, no))) return(base::ifelse(test, yes, no))
-      chosen_by(value_of(test), yes, no)
+      chosen_by(decided_by(test), yes, no)
     },
-    pmax = function(..., na.rm = FALSE) extremes(`>=`, base::pmax, list(...), na.rm),
-    pmin = function(..., na.rm = FALSE) extremes(`<=`, base::pmin, list(...), na.rm),
+    pmax = function(..., na.rm = FALSE) extremes("pmax", `>=`, base::pmax, list(...), na.rm),
+    pmin = function(..., na.rm = FALSE) extremes("pmin", `<=`, base::pmin, list(...), na.rm),
     `%*%` = where_number(base::`%*%`, multiplied),
     crossprod = where_number(base::crossprod, function(x, y = x) multiplied(t(x), y)),
     tcrossprod = where_number(base::tcrossprod, function(x, y = x) multiplied(x, t(y))),
@@ -145,8 +164,8 @@ make_substitutes <- function() {
     drop = moves(base::drop), head = moves(utils::head), tail = moves(utils::tail), rep_len = moves(base::rep_len),
     `:` = plain(base::`:`), seq_len = plain(base::seq_len), seq = plain(base::seq), numeric = plain(base::numeric),
     double = plain(base::double), vector = plain(base::vector), rep = function(x, ...) {
-      if (is_number(x)) rearranged(x, function(places) do.call(base::rep, c(list(places), lapply(list(...), value_of))))
-      else do.call(base::rep, c(list(x), lapply(list(...), value_of)))
+      if (is_number(x)) rearranged(x, function(places) do.call(base::rep, c(list(places), lapply(list(...), decided_by))))
+      else do.call(base::rep, c(list(x), lapply(list(...), decided_by)))
     },
     cat = plain(base::cat), sprintf = plain(base::sprintf), which.max = plain(base::which.max),
     which.min = plain(base::which.min), findInterval = plain(base::findInterval), match = plain(base::match),
@@ -161,7 +180,7 @@ holds_number <- function(x) {
 }
 
 variance <- function(x, na.rm = FALSE) {
-  if (na.rm) x <- x[!is.na(value_of(x))]
+  if (na.rm) x <- x[!is.na(decided_by(x))]
   summarised("sum", list((x - mean(x))^2)) / (length(x) - 1)
 }
 
@@ -175,7 +194,7 @@ chosen_by <- function(test, yes, no) {
 }
 
 # The larger, or the smaller, of vectors place by place.
-extremes <- function(before, own, xs, na.rm) {
+extremes <- function(name, before, own, xs, na.rm) {
   if (!any_number(xs)) return(do.call(own, c(xs, na.rm = na.rm)))
   pair <- function(a, b) {
     va <- value_of(a)
@@ -184,7 +203,9 @@ extremes <- function(before, own, xs, na.rm) {
     if (na.rm) first <- ifelse(is.na(first), !is.na(va), first)
     shape <- own(va, vb, na.rm = na.rm)
     attributes(first) <- attributes(shape)
-    chosen_by(first, a, b)
+    found <- chosen_by(first, a, b)
+    if (!is.null(session$tracing)) found$step <- list("arithmetic", name, a, b)
+    found
   }
   Reduce(pair, xs)
 }

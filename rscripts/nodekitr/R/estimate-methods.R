@@ -65,19 +65,6 @@ searched_vcov <- function(object) {
 }
 
 #' @export
-confint.nk_estimate <- function(object, parm = names(coef(object)), level = 0.95, ...) {
-  refuse_arguments(c("parm", "level"), ...)
-  if (is.numeric(parm)) parm <- names(coef(object))[parm]
-  check_names(parm, names(coef(object)), "parm")
-  error <- sqrt(diag(searched_vcov(object)))
-  ends <- c((1 - level) / 2, (1 + level) / 2)
-  interval <- object$par[searched(object)] + outer(error, stats::qnorm(ends))
-  interval[object$scale$on_log, ] <- exp(interval[object$scale$on_log, ])
-  dimnames(interval) <- list(names(coef(object)), paste(format(100 * ends, trim = TRUE, digits = 3), "%"))
-  interval[parm, , drop = FALSE]
-}
-
-#' @export
 logLik.nk_estimate <- function(object, ...) {
   refuse_arguments(NULL, ...)
   structure(-object$value, df = length(object$par), nobs = nobs(object), class = "logLik")
@@ -144,7 +131,6 @@ residuals.nk_estimate <- function(object, ...) {
 }
 
 #' @rdname predict.nk_estimate
-#' @importFrom stats simulate
 #' @export
 simulate.nk_estimate <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
@@ -177,4 +163,10 @@ glance.nk_estimate <- function(x, ...) {
     logLik = as.double(stats::logLik(x)), AIC = stats::AIC(x), BIC = stats::BIC(x), nobs = nobs(x),
     parameters = length(coef(x)), trajectories = length(x$pieces), converged = x$convergence$convergence == 0
   )
+}
+
+#' @exportS3Method generics::augment
+augment.nk_estimate <- function(x, ...) {
+  refuse_arguments(NULL, ...)
+  augmented(x$data[setdiff(names(x$data), ".series")], fitted(x), x$observed)
 }

@@ -12,7 +12,9 @@ zero_where <- function(where, slopes) replace(slopes, rep_len(as.vector(where), 
 Ops.nk_number <- function(e1, e2) {
   a <- value_of(e1)
   if (missing(e2)) {
-    return(switch(.Generic, "-" = new_number(-a, list(e1), function(g) list(-g)), "+" = e1, "!" = !a))
+    return(switch(.Generic,
+      "-" = new_number(-a, list(e1), function(g) list(-g), list("math", "negative")), "+" = e1, "!" = !decided_by(e1)
+    ))
   }
   b <- value_of(e2)
   value <- get(.Generic, baseenv())(a, b)
@@ -32,15 +34,19 @@ Ops.nk_number <- function(e1, e2) {
     ),
     "%%" = function(g) list(g, if (second) weighted(g, -floor(as.vector(a) / as.vector(b)))),
     "%/%" = function(g) list(0 * g, 0 * g),
-    return(value) # comparisons and logic
+    { # comparisons and logic
+      decided_by(if (is_number(e1)) e1 else e2)
+      return(value)
+    }
   )
+  step <- list("arithmetic", .Generic, e1, e2)
   n <- c(length(a), length(b))
   if (first && second) {
-    if (n[1] == n[2]) return(new_number(value, list(e1, e2), pull))
-    return(new_number(value, list(e1, e2), function(g) Map(unrecycled, pull(g), n)))
+    if (n[1] == n[2]) return(new_number(value, list(e1, e2), pull, step))
+    return(new_number(value, list(e1, e2), function(g) Map(unrecycled, pull(g), n), step))
   }
   which <- if (first) 1L else 2L
-  new_number(value, list(if (first) e1 else e2), function(g) list(unrecycled(pull(g)[[which]], n[which])))
+  new_number(value, list(if (first) e1 else e2), function(g) list(unrecycled(pull(g)[[which]], n[which])), step)
 }
 
 #' @export
@@ -59,7 +65,7 @@ Math.nk_number <- function(x, ...) {
     sign = , floor = , ceiling = , trunc = , round = , signif = 0 * v,
     abort_not_differentiable(paste0(.Generic, "()"))
   )
-  mapped(x, value, as.vector(slope))
+  mapped(x, value, as.vector(slope), if (!...length()) list("math", .Generic))
 }
 
 cumulated <- function(name, x) {
@@ -76,7 +82,7 @@ cumulated <- function(name, x) {
       unrecycled_at(g, origin, n)
     }
   )
-  new_number(value, list(x), function(g) list(pull(g)))
+  new_number(value, list(x), function(g) list(pull(g)), list("math", name))
 }
 
 #' @export
@@ -90,7 +96,7 @@ summarised <- function(name, xs, na.rm = FALSE) {
     v <- v[!is.na(v)]
   }
   n <- length(v)
-  if (name %in% c("any", "all")) return(get(name, baseenv())(v))
+  if (name %in% c("any", "all")) return(get(name, baseenv())(as.vector(decided_by(x))))
   if (name == "range") return(joined(list(summarised("min", list(x)), summarised("max", list(x)))))
   value <- get(name, baseenv())(v)
   pull <- switch(name,
@@ -98,7 +104,7 @@ summarised <- function(name, xs, na.rm = FALSE) {
     prod = function(g) g * vapply(seq_len(n), function(i) prod(v[-i]), 1),
     function(g) replace(numeric(n), match(value, v), g) # an extreme
   )
-  new_number(value, list(x), function(g) list(pull(g)))
+  new_number(value, list(x), function(g) list(pull(g)), list("summary", name))
 }
 
 #' @export
@@ -119,7 +125,7 @@ multiplied <- function(x, y) {
   new_number(value, list(x, y)[which], function(g) {
     G <- matrix(g, nrow(value))
     list(if (which[1]) G %*% t(B), if (which[2]) t(A) %*% G)[which]
-  })
+  }, list("product", dim(A), dim(B), x, y))
 }
 
 # The solution of a linear system, or an inverse.
@@ -131,7 +137,7 @@ solved_linear <- function(a, b) {
   new_number(value, list(a, b)[which], function(g) {
     back <- solve(t(A), matrix(g, nrow(A)))
     list(if (which[1]) -back %*% t(matrix(value, nrow(A))), if (which[2]) back)[which]
-  })
+  }, list("solve", dim(A), a, b))
 }
 
 abort_not_differentiable <- function(what, why = NULL, call = user_call()) {

@@ -2,7 +2,7 @@
 
 # x log(y), 0 where x is 0.
 x_log_y <- function(x, y) {
-  none <- rep_len(value_of(x) == 0, max(length(x), length(y)))
+  none <- rep_len(decided_by(x) == 0, max(length(x), length(y)))
   if (!any(none)) return(x * log(y))
   if (all(none)) return(0 * x)
   y <- y + 0 * value_of(x)
@@ -54,7 +54,7 @@ density_of <- function(name) {
     found <- formula(...)
     if (!log) found <- exp(found)
     # R's own value, which is exact in the tails and zero outside the support.
-    relabelled(found, function(v) do.call(own, c(lapply(given, value_of), log = log)))
+    relabelled(found, function(v) do.call(own, c(lapply(given, decided_by), log = log)))
   }
 }
 
@@ -64,7 +64,7 @@ distribution_functions <- function() {
     pnorm = function(q, mean = 0, sd = 1, ...) {
       if (!any_number(list(q, mean, sd)) || ...length()) return(stats::pnorm(q, mean, sd, ...))
       z <- (q - mean) / sd
-      mapped(z, stats::pnorm(value_of(z)), stats::dnorm(as.vector(value_of(z))))
+      mapped(z, stats::pnorm(value_of(z)), stats::dnorm(as.vector(value_of(z))), list("math", "pnorm"))
     },
     plogis = function(q, location = 0, scale = 1, ...) {
       if (!any_number(list(q, location, scale)) || ...length()) return(stats::plogis(q, location, scale, ...))

@@ -24,7 +24,7 @@ rearranged <- function(x, move) {
   value <- c(0, as.vector(v))[taken + 1L]
   attributes(value) <- attributes(places)
   n <- length(v)
-  new_number(value, list(x), function(g) list(unrecycled_at(g, taken, n)))
+  new_number(value, list(x), function(g) list(unrecycled_at(g, taken, n)), list("take", taken, x))
 }
 
 # One element.
@@ -35,17 +35,17 @@ element <- function(x, i) {
     all <- numeric(n)
     all[i] <- g
     list(all)
-  })
+  }, list("take", i, x))
 }
 
 #' @export
 `[.nk_number` <- function(x, ..., drop = TRUE) {
   if (...length() == 1L && nargs() == 2L) {
     if (missing(..1)) return(x)
-    i <- value_of(..1)
+    i <- decided_by(..1)
     return(chosen(x, rearranged(x, function(places) places[i])))
   }
-  given <- lapply(given_places(...), function(i) if (is.null(i)) TRUE else value_of(i))
+  given <- lapply(given_places(...), function(i) if (is.null(i)) TRUE else decided_by(i))
   chosen(x, rearranged(x, function(places) do.call(`[`, c(list(places), given, drop = drop))))
 }
 
@@ -60,7 +60,7 @@ chosen <- function(x, part) {
 #' @export
 `[[.nk_number` <- function(x, ..., exact = TRUE) {
   if (...length() == 1L && is.character(..1) && is.null(names(x))) return(named_part(x, ..1))
-  given <- lapply(list(...), value_of)
+  given <- lapply(list(...), decided_by)
   if (length(given) == 1) {
     i <- if (is.character(given[[1]])) match(given[[1]], names(x)) else given[[1]]
     if (length(i) == 1 && isTRUE(i >= 1 && i <= length(x)) && is.null(attr(x, "times"))) return(element(x, i))
@@ -98,7 +98,7 @@ assigned <- function(assign, x, ..., value) {
   new <- value_of(value)
   places <- seq_along(v)
   attributes(places) <- attributes(v)
-  given <- lapply(given_places(...), function(i) if (is.null(i)) TRUE else value_of(i))
+  given <- lapply(given_places(...), function(i) if (is.null(i)) TRUE else decided_by(i))
   places <- do.call(assign, c(list(places), given, list(value = -seq_along(new))))
   from <- as.vector(places)
   old <- !is.na(from) & from > 0
@@ -113,7 +113,7 @@ assigned <- function(assign, x, ..., value) {
       if (both[1]) unrecycled_at(g, ifelse(old, from, 0), length(v)),
       if (both[2]) unrecycled_at(g, ifelse(added, -from, 0), length(new))
     )[both]
-  })
+  }, list("take", ifelse(added, length(v) - from, from), x, value))
 }
 
 # Vectors one after the other, as c() does; with a list among them, a list.
@@ -139,7 +139,7 @@ unlisted <- function(xs, use.names = TRUE) {
   ends <- cumsum(sizes)
   new_number(value, leaves[numbers], function(g) {
     Map(function(end, size) g[seq_len(size) + (end - size)], ends[numbers], sizes[numbers])
-  })
+  }, c(list("take", seq_along(value)), leaves))
 }
 
 as.vector_with_names <- function(x) if (is.null(dim(x))) x else as.vector(x)
@@ -191,7 +191,7 @@ diff.nk_number <- function(x, lag = 1L, differences = 1L, ...) {
 
 # Attributes: changed in a copy.
 relabelled <- function(x, change) {
-  new_number(change(value_of(x)), list(x), function(g) list(g))
+  new_number(change(value_of(x)), list(x), function(g) list(g), list("take", seq_along(value_of(x)), x))
 }
 
 #' @export
@@ -209,7 +209,7 @@ as.double.nk_number <- function(x, ...) relabelled(x, as.vector)
 #' @export
 as.vector.nk_number <- function(x, mode = "any") {
   if (mode == "list") as.list(x) else if (mode %in% c("any", "numeric", "double")) relabelled(x, as.vector) else
-    as.vector(value_of(x), mode)
+    as.vector(decided_by(x), mode)
 }
 
 #' @export

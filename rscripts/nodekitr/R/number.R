@@ -3,13 +3,15 @@
 
 # A number is an environment, for two reasons: what was computed from it finds it again, and a function of R that does
 # not know it fails where a list would be taken apart in silence. Its `value` is a plain vector or array; `pull` takes
-# the gradient by this value and returns those by the values of its `parents`.
-new_number <- function(value, parents = NULL, pull = NULL) {
+# the gradient by this value and returns those by the values of its `parents`. `step` says how it was computed, for
+# as_program(): evaluated only there.
+new_number <- function(value, parents = NULL, pull = NULL, step = NULL) {
   x <- new.env(hash = FALSE, parent = emptyenv())
   x$value <- value
   x$parents <- parents
   x$pull <- pull
   x$before <- session$newest
+  if (!is.null(session$tracing)) x$step <- step
   class(x) <- "nk_number"
   session$newest <- x
   x
@@ -17,13 +19,21 @@ new_number <- function(value, parents = NULL, pull = NULL) {
 
 is_number <- function(x) inherits(x, "nk_number")
 value_of <- function(x) if (is_number(x)) .subset2(x, "value") else x
+
+# The value, where what is done next depends on it: a program of the same steps would not hold for other values.
+decided_by <- function(x) {
+  if (is_number(x) && !is.null(session$tracing)) session$tracing$decided <- TRUE
+  value_of(x)
+}
 any_number <- function(xs) {
   for (x in xs) if (inherits(x, "nk_number")) return(TRUE)
   FALSE
 }
 
 # A function of one number, with what its gradient is multiplied by.
-mapped <- function(x, value, slope) new_number(value, list(x), function(g) list(weighted(g, slope)))
+mapped <- function(x, value, slope, step = NULL) {
+  new_number(value, list(x), function(g) list(weighted(g, slope)), step)
+}
 
 # A gradient times slopes. What has no weight has no gradient, though its slope be infinite or missing: the branch that
 # ifelse() left out, a value that na.rm dropped.

@@ -5,7 +5,7 @@
 #' differentiates through a solution. They run on the Python library nodekit, which [install_nodekit()] installs.
 #'
 #' Attaching the package starts no Python: the first call that needs it does.
-#' @importFrom stats coef fitted nobs predict residuals
+#' @importFrom stats coef confint fitted logLik nobs predict residuals simulate vcov
 #' @keywords internal
 "_PACKAGE"
 

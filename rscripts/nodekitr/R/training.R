@@ -9,7 +9,8 @@ run_training <- function(training, epochs, progress, learning_rate) {
   done <- list(batches = 0)
   interrupted <- FALSE
   # An interrupt waits for the next slice, so that it is always met where it is handled.
-  suspendInterrupts(while (done$batches < batches && !interrupted && is.null(done$diverged)) {
+  ended <- function() interrupted || !is.null(done$diverged) || isTRUE(done$stopped)
+  suspendInterrupts(while (done$batches < batches && !ended()) {
     done <- tryCatch(
       allowInterrupts(from_python(training$advance, if (shown == 0) 0.2 else 1)),
       interrupt = function(e) {
@@ -18,7 +19,7 @@ run_training <- function(training, epochs, progress, learning_rate) {
       }
     )
     seconds <- proc.time()[["elapsed"]] - started
-    ending <- done$batches >= batches || interrupted || !is.null(done$diverged)
+    ending <- done$batches >= batches || ended()
     # In a terminal one line that changes; elsewhere a line now and then.
     if (progress && (interactive() || ending || shown == 0 || done$batches / batches >= shown + 0.1)) {
       shown <- done$batches / batches
@@ -26,6 +27,7 @@ run_training <- function(training, epochs, progress, learning_rate) {
     }
     shown <- max(shown, 1e-9)
   })
+  training$finish()
   of <- format(batches, scientific = FALSE)
   if (!is.null(done$diverged)) {
     warn("Training diverged after ", done$batches, " of ", of, " batches: ", done$diverged,

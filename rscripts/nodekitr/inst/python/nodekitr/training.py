@@ -25,9 +25,12 @@ class Training:
         batches_per_epoch, epochs: how many.
         learning_rate: at the start.
         seed: of the order of the batches.
+        validate: → the loss of what is not trained on, after each epoch; training then keeps the best epoch's weights.
+        patience: epochs without a better one after which training ends, or None.
     """
 
-    def __init__(self, model, loss, batches, *, batches_per_epoch, epochs, learning_rate, seed):
+    def __init__(self, model, loss, batches, *, batches_per_epoch, epochs, learning_rate, seed, validate=None,
+                 patience=None):  # fmt: skip
         self.model, self.loss, self.batches_per_epoch, self.epochs = model, loss, batches_per_epoch, epochs
         self.optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
         steps = batches_per_epoch * epochs
@@ -36,6 +39,7 @@ class Training:
         self.stream = (
             (epoch, index, batch) for epoch in range(1, epochs + 1) for index, batch in enumerate(batches(generator), 1)
         )
+        self.validate, self.patience, self.since_best, self.stopped = validate, patience, 0, False
         self.done, self.diverged = 0, None
         self.best_loss, self.best, self.begun = math.inf, None, None
         self.losses, self.history, self.sums = [], [], torch.zeros(4, dtype=torch.float64)
@@ -56,18 +60,39 @@ class Training:
                 break
             if index == self.batches_per_epoch:
                 self._close_epoch(epoch)
-            if self.diverged or time.monotonic() >= end:
+            if self.diverged or self.stopped or time.monotonic() >= end:
                 break
-        return {"batches": self.done, "loss": self.losses[-1], "diverged": self.diverged}
+        return {"batches": self.done, "loss": self.losses[-1], "diverged": self.diverged, "stopped": self.stopped}
 
     def _close_epoch(self, epoch):
         loss, forward, backward = (self.sums[:3] / self.sums[3]).tolist()
-        self.history.append((epoch, loss, forward, backward))
+        apart = self._validation() if self.validate else None
+        self.history.append((epoch, loss, forward, backward, *([apart] if self.validate else [])))
         self.sums.zero_()
         if loss > _DIVERGED * max(self.history[0][1], 1.0):  # 1 is what a constant would have
             self._end(f"the loss of epoch {epoch} is {loss:.3g}, that of the first was {self.history[0][1]:.3g}.")
+        elif self.validate:
+            self.since_best += 1
+            if apart < self.best_loss:
+                self.best_loss, self.best, self.since_best = apart, copy.deepcopy(self.model.state_dict()), 0
+            self.stopped = self.patience is not None and self.since_best >= self.patience
         elif loss < self.best_loss:
             self.best_loss, self.best = loss, self.begun
+
+    def _validation(self):
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                loss = self.validate()
+        except SolveFailed:
+            loss = math.inf
+        self.model.train()
+        return loss if math.isfinite(loss) else math.inf
+
+    def finish(self):
+        """Where there is a loss of validation: the weights of the epoch at which it was least."""
+        if self.validate and self.best:
+            self.model.load_state_dict(self.best)
 
     def _end(self, reason):
         self.diverged = reason.rstrip(".") + "."
@@ -83,6 +108,7 @@ class Training:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
+        getattr(self.model, "stay_within_bounds", lambda: None)()
         self.schedule.step()
         self.done += 1
         self.losses.append(loss.item())
@@ -92,7 +118,7 @@ class Training:
         """Columns of the history by epoch."""
         if not self.history and self.sums[3] > 0:  # it ended within the first epoch
             self._close_epoch(1)
-        names = ("epoch", "loss", "nfe_forward", "nfe_backward")
+        names = ("epoch", "loss", "nfe_forward", "nfe_backward", "validation")
         return {name: list(column) for name, column in zip(names, zip(*self.history, strict=True), strict=False)}
 
 

@@ -1,0 +1,110 @@
+# Several fits of one model: how far it may be wrong.
+
+#' Fit a model several times
+#'
+#' Networks that start from other weights learn other equations where the data do not tell: between and beyond them. With
+#' `resample`, each is fitted to data drawn anew from the model with its noise (a parametric bootstrap), so that their
+#' differences hold the error of the data, too.
+#' @param object what [nk_fit()] returned.
+#' @param members how many fits.
+#' @param resample whether to fit each to data drawn from the model; otherwise all are fitted to the data.
+#' @param seed for the members' seeds and the data; `NULL`: R's generator as it is.
+#' @param progress whether to say which member is being fitted.
+#' @return An object of class `nk_ensemble` for `predict`, `confint`, `coef`, `simulate` and `autoplot`; its `members` are
+#'   fits.
+#' @examples
+#' if (nk_available()) {
+#'   data <- data.frame(time = 0:5, x = exp(-(0:5)) + 0.01 * sin(1:6))
+#'   fit <- nk_fit(data, layers = 4, epochs = 20, learning_rate = 0.05, seed = 1, progress = FALSE)
+#'   several <- nk_ensemble(fit, members = 3, seed = 1, progress = FALSE)
+#'   predict(several, times = c(2, 8), interval = "confidence")
+#' }
+#' @export
+nk_ensemble <- function(object, members = 5, resample = FALSE, seed = NULL,
+                        progress = getOption("nodekitr.progress", TRUE)) {
+  if (!inherits(object, "nk_fit")) {
+    abort("type_error", "'object' is of class '", class(object)[1], "'.", remedy = "Give what nk_fit() returned.")
+  }
+  members <- as_count(members, "members")
+  if (members < 2) abort("value_error", "'members' is ", members, ".", remedy = "Give 2 at least.")
+  if (!resample && !has_network(object)) {
+    abort("value_error", "Without a network all fits to the same data are the same.", remedy = "Take resample = TRUE.")
+  }
+  if (!is.null(seed)) set.seed(seed)
+  seeds <- sample.int(.Machine$integer.max, members)
+  data <- if (resample) stats::simulate(object, members)
+  fits <- lapply(seq_len(members), function(i) {
+    if (progress) message("member ", i, " of ", members)
+    anew <- object
+    if (resample) anew$data[object$states] <- data[[i]][object$states]
+    anew[c("weights", "history", "starts", "first")] <- NULL
+    anew$model$seed <- seeds[i]
+    trained(anew, object$training$epochs, object$training$learning_rate, seeds[i], FALSE)
+  })
+  structure(list(object = object, members = fits, resample = resample), class = "nk_ensemble")
+}
+
+#' @rdname nk_ensemble
+#' @param x,... for `print`; `...` of `predict`: further arguments of [predict.nk_fit()].
+#' @export
+print.nk_ensemble <- function(x, ...) {
+  refuse_arguments(NULL, ...)
+  cat(length(x$members), " fits", if (x$resample) " to data drawn from the model" else " from other weights", " of\n", sep = "")
+  print(x$object)
+  invisible(x)
+}
+
+#' @rdname nk_ensemble
+#' @param newdata,times,y as in [predict.nk_fit()].
+#' @param interval `"confidence"`: bounds for the solution, from the spread of the members; `"prediction"`: for a new
+#'   observation, the noise being added. As columns `x.lower` and `x.upper`, beside the mean of the members.
+#' @param level of the interval.
+#' @export
+predict.nk_ensemble <- function(object, newdata = NULL, times = NULL, y = NULL,
+                                interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
+  interval <- match.arg(interval)
+  states <- object$object$states
+  positive <- states[object$object$model$positive]
+  each <- lapply(object$members, predict, newdata = newdata, times = times, y = y, ...)
+  values <- simplify2array(lapply(each, function(one) as.matrix(transformed(one, positive)[states])))
+  frame <- each[[1]]
+  mean <- apply(values, 1:2, mean)
+  frame[states] <- lapply(stats::setNames(seq_along(states), states), function(k) {
+    if (states[k] %in% positive) exp(mean[, k]) else mean[, k]
+  })
+  if (interval == "none") return(frame)
+  errors <- apply(values, 1:2, stats::sd)
+  count <- stats::qt((1 + as_level(level)) / 2, length(object$members) - 1)
+  if (interval == "prediction") errors <- sqrt(errors^2 + outer(rep(1, nrow(errors)), noise_of_fit(object$object)^2))
+  with_bounds(object$object, frame, errors, count)
+}
+
+#' @rdname nk_ensemble
+#' @export
+coef.nk_ensemble <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  do.call(rbind, lapply(object$members, coef, weights = FALSE))
+}
+
+#' @rdname nk_ensemble
+#' @param parm which parameters of the known part.
+#' @export
+confint.nk_ensemble <- function(object, parm = names(object$object$theta), level = 0.95, ...) {
+  refuse_arguments(c("parm", "level"), ...)
+  theta <- object$object$theta
+  if (is.null(theta)) abort("value_error", "The model has no parameters.", remedy = "See predict().")
+  if (is.numeric(parm)) parm <- names(theta)[parm]
+  check_names(parm, names(theta), "parm")
+  errors <- apply(do.call(rbind, lapply(object$members, `[[`, "theta")), 2, stats::sd)
+  count <- stats::qt((1 + as_level(level)) / 2, length(object$members) - 1)
+  intervals(theta, errors, object$object$model$known$scale, level, count)[parm, , drop = FALSE]
+}
+
+#' @rdname nk_ensemble
+#' @param nsim how many data sets to draw, each from a member.
+#' @export
+simulate.nk_ensemble <- function(object, nsim = 1, seed = NULL, ...) {
+  refuse_arguments(c("nsim", "seed"), ...)
+  if (!is.null(seed)) set.seed(seed)
+  lapply(seq_len(nsim), function(i) stats::simulate(object$members[[sample.int(length(object$members), 1)]])[[1]])
+}
