@@ -204,7 +204,7 @@ extremes <- function(name, before, own, xs, na.rm) {
     shape <- own(va, vb, na.rm = na.rm)
     attributes(first) <- attributes(shape)
     found <- chosen_by(first, a, b)
-    if (!is.null(session$tracing)) found$step <- list("arithmetic", name, a, b)
+    if (!is.null(session$tracing)) assign("step", list("arithmetic", name, a, b), envir = found)
     found
   }
   Reduce(pair, xs)

@@ -5,7 +5,7 @@ noise_residuals <- function(object) {
   positive <- object$states[object$model$positive]
   found <- as.matrix(transformed(object$data, positive)[object$states]) -
     as.matrix(transformed(object$fitted, positive)[object$states])
-  if (!object$starts_estimated) found[is_start(object), ] <- NA
+  if (!object$estimated_starts) found[is_start(object), ] <- NA
   found
 }
 
@@ -105,6 +105,8 @@ searched_vcov_of_fit <- function(object) {
   scale <- object$model$known$scale
   free <- !object$model$known$fixed & theta > scale$lower & theta < scale$upper
   kept <- c(free, rep(TRUE, dim(slopes)[3] - length(theta)))
+  all <- matrix(NA_real_, length(theta), length(theta), dimnames = list(names(theta), names(theta)))
+  if (!any(free)) return(all)
   noise <- noise_of_fit(object)
   weights <- row_weights(object, trained = TRUE)
   residuals <- noise_residuals(object)
@@ -116,7 +118,6 @@ searched_vcov_of_fit <- function(object) {
     curvature <- curvature + crossprod(J)
     spread <- spread + noise[k]^2 / object$model$scale[k]^2 * crossprod(J)
   }
-  all <- matrix(NA_real_, length(theta), length(theta), dimnames = list(names(theta), names(theta)))
   inverse <- tryCatch(solve(curvature), error = function(e) NULL)
   if (is.null(inverse)) {
     warn("The data do not determine all parameters: no change of the solution tells some of them apart.")
@@ -141,7 +142,7 @@ solution_slopes <- function(object) {
     }
     (moved(1e-4) - moved(-1e-4)) / (2e-4 * size)
   })
-  by_start <- if (object$starts_estimated) {
+  by_start <- if (object$estimated_starts) {
     unlist(lapply(seq_along(object$states), function(j) {
       name <- object$states[j]
       step <- 1e-4 * object$model$scale[j]
@@ -189,7 +190,7 @@ simulate.nk_fit <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
   if (!is.null(seed)) set.seed(seed)
   noise <- noise_of_fit(object)
-  exact <- if (object$starts_estimated) rep(FALSE, nrow(object$data)) else is_start(object)
+  exact <- if (object$estimated_starts) rep(FALSE, nrow(object$data)) else is_start(object)
   lapply(seq_len(nsim), function(i) {
     drawn <- object$data[setdiff(names(object$data), ".series")]
     for (k in seq_along(object$states)) {

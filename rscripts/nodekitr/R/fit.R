@@ -131,7 +131,7 @@ nk_fit <- function(data, id = intersect("id", names(data)), time = "time",
     list(
       call = sys.call(), id = id, time = time, states = states, data = observed, model = model, spec = spec,
       outside = outside, solver = as_training_solver(method, rtol, atol, options, known, sorted, time),
-      gradient = gradient, starts_estimated = starts == "estimated",
+      gradient = gradient, estimated_starts = starts == "estimated",
       training = list(
         window = if (!is.null(window)) max(2L, as_count(window, "window")), patience = patience,
         batch_size = if (!is.null(batch_size)) as_count(batch_size, "batch_size"), held = held,
@@ -153,7 +153,7 @@ trained <- function(fit, epochs, learning_rate, seed, progress) {
   training <- from_python(bridge()$fit_trajectories, dynamics, array(as.double(sorted[[fit$time]])),
     array(as.double(values), dim(values)), array(as.integer(sorted$.series - 1)),
     outside = in_python(fit$outside), weights = array(plan$weights), held = array(plan$held),
-    estimate_starts = fit$starts_estimated, starts = fit$starts, solver = fit$solver, gradient = fit$gradient, window = plan$window,
+    estimate_starts = fit$estimated_starts, starts = fit$starts, solver = fit$solver, gradient = fit$gradient, window = plan$window,
     batch_size = plan$batch_size, epochs = as_count(epochs, "epochs"),
     learning_rate = as_number(learning_rate, "learning_rate", above = 0),
     patience = if (!is.null(plan$patience)) as_count(plan$patience, "patience"), seed = seed
@@ -169,7 +169,7 @@ trained <- function(fit, epochs, learning_rate, seed, progress) {
   }
   fit$history <- rbind(fit$history, history)
   fit$learning_rate <- learning_rate
-  if (fit$starts_estimated) fit$first <- from_python(training$first_states)
+  if (fit$estimated_starts) fit$first <- from_python(training$first_states)
   fit$fitted <- predict(fit)
   fit
 }

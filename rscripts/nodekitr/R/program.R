@@ -59,4 +59,4 @@ steps_to <- function(result, inputs) {
   list(steps = steps, result = list(place = .subset2(result, "place")), sizes = sizes_of(inputs))
 }
 
-sizes_of <- function(inputs) as.list(vapply(inputs, function(x) length(value_of(x)), 1L))
+sizes_of <- function(inputs) as.list(unname(vapply(inputs, function(x) length(value_of(x)), 1L)))

@@ -80,7 +80,8 @@ def fit(dynamics, times, states, series, *, outside, weights, held, estimate_sta
         """The estimated state at the start of each trajectory: which (k,), the row, the states (k, d)."""
         firsts = {int(series[rows.start]): i for i, rows in reversed(list(enumerate(windows)))}
         y = dynamics.in_units(dynamics.starts.values.detach()[list(firsts.values())]).cpu().numpy()
-        return {"series": list(firsts), "time": [times[windows[i].start] for i in firsts.values()], "states": y}
+        at = np.array([times[windows[i].start] for i in firsts.values()])
+        return {"series": np.array(list(firsts)), "time": at, "states": y}
 
     training = Training(
         dynamics, loss, batches, batches_per_epoch=-(-len(windows) // batch_size), epochs=epochs,
