@@ -74,7 +74,7 @@ logLik.nk_fit <- function(object, ...) {
     if (object$model$positive[k]) value <- value - sum(log(object$data[[object$states[k]]][used]))
     count <- count + n
   }
-  free <- sum(!object$model$known$fixed) + length(object$states) + length(object$starts) +
+  free <- sum(!as.logical(object$model$known$fixed)) + length(object$states) + length(object$starts) +
     if (has_network(object)) length(coef(object, weights = TRUE)) else 0
   structure(value, df = free, nobs = count, class = "logLik")
 }

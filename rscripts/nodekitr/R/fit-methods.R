@@ -21,8 +21,8 @@
 #' @examples
 #' # see nk_fit()
 #' @export
-predict.nk_fit <- function(object, newdata = NULL, times = NULL, y = NULL, rtol = 1e-7, atol = 1e-7,
-                           interval = c("none", "prediction"), level = 0.95, forcings = NULL, events = NULL, ...) {
+predict.nk_fit <- function(object, newdata = NULL, times = NULL, y = NULL, rtol = 1e-7, atol = 1e-7, ...,
+                           interval = c("none", "prediction"), level = 0.95, forcings = NULL, events = NULL) {
   refuse_arguments(c("newdata", "times", "y", "rtol", "atol", "interval", "level", "forcings", "events"), ...)
   if (identical(interval, "confidence")) {
     abort("value_error", "A single model does not know how far it may be wrong.",
@@ -242,7 +242,7 @@ has_network <- function(x) !is.null(x$model$layers) || !is.null(x$model$network)
 
 describe_network <- function(x) {
   if (!is.null(x$model$network)) return("the user's")
-  inputs <- length(x$model$seen) + !is.null(x$model$clock) + length(x$model$covariates$center)
+  inputs <- length(x$model$seen) + (!is.null(x$model$clock)) + length(x$model$covariates$center)
   paste0(paste(c(inputs, x$model$layers, length(x$model$learnt)), collapse = " - "), ", ", x$model$activation)
 }
 
@@ -326,7 +326,8 @@ glance.nk_fit <- function(x, ...) {
   refuse_arguments(NULL, ...)
   last <- x$history[nrow(x$history), ]
   data.frame(
-    loss = last$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)), weights = if (has_network(x)) length(coef(x, weights = TRUE)) else 0L,
+    loss = last$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)), 
+    weights = if (has_network(x)) length(coef(x, weights = TRUE)) else 0L,
     epochs = nrow(x$history), nobs = nobs(x), trajectories = max(x$data$.series), method = x$solver$method,
     gradient = x$gradient, nfe_forward = last$nfe_forward, nfe_backward = last$nfe_backward
   )

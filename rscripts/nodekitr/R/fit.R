@@ -153,7 +153,8 @@ trained <- function(fit, epochs, learning_rate, seed, progress) {
   training <- from_python(bridge()$fit_trajectories, dynamics, array(as.double(sorted[[fit$time]])),
     array(as.double(values), dim(values)), array(as.integer(sorted$.series - 1)),
     outside = in_python(fit$outside), weights = array(plan$weights), held = array(plan$held),
-    estimate_starts = fit$estimated_starts, starts = fit$starts, solver = fit$solver, gradient = fit$gradient, window = plan$window,
+    estimate_starts = fit$estimated_starts, starts = fit$starts, solver = fit$solver, gradient = fit$gradient,
+    window = plan$window,
     batch_size = plan$batch_size, epochs = as_count(epochs, "epochs"),
     learning_rate = as_number(learning_rate, "learning_rate", above = 0),
     patience = if (!is.null(plan$patience)) as_count(plan$patience, "patience"), seed = seed
@@ -332,7 +333,7 @@ standardisation <- function(observed, time, states, time_dependent) {
 
 # The Python module of a model, with new weights or those given.
 build_dynamics <- function(model, weights = NULL) {
-  inputs <- length(model$seen) + !is.null(model$clock) + length(model$covariates$center)
+  inputs <- length(model$seen) + (!is.null(model$clock)) + length(model$covariates$center)
   outputs <- length(model$learnt)
   network <- if (!is.null(model$network)) {
     torch <- reticulate::import("torch")

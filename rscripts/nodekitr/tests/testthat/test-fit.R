@@ -86,7 +86,7 @@ test_that("print, summary, coef, tidy, glance and plot", {
   expect_no_error(plot(fit, until = 8))
   expect_no_error(plot(fit, "history"))
   skip_if_not_installed("generics")
-  expect_identical(generics::tidy(fit)$estimate, unname(coef(fit)))
+  expect_identical(dim(generics::tidy(fit)), c(0L, 3L)) # weights are no estimates
   expect_identical(generics::glance(fit)$nobs, nobs(fit))
 })
 
@@ -184,7 +184,8 @@ test_that("arguments that a method does not know are said", {
   fit <- fitted_once()
   unknown <- function(expression, message) expect_error(expression, message, class = "nodekit_unknown_argument")
   unknown(predict(fit, new_data = data.frame(id = "a", time = 1)), "'new_data'.*\n.*'newdata'")
-  unknown(predict(fit, times = 0:1, interval = "confidence"), "'interval'")
+  unknown(predict(fit, times = 0:1, intervall = "prediction"), "'interval'")
+  expect_error(predict(fit, times = 0:1, interval = "confidence"), "nk_ensemble", class = "nodekit_value_error")
   unknown(predict(fit, times = 0:1, r_tol = 1), "'rtol'")
   unknown(predict(fit, NULL, 0:1, NULL, 1e-7, 1e-7, 3), "more arguments")
   unknown(fitted(fit, type = "x"), "'type'")
@@ -198,7 +199,7 @@ test_that("arguments that a method does not know are said", {
   unknown(plot(fit, untill = 3), "'until'")
   expect_no_error(plot(fit, main = "title", cex.lab = 2))
   skip_if_not_installed("generics")
-  unknown(generics::tidy(fit, conf.int = TRUE), "'conf.int'")
+  unknown(generics::tidy(fit, conf_int = TRUE), "'conf.int'")
   unknown(generics::glance(fit, what = 1), "'what'")
 })
 

@@ -14,8 +14,8 @@ from .tensors import TensorDerivative, apply, flat, operate, parameter, pick, pu
 from .training import load_weights, parameter_names, weights
 
 __all__ = [
-    "ACTIVATIONS", "Dynamics", "ImageODENet", "InUnits", "Outside", "Parameters", "Program", "TensorDerivative", "apply",
-    "attempt", "called", "evaluate", "fit_images", "fit_trajectories", "flat", "gradient", "load_weights", "operate", "parameter",
-    "parameter_names", "perceptron", "pick", "probabilities", "put", "shape", "slopes", "solve", "trajectory", "values",
-    "weights",
+    "ACTIVATIONS", "Dynamics", "ImageODENet", "InUnits", "Outside", "Parameters", "Program", "TensorDerivative",
+    "apply", "attempt", "called", "evaluate", "fit_images", "fit_trajectories", "flat", "gradient", "load_weights",
+    "operate", "parameter", "parameter_names", "perceptron", "pick", "probabilities", "put", "shape", "slopes", "solve",
+    "trajectory", "values", "weights",
 ]  # fmt: skip

@@ -16,8 +16,8 @@ class Starts(torch.nn.Module):
         self.values = torch.nn.Parameter(values.clone())
 
 
-def fit(dynamics, times, states, series, *, outside, weights, held, estimate_starts, starts, solver, gradient, window, batch_size,
-        epochs, learning_rate, patience, seed):  # fmt: skip
+def fit(dynamics, times, states, series, *, outside, weights, held, estimate_starts, starts, solver, gradient, window,
+        batch_size, epochs, learning_rate, patience, seed):  # fmt: skip
     """A Training of the dynamics on windows of the trajectories.
 
     Args:
@@ -121,16 +121,21 @@ def solve(dynamics, z0, since, sample, series, starts, outside, solver, gradient
         if grid[a] in changes:
             now = _changed(dynamics, now, *changes[grid[a]])
         if b > a:
-            piece = _odeint(dynamics, now, torch.tensor(grid[a : b + 1]), breaks if adaptive else [], solver, gradient)
+            piece = _odeint(dynamics, now, torch.tensor(grid[a : b + 1]), breaks, solver, gradient)
             states.append(piece[1:])
             now = piece[-1]
     return torch.cat(states), torch.tensor([place[t] for t in rounded(since)], device=device)
 
 
 def _odeint(dynamics, z0, times, breaks, solver, gradient):
+    """The solution between two events; no step goes over a break, and none sees what is behind it."""
     inside = [t for t in breaks if times[0] <= t < times[-1]]
     if inside:
-        options = {**solver["options"], "jump_t": inside}
+        options = dict(solver["options"])
+        if not nodekit.METHODS[solver["method"]].adaptive:
+            options["perturb"] = True  # its steps end at the breaks, which are among the times
+        else:
+            options["jump_t"] = inside
         if "max_num_steps" in options:
             options["max_num_steps"] += 2 * len(inside)
         solver = {**solver, "options": options}

@@ -40,7 +40,8 @@ class Outside:
             times, factor, added = self.events[which]
             for t, f, a in zip(round_(times - starts[i]), factor, added, strict=True):
                 if 0 <= t < until[i]:
-                    both = changes.setdefault(float(t), (np.ones((len(series), len(f))), np.zeros((len(series), len(f)))))
+                    neither = np.ones((len(series), len(f))), np.zeros((len(series), len(f)))
+                    both = changes.setdefault(float(t), neither)
                     both[0][i], both[1][i] = both[0][i] * f, both[1][i] * f + a
         end = max(until)
         changes = {t: tuple(map(torch.tensor, both)) for t, both in sorted(changes.items())}
