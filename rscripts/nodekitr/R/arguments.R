@@ -7,8 +7,6 @@ IDLE_ARGUMENTS <- c("jacfunc", "jactype", "jacvec", "mf", "verbose", "maxord", "
 FOREIGN_ARGUMENTS <- c(
   stats::setNames(rep("give func as an R function", 9), c("dllname", "initfunc", "initforc", "initpar", "nout",
     "outnames", "rpar", "ipar", "nspec")),
-  forcings = "call an interpolating function in func, e.g. approxfun(table, rule = 2)(t)",
-  fcontrol = "its choices are those of approxfun(): method, rule, f, ties",
   lags = "delays are not possible; use deSolve::dede()", dimens = "give y as a matrix or an array",
   names = "name the elements of y", nroot = "rootfunc alone says how many roots there are",
   res = "give the problem as dy/dt = func(t, y)", dy = "give the problem as dy/dt = func(t, y)",

@@ -51,9 +51,11 @@
 #' @export
 nk_gradient <- function(y, times, func, parms = NULL, loss, method = "auto", rtol = 1e-6, atol = 1e-6, ...,
                         gradient = "checkpoint", events = NULL, hini = NULL, hmin = 0, hmax = NULL, maxsteps = 500,
-                        tcrit = NULL, ynames = TRUE, options = list()) {
+                        tcrit = NULL, ynames = TRUE, options = list(), forcings = NULL, fcontrol = list()) {
   further <- arguments_of(func, names(formals(nk_gradient)), ...)
-  gradient_of(y, times, func, parms, loss, method, rtol, atol, further, gradient, events,
+  forced <- with_forcings(func, forcings, fcontrol, as_times(times), as_method(method))
+  options <- utils::modifyList(forced$options, as.list(options))
+  gradient_of(y, times, forced$func, parms, loss, method, rtol, atol, further, gradient, events,
     step_plan(hini, hmin, hmax, maxsteps, tcrit), ynames, options
   )
 }

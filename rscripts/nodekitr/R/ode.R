@@ -37,7 +37,10 @@
 #' `list(func = function(t, y, parms), time = )`, or, with `rootfunc`, `list(func = , root = TRUE)`, optionally
 #' `terminalroot`. A `rootfunc` without events ends the solution at its first root. The row at an event's time
 #' holds the state before the event; an event's time that differs from one of `times` by rounding is that one.
-#' Forcings are interpolating functions (`approxfun`) called in `func`.
+#'
+#' # Forcings
+#' Interpolating functions (`approxfun`) called in `func`; or, by table, `forcings`, whose values at the time `t` are then
+#' entries of `parms` in `func`. No step goes over a time of the table. Events and roots get `parms` as they are.
 #'
 #' @param y initial state: a numeric vector, named or not, a matrix or array, or a data frame of one row;
 #'   see [nodekit_types].
@@ -49,6 +52,9 @@
 #' @param ... further arguments for `func`, and for the event and root functions. deSolve's arguments that have no
 #'   meaning here, and names that are like an argument's without being one, are said.
 #' @param events,rootfunc see "Events and roots".
+#' @param forcings a data frame with the column `time` and what acts from outside, see "Forcings".
+#' @param fcontrol how it goes on between its times: `method`, `rule`, `f`, `ties` of [stats::approx()]; by default, as in
+#'   [deSolve::forcings], `list(method = "linear", rule = 2, f = 0, ties = "ordered")`.
 #' @param hini first step, or the step of methods with a fixed one. `NULL` or 0: chosen by the method; fixed steps go
 #'   from one of `times` to the next, or are `hmax` long where that is given.
 #' @param hmin,hmax smallest and largest step; see "Short inputs".
@@ -79,13 +85,16 @@
 #' @export
 nk_ode <- function(y, times, func, parms = NULL, method = "auto", rtol = 1e-6, atol = 1e-6, ...,
                    events = NULL, rootfunc = NULL, hini = NULL, hmin = 0, hmax = NULL, maxsteps = 5000, tcrit = NULL,
-                   ynames = TRUE, options = list(), tensors = FALSE, throw = TRUE) {
+                   ynames = TRUE, options = list(), tensors = FALSE, throw = TRUE, forcings = NULL,
+                   fcontrol = list()) {
   state <- as_state(y)
   times <- as_times(times)
   further <- arguments_of(func, names(formals(nk_ode)), ...)
   solved <- function(...) {
-    derivative <- as_derivative(func, state, times[1], parms, tensors, ynames, ...)
     method <- as_method(method)
+    forced <- with_forcings(func, forcings, fcontrol, times, method)
+    options <- utils::modifyList(forced$options, as.list(options))
+    derivative <- as_derivative(forced$func, state, times[1], parms, tensors, ynames, ...)
     stepping <- list(
       method = method, rtol = as_tolerance(rtol, "rtol", state$n), atol = as_tolerance(atol, "atol", state$n),
       options = step_options(method, options, hini, hmin, hmax, maxsteps, tcrit, times),

@@ -22,7 +22,6 @@ test_that("deSolve's arguments without a meaning here: a warning where nothing c
     "'verbose', 'jacfunc' of deSolve have no meaning", fixed = FALSE, class = "nodekit_warning"
   )
   expect_equal(out[[2, "a"]], exp(-1), tolerance = 1e-5)
-  unknown(nk_ode(c(a = 1), 0:1, open, forcings = cbind(0:1, 1:2)), "approxfun")
   unknown(nk_ode(c(a = 1), 0:1, decay, lags = list()), "dede")
 })
 
