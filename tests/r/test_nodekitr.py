@@ -36,7 +36,7 @@ def source(tmp_path_factory):
     return source
 
 
-def test_both_vignettes_are_computed(source):
+def test_all_vignettes_are_computed(source):
     with tarfile.open(source) as archive:
         pages = {
             Path(file.name).stem: archive.extractfile(file).read().decode()

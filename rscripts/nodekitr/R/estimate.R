@@ -12,7 +12,8 @@
 #' @param func the model, as in [nk_ode()].
 #' @param parms parameters to start from: numbers with names, or a list of such numbers (all else in it stays).
 #' @param y the initial state at the first time of each trajectory: numbers with names; a function of `parms`, which
-#'   estimates initial states among them; or `NULL`: the first observation of each trajectory, taken as exact.
+#'   estimates initial states among them; or `NULL`: the first observation of each trajectory, taken as exact. Several
+#'   columns are then to be named by `observed`, in the order of the slopes that `func` returns.
 #' @param observed names of the columns with observations: states, or further values of `func`. By default all columns
 #'   that are one.
 #' @param log names of the parameters that are searched on the scale of their logarithm, as they are positive.
@@ -43,6 +44,7 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
   of_solver <- names(given) %in% names(formals(nk_gradient))
   further <- do.call(arguments_of, c(list(func, names(formals(nk_gradient))), given[!of_solver]), quote = TRUE)
   scale <- as_scale(parms, log, lower, upper)
+  if (is.null(y) && is.null(observed)) ask_for_order(setdiff(names(data), c(id, time)), "observed", "func")
   observed <- observed %||% setdiff(names(data), c(id, time))
   rows <- as_trajectories(data, id, time, observed, starts_complete = is.null(y))
   solver <- c(list(method = method, rtol = rtol, atol = atol), given[of_solver])

@@ -33,7 +33,8 @@
 #' @param id,time names of the columns that tell the trajectories apart (a factor, numbers or text) and that hold the
 #'   times. `id = NULL`: all rows are one trajectory. Where there is no column `id` and you name neither `id` nor
 #'   `states`, a column that may be one is asked for.
-#' @param states names of the columns with the states; by default all others.
+#' @param states names of the columns with the states; by default all others. Where `known` has several states, they
+#'   are to be named, in the order of the slopes that it returns.
 #' @param layers widths of the hidden layers.
 #' @param activation `"tanh"`, `"relu"`, `"elu"`, `"softplus"`, `"sigmoid"` or `"silu"`.
 #' @param time_dependent whether the network sees the time too: `dy/dt = f(t, y)`.
@@ -97,6 +98,7 @@ nk_fit <- function(data, id = intersect("id", names(data)), time = "time",
   if (missing(id) && missing(states) && is.data.frame(data)) {
     ask_for_id(data[setdiff(names(data), c(covariates, if (is.character(weights)) weights))], time)
   }
+  if (!is.null(known) && missing(states)) ask_for_order(states, "states", "known")
   starts <- match.arg(starts)
   observed <- as_trajectories(data, id, time, states, starts_complete = starts == "observed")
   if (isTRUE(positive)) positive <- states

@@ -95,6 +95,15 @@ ask_for_id <- function(data, time) {
   )
 }
 
+# A function returns slopes without names: in which order, only the user can say where columns may be in another.
+ask_for_order <- function(states, argument, func) {
+  if (length(states) < 2) return(invisible())
+  abort("value_error", "'", func, "' returns slopes of ", paste(states, collapse = ", "), ": in which order?",
+    remedy = paste0("Name the states in the order in which it returns them: ", argument, " = c(",
+      paste0("\"", states, "\"", collapse = ", "), "), or another.")
+  )
+}
+
 # Text, levels, or whole numbers that are each there several times.
 looks_like_id <- function(x) {
   if (is.character(x) || is.factor(x) || is.logical(x)) return(TRUE)

@@ -149,7 +149,7 @@ test_that("with the start estimated, it is one of the parameters, and the errors
 test_that("the network finds what the known part leaves out", {
   needs_python()
   data <- lotka_data(count = 3)
-  fit <- nk_fit(data, known = without_meeting, parms = lotka_truth[c("growth", "death")], fixed = c("growth", "death"),
+  fit <- nk_fit(data, states = c("prey", "predator"), known = without_meeting, parms = lotka_truth[c("growth", "death")], fixed = c("growth", "death"),
     layers = 16, window = 4, epochs = 150, learning_rate = 0.03, seed = 1, progress = FALSE)
   expect_identical(coef(fit), lotka_truth[c("growth", "death")])
   terms <- nk_terms(fit, data)
@@ -159,7 +159,7 @@ test_that("the network finds what the known part leaves out", {
   expect_gt(cor(terms$learnt_prey, -data$prey * data$predator), 0.97)
   expect_lt(max(abs(terms$learnt_prey + 0.2 * data$prey * data$predator)), 0.25 * max(0.2 * data$prey * data$predator))
   # It starts from the known part alone.
-  none <- nk_fit(data, known = without_meeting, parms = lotka_truth[c("growth", "death")], epochs = 1,
+  none <- nk_fit(data, states = c("prey", "predator"), known = without_meeting, parms = lotka_truth[c("growth", "death")], epochs = 1,
     learning_rate = 1e-12, seed = 1, progress = FALSE)
   expect_equal(max(abs(nk_terms(none)$learnt_prey)), 0, tolerance = 1e-6)
   expect_error(vcov(fit), "nk_ensemble", class = "nodekit_value_error")
@@ -169,7 +169,7 @@ test_that("the network finds what the known part leaves out", {
 
 test_that("the network may see some states only, and add to some slopes only", {
   needs_python()
-  fit <- nk_fit(lotka_data(count = 1), known = without_meeting, parms = lotka_truth, inputs = "prey", learnt = "predator",
+  fit <- nk_fit(lotka_data(count = 1), states = c("prey", "predator"), known = without_meeting, parms = lotka_truth, inputs = "prey", learnt = "predator",
     layers = 3, epochs = 2, seed = 1, progress = FALSE)
   expect_output(print(fit), "1 - 3 - 1")
   expect_identical(nk_terms(fit)$learnt_prey, rep(0, 13))
@@ -179,7 +179,7 @@ test_that("the network may see some states only, and add to some slopes only", {
 test_that("positive states stay so, and their noise multiplies", {
   needs_python()
   data <- lotka_data(count = 1, by = 0.25, noise = 0.1)
-  fit <- nk_fit(data, known = lotka, parms = lotka_truth, log = names(lotka_truth), layers = NULL, positive = TRUE,
+  fit <- nk_fit(data, states = c("prey", "predator"), known = lotka, parms = lotka_truth, log = names(lotka_truth), layers = NULL, positive = TRUE,
     starts = "estimated", epochs = 100, learning_rate = 0.03, seed = 1, progress = FALSE)
   expect_lt(max(abs(log(coef(fit) / lotka_truth))), 0.2)
   expect_equal(unname(noise_of_fit(fit)), c(0.1, 0.1), tolerance = 0.4)
@@ -201,8 +201,10 @@ test_that("what is wrong with a known part is said", {
   needs_python()
   data <- lotka_data(count = 1)
   bad <- function(message, ..., class = "nodekit_value_error") {
-    expect_error(nk_fit(data, ..., epochs = 1, progress = FALSE), message, class = class)
+    expect_error(nk_fit(data, states = c("prey", "predator"), ..., epochs = 1, progress = FALSE), message, class = class)
   }
+  expect_error(nk_fit(data, known = lotka, parms = lotka_truth), "in which order", class = "nodekit_value_error")
+  expect_error(nk_estimate(data, lotka, lotka_truth), "in which order", class = "nodekit_value_error")
   bad("no 'known'", parms = lotka_truth)
   bad("not a function", known = 1, class = "nodekit_type_error")
   bad("returned 1 derivatives for 2 states", known = function(t, y, parms) list(1))
@@ -214,5 +216,5 @@ test_that("what is wrong with a known part is said", {
   bad("names 'x', which is no state", inputs = "x")
   bad("names 'x', which is no state", learnt = "x")
   bad("names 'x', which is no state", positive = "x")
-  expect_error(nk_fit(data, known = function(t, y, parms) stop("my own"), epochs = 1), "my own")
+  expect_error(nk_fit(data, states = c("prey", "predator"), known = function(t, y, parms) stop("my own"), epochs = 1), "my own")
 })

@@ -84,10 +84,11 @@ test_that("doses act during a fit, on the trajectories that got them, and the ro
     out <- out[out[, "time"] %in% 0:8, ]
     data.frame(id, unclass(out)[, 1:3])
   }))
-  fit <- quick(data, known = elimination, parms = c(ka = 1, ke = 0.5), log = c("ka", "ke"), layers = NULL, events = doses)
+  fit <- quick(data, states = c("gut", "blood"), known = elimination, parms = c(ka = 1, ke = 0.5), log = c("ka", "ke"), layers = NULL, events = doses)
   expect_equal(coef(fit), c(ka = 1.2, ke = 0.4), tolerance = 2e-3)
   expect_equal(fitted(fit)$gut[c(1, 5)], c(0, 10 * exp(-4 * 1.2)), tolerance = 0.02)
-  in_windows <- quick(data, known = elimination, parms = c(ka = 1, ke = 0.5), log = c("ka", "ke"), layers = NULL,
+  in_windows <- quick(data, states = c("gut", "blood"), known = elimination, parms = c(ka = 1, ke = 0.5),
+    log = c("ka", "ke"), layers = NULL,
     events = doses, window = 4, epochs = 100)
   expect_equal(coef(in_windows), c(ka = 1.2, ke = 0.4), tolerance = 5e-3)
   without <- predict(fit, data.frame(id = "w", time = 0:8, gut = 10, blood = 1))
