@@ -309,6 +309,7 @@ plot.nk_fit <- function(x, which = c("trajectories", "history"), until = max(x$d
 }
 
 #' @rdname predict.nk_fit
+#' @param conf.int,conf.level whether `tidy` adds intervals, and their level.
 #' @exportS3Method generics::tidy
 tidy.nk_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
   refuse_arguments(c("conf.int", "conf.level"), ...)
@@ -326,7 +327,7 @@ glance.nk_fit <- function(x, ...) {
   refuse_arguments(NULL, ...)
   last <- x$history[nrow(x$history), ]
   data.frame(
-    loss = last$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)), 
+    loss = last$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)),
     weights = if (has_network(x)) length(coef(x, weights = TRUE)) else 0L,
     epochs = nrow(x$history), nobs = nobs(x), trajectories = max(x$data$.series), method = x$solver$method,
     gradient = x$gradient, nfe_forward = last$nfe_forward, nfe_backward = last$nfe_backward

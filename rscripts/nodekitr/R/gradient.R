@@ -54,7 +54,7 @@ nk_gradient <- function(y, times, func, parms = NULL, loss, method = "auto", rto
                         tcrit = NULL, ynames = TRUE, options = list(), forcings = NULL, fcontrol = list()) {
   further <- arguments_of(func, names(formals(nk_gradient)), ...)
   forced <- with_forcings(func, forcings, fcontrol, as_times(times), as_method(method))
-  options <- utils::modifyList(forced$options, as.list(options))
+  if (length(forced$options)) options <- utils::modifyList(forced$options, as.list(options))
   gradient_of(y, times, forced$func, parms, loss, method, rtol, atol, further, gradient, events,
     step_plan(hini, hmin, hmax, maxsteps, tcrit), ynames, options
   )

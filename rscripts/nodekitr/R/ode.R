@@ -93,7 +93,7 @@ nk_ode <- function(y, times, func, parms = NULL, method = "auto", rtol = 1e-6, a
   solved <- function(...) {
     method <- as_method(method)
     forced <- with_forcings(func, forcings, fcontrol, times, method)
-    options <- utils::modifyList(forced$options, as.list(options))
+    if (length(forced$options)) options <- utils::modifyList(forced$options, as.list(options))
     derivative <- as_derivative(forced$func, state, times[1], parms, tensors, ynames, ...)
     stepping <- list(
       method = method, rtol = as_tolerance(rtol, "rtol", state$n), atol = as_tolerance(atol, "atol", state$n),

@@ -149,7 +149,8 @@ test_that("with the start estimated, it is one of the parameters, and the errors
 test_that("the network finds what the known part leaves out", {
   needs_python()
   data <- lotka_data(count = 3)
-  fit <- nk_fit(data, states = c("prey", "predator"), known = without_meeting, parms = lotka_truth[c("growth", "death")], fixed = c("growth", "death"),
+  fit <- nk_fit(data, states = c("prey", "predator"), known = without_meeting,
+    parms = lotka_truth[c("growth", "death")], fixed = c("growth", "death"),
     layers = 16, window = 4, epochs = 150, learning_rate = 0.03, seed = 1, progress = FALSE)
   expect_identical(coef(fit), lotka_truth[c("growth", "death")])
   terms <- nk_terms(fit, data)
@@ -159,7 +160,8 @@ test_that("the network finds what the known part leaves out", {
   expect_gt(cor(terms$learnt_prey, -data$prey * data$predator), 0.97)
   expect_lt(max(abs(terms$learnt_prey + 0.2 * data$prey * data$predator)), 0.25 * max(0.2 * data$prey * data$predator))
   # It starts from the known part alone.
-  none <- nk_fit(data, states = c("prey", "predator"), known = without_meeting, parms = lotka_truth[c("growth", "death")], epochs = 1,
+  none <- nk_fit(data, states = c("prey", "predator"), known = without_meeting,
+    parms = lotka_truth[c("growth", "death")], epochs = 1,
     learning_rate = 1e-12, seed = 1, progress = FALSE)
   expect_equal(max(abs(nk_terms(none)$learnt_prey)), 0, tolerance = 1e-6)
   expect_error(vcov(fit), "nk_ensemble", class = "nodekit_value_error")
@@ -169,7 +171,8 @@ test_that("the network finds what the known part leaves out", {
 
 test_that("the network may see some states only, and add to some slopes only", {
   needs_python()
-  fit <- nk_fit(lotka_data(count = 1), states = c("prey", "predator"), known = without_meeting, parms = lotka_truth, inputs = "prey", learnt = "predator",
+  fit <- nk_fit(lotka_data(count = 1), states = c("prey", "predator"), known = without_meeting,
+    parms = lotka_truth, inputs = "prey", learnt = "predator",
     layers = 3, epochs = 2, seed = 1, progress = FALSE)
   expect_output(print(fit), "1 - 3 - 1")
   expect_identical(nk_terms(fit)$learnt_prey, rep(0, 13))
@@ -179,7 +182,8 @@ test_that("the network may see some states only, and add to some slopes only", {
 test_that("positive states stay so, and their noise multiplies", {
   needs_python()
   data <- lotka_data(count = 1, by = 0.25, noise = 0.1)
-  fit <- nk_fit(data, states = c("prey", "predator"), known = lotka, parms = lotka_truth, log = names(lotka_truth), layers = NULL, positive = TRUE,
+  fit <- nk_fit(data, states = c("prey", "predator"), known = lotka, parms = lotka_truth,
+    log = names(lotka_truth), layers = NULL, positive = TRUE,
     starts = "estimated", epochs = 100, learning_rate = 0.03, seed = 1, progress = FALSE)
   expect_lt(max(abs(log(coef(fit) / lotka_truth))), 0.2)
   expect_equal(unname(noise_of_fit(fit)), c(0.1, 0.1), tolerance = 0.4)

@@ -84,7 +84,8 @@ test_that("doses act during a fit, on the trajectories that got them, and the ro
     out <- out[out[, "time"] %in% 0:8, ]
     data.frame(id, unclass(out)[, 1:3])
   }))
-  fit <- quick(data, states = c("gut", "blood"), known = elimination, parms = c(ka = 1, ke = 0.5), log = c("ka", "ke"), layers = NULL, events = doses)
+  fit <- quick(data, states = c("gut", "blood"), known = elimination, parms = c(ka = 1, ke = 0.5), log = c("ka", "ke"),
+    layers = NULL, events = doses)
   expect_equal(coef(fit), c(ka = 1.2, ke = 0.4), tolerance = 2e-3)
   expect_equal(fitted(fit)$gut[c(1, 5)], c(0, 10 * exp(-4 * 1.2)), tolerance = 0.02)
   in_windows <- quick(data, states = c("gut", "blood"), known = elimination, parms = c(ka = 1, ke = 0.5),
