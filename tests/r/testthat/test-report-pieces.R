@@ -102,3 +102,17 @@ test_that("disagreements have every document's words, and link to the errata and
   expect_match(page, "Shown by <a href=\"#erratum-thind_ln\">", fixed = TRUE)
   expect_no_match(page, "M9", fixed = TRUE)
 })
+
+test_that("steps of the figure have the methods' orders and limits of stability", {
+  A <- rbind(c(-0.1, 1), c(-0.2, -0.1))
+  exact <- exp(-0.1) * c(cos(sqrt(0.2)), -sqrt(0.2) * sin(sqrt(0.2)))
+  error <- function(method, steps) max(abs(step_states(step_matrix(method, A / steps), steps)[steps + 1, ] - exact))
+  orders <- vapply(names(STEP_METHODS), function(method) log2(error(method, 100) / error(method, 200)), numeric(1))
+  expect_equal(unname(orders), c(1, 2, 1), tolerance = 0.02)
+  radius <- function(method, Z) max(Mod(eigen(step_matrix(method, Z))$values))
+  expect_equal(radius("euler", diag(-5, 2) * 0.4), 1)
+  expect_equal(radius("heun", diag(-5, 2) * 0.4), 1)
+  expect_lt(radius("euler", A * 0.95), 1)
+  expect_gt(radius("euler", A * 0.96), 1)
+  expect_lt(radius("implicit_euler", diag(-5, 2) * 100), 1)
+})
