@@ -51,27 +51,30 @@ step_panel <- function(name) {
   }, character(1))
   left <- if (problem$phase) 340 else 10
   data <- jsonlite::toJSON(problem[setdiff(names(problem), "title")], auto_unbox = TRUE, digits = NA)
+  # In the drawing itself, so that print keeps its colours.
+  keys <- paste0(
+    "<tspan dx=\"8\" fill=\"", c("#697683", STEP_COLOURS), "\">\u2014 ", c("Exact", STEP_METHODS), "</tspan>", collapse = ""
+  )
   zero <- paste0("<line x1=\"", left, "\" x2=\"", left + 300, "\" y1=\"130\" y2=\"130\" stroke=\"#e1e6eb\"/>")
   paste0(
-    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"", left, " 0 310 250\" role=\"img\" aria-label=\"",
+    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"", left, " 0 310 270\" role=\"img\" aria-label=\"",
     escape(problem$title), ", by three methods and exact\">", zero, "<g data-problem=\"", escape(data), "\">", exact,
     paste(drawn, collapse = ""), "</g><text x=\"", left, "\" y=\"14\" font-size=\"12\" font-family=\"sans-serif\" ",
     "paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"5\">",
-    escape(problem$title), "</text></svg>"
+    escape(problem$title), "</text><text x=\"", left, "\" y=\"264\" font-size=\"12\" font-family=\"sans-serif\">", keys,
+    "</text></svg>"
   )
 }
 
 #' The section of the figure.
 write_step_size <- function(study) {
   cat("\n\n# Try it: the step of a method {#try-step}\n\n")
-  keys <- paste0("<span style=\"color:", c("#697683", STEP_COLOURS), "\">\u2014 ", c("Exact", STEP_METHODS), "</span>")
   script <- readLines(file.path(study$root, "rscripts", "report", "step_size.js"), encoding = "UTF-8")
   raw_html(
     "<figure id=\"step-size\"><p class=\"control\" hidden><label for=\"step\">Step</label> ",
     "<input id=\"step\" type=\"range\" min=\"0.05\" max=\"1\" step=\"0.05\" value=\"", STEP_SHOWN, "\"> ",
     "<output for=\"step\">", STEP_SHOWN, "</output></p>\n",
     "<div class=\"panels\">", paste(vapply(names(STEP_PROBLEMS), step_panel, character(1)), collapse = ""), "</div>\n",
-    "<p class=\"keys\">", paste(keys, collapse = " "), "</p>\n",
     "<figcaption>In print the step is ", STEP_SHOWN, "; where the page runs scripts, the slider changes it, also by the arrow ",
     "keys. Explicit Euler and Heun are stable on the decay below a step of 2/5 only, and explicit Euler on the spiral below ",
     "0.95; implicit Euler is stable at every step.</figcaption></figure>\n",
