@@ -7,12 +7,12 @@ STEP_COLOURS <- c(euler = "#D55E00", heun = "#0072B2", implicit_euler = "#009E73
 # Where a problem is drawn: one unit of the state is `height` high; `phase` draws the second component over the first.
 STEP_PROBLEMS <- list(
   decay = list(
-    title = "Decay, y' = \u22125y: y over time", A = diag(-5, 2), end = 3, left = 20, width = 280, bottom = 130, height = 80,
+    title = "Decay, y' = \u22125y: y over time", A = diag(-5, 2), end = 3, left = 10, width = 280, bottom = 130, height = 80,
     phase = FALSE
   ),
   spiral = list(
     title = "Spiral, y' = (\u22120.1, 1; \u22120.2, \u22120.1) y: y\u2082 over y\u2081",
-    A = rbind(c(-0.1, 1), c(-0.2, -0.1)), end = 25, left = 480, width = 110, bottom = 130, height = 110, phase = TRUE
+    A = rbind(c(-0.1, 1), c(-0.2, -0.1)), end = 25, left = 140, width = 110, bottom = 130, height = 110, phase = TRUE
   )
 )
 
@@ -49,19 +49,18 @@ step_panel <- function(name) {
     known <- paste0(" data-method=\"", method, "\"")
     line(function(Z) step_matrix(method, Z), STEP_SHOWN, STEP_COLOURS[[method]], 1.6, known)
   }, character(1))
-  left <- if (problem$phase) 340 else 10
   data <- jsonlite::toJSON(problem[setdiff(names(problem), "title")], auto_unbox = TRUE, digits = NA)
   # In the drawing itself, so that print keeps its colours.
   keys <- paste0(
     "<tspan dx=\"8\" fill=\"", c("#697683", STEP_COLOURS), "\">\u2014 ", c("Exact", STEP_METHODS), "</tspan>", collapse = ""
   )
-  zero <- paste0("<line x1=\"", left, "\" x2=\"", left + 300, "\" y1=\"130\" y2=\"130\" stroke=\"#e1e6eb\"/>")
+  zero <- "<line x1=\"0\" x2=\"300\" y1=\"130\" y2=\"130\" stroke=\"#e1e6eb\"/>"
   paste0(
-    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"", left, " 0 310 270\" role=\"img\" aria-label=\"",
+    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 310 270\" role=\"img\" aria-label=\"",
     escape(problem$title), ", by three methods and exact\">", zero, "<g data-problem=\"", escape(data), "\">", exact,
-    paste(drawn, collapse = ""), "</g><text x=\"", left, "\" y=\"14\" font-size=\"12\" font-family=\"sans-serif\" ",
+    paste(drawn, collapse = ""), "</g><text x=\"0\" y=\"14\" font-size=\"12\" font-family=\"sans-serif\" ",
     "paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"5\">",
-    escape(problem$title), "</text><text x=\"", left, "\" y=\"264\" font-size=\"12\" font-family=\"sans-serif\">", keys,
+    escape(problem$title), "</text><text x=\"0\" y=\"264\" font-size=\"12\" font-family=\"sans-serif\">", keys,
     "</text></svg>"
   )
 }
