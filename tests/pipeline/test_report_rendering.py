@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-from pathlib import Path
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -204,7 +203,7 @@ def test_the_report_loads_nothing(page):
     # One script, the step figure's, stands in the page itself and asks nothing of any network.
     assert [attributes for tag, attributes in tags if tag == "script"] == [{}]
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL).group(1)
-    own = Path(__file__).resolve().parents[2].joinpath("rscripts", "report", "step_size.js").read_text(encoding="utf-8")
+    own = (RSCRIPTS / "report" / "step_size.js").read_text(encoding="utf-8")
     assert script.strip() == own.strip()
     assert not re.search(r"fetch|XMLHttpRequest|WebSocket|import|eval|innerHTML|https?:|sendBeacon", script)
     images = [attributes["src"] for tag, attributes in tags if tag == "img"]
