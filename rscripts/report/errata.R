@@ -5,13 +5,32 @@ ERRATUM_KINDS <- c(
   measured = "another measurement differs", holds = "doubted, and right"
 )
 
+ERRATUM_COLUMNS <- c("id", "document", "place", "kind", "words", "so", "shown", "numbers", "confirmed", "see")
+
+#' What the checks of the errata found; none where none were evaluated.
+read_errata <- function(study) {
+  file <- table_path(study, "tables/errata.csv")
+  if (!file.exists(file)) return(NULL)
+  errata <- read_table(file)
+  require_table(errata, ERRATUM_COLUMNS, file)
+  errata$confirmed <- as.logical(errata$confirmed)
+  errata
+}
+
+#' How many errata are about an experiment, and a link to each.
+write_errata_about <- function(study, id) {
+  errata <- read_errata(study)
+  errata <- errata[errata$see %in% id, ]
+  if (!NROW(errata)) return(invisible())
+  links <- paste0("<a href=\"#erratum-", escape(errata$id), "\">", escape(gsub("_", " ", errata$id)), "</a>")
+  counted <- if (nrow(errata) == 1) "1 erratum" else paste(nrow(errata), "errata")
+  raw_html("<p class=\"quiet\">", counted, " about this: ", paste(links, collapse = ", "), ".</p>")
+}
+
 #' The section of errata; nothing where none were evaluated.
 write_errata <- function(study) {
-  file <- table_path(study, "tables/errata.csv")
-  if (!file.exists(file)) return(invisible())
-  errata <- read_table(file)
-  require_table(errata, c("id", "document", "place", "kind", "words", "so", "shown", "numbers", "confirmed", "see"), file)
-  errata$confirmed <- as.logical(errata$confirmed)
+  errata <- read_errata(study)
+  if (is.null(errata)) return(invisible())
   cat("\n\n# Errata {#errata}\n\n")
   shown <- errata$confirmed %in% TRUE
   cat(

@@ -25,7 +25,19 @@ write_document <- function(study, document) {
     raw_html("<p class=\"source\">", escape(source), "</p>")
     cat(about$text, "\n\n")
   }
+  write_also(study, document)
   for (id in experiments_of(study, document)) write_experiment(study, id)
+}
+
+#' Links to the experiments of other documents that answer this one, too: by its claims and its errata.
+write_also <- function(study, document) {
+  errata <- read_errata(study)
+  named <- c(study$claims$id[study$claims$document %in% document], errata$see[errata$document %in% document])
+  also <- setdiff(intersect(names(study$experiments), named), experiments_of(study, document))
+  if (!length(also)) return(invisible())
+  titles <- vapply(also, function(id) study$experiments[[id]]$title, character(1))
+  links <- paste0("<a href=\"#", also, "\">", also, "</a> (", escape(titles), ")")
+  raw_html("<p class=\"quiet\">Also about this document: ", paste(links, collapse = ", "), ".</p>")
 }
 
 write_experiment <- function(study, id) {
@@ -34,6 +46,7 @@ write_experiment <- function(study, id) {
   raw_html("<p class=\"source\">", escape(paste0(experiment$document, ", ", experiment$place)), own_caveats(study, id), "</p>")
   if (!is.null(study$texts$experiments[[id]])) cat(study$texts$experiments[[id]], "\n\n")
   claims <- study$claims[study$claims$id == id, ]
+  write_errata_about(study, id)
   if (nrow(claims)) write_claims(claims, study$references)
   for (figure in figures_of(study, id)) {
     raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption))

@@ -58,6 +58,33 @@ test_that("errata keep the document's words, say in words what their check found
   expect_no_match(page, "href=\"#M9\"", fixed = TRUE)
 })
 
+test_that("an experiment and a document name what is found about them elsewhere", {
+  study <- list(
+    results = tempfile("results-"), claims = data.frame(id = c("P3", "M2"), document = "thind"),
+    experiments = list(P3 = list(document = "thind", title = "Euler"), M2 = list(document = "ulala", title = "a < b"))
+  )
+  expect_length(capture.output(write_errata_about(study, "M2")), 0)
+  expect_match(paste(capture.output(write_also(study, "thind")), collapse = "\n"), "#M2\">M2</a> (a &lt; b)", fixed = TRUE)
+  errata <- data.frame(
+    id = c("thind_sum", "ulala_a"), document = c("thind", "ulala"), place = "2", kind = "mistake", words = "w", so = "s",
+    shown = "s", numbers = "1", confirmed = "True", see = c("M2", "P3")
+  )
+  write_csv(errata, file.path(study$results, "tables", "errata.csv"))
+  about <- paste(capture.output(write_errata_about(study, "M2")), collapse = "\n")
+  expect_match(about, "1 erratum about this: <a href=\"#erratum-thind_sum\">", fixed = TRUE)
+  expect_length(capture.output(write_errata_about(study, "P9")), 0)
+  expect_match(paste(capture.output(write_also(study, "ulala")), collapse = "\n"), "#P3", fixed = TRUE)
+})
+
+test_that("the table of notation names every document in all columns, with indices and escapes", {
+  page <- paste(capture.output(write_notation(list(root = root))), collapse = "\n")
+  for (document in names(yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml"))$documents)) {
+    expect_match(page, paste0("href=\"#document-", document, "\""), fixed = TRUE)
+  }
+  expect_match(page, "a(t) = \u2212\u2202R/\u2202z(t)", fixed = TRUE)
+  expect_match(page, "t<sub>0</sub> to t<sub>1</sub>", fixed = TRUE)
+})
+
 test_that("disagreements have every document's words, and link to the errata and to the runs that there are", {
   study <- list(results = tempfile("results-"), experiments = list(A3 = list()))
   expect_length(capture.output(write_disagreements(study)), 0)
@@ -74,4 +101,18 @@ test_that("disagreements have every document's words, and link to the errata and
   expect_match(page, "Shown by <a href=\"#A3\">A3</a>, <a href=\"#erratum-adjoint_sign\">", fixed = TRUE)
   expect_match(page, "Shown by <a href=\"#erratum-thind_ln\">", fixed = TRUE)
   expect_no_match(page, "M9", fixed = TRUE)
+})
+
+test_that("steps of the figure have the methods' orders and limits of stability", {
+  A <- rbind(c(-0.1, 1), c(-0.2, -0.1))
+  exact <- exp(-0.1) * c(cos(sqrt(0.2)), -sqrt(0.2) * sin(sqrt(0.2)))
+  error <- function(method, steps) max(abs(step_states(step_matrix(method, A / steps), steps)[steps + 1, ] - exact))
+  orders <- vapply(names(STEP_METHODS), function(method) log2(error(method, 100) / error(method, 200)), numeric(1))
+  expect_equal(unname(orders), c(1, 2, 1), tolerance = 0.02)
+  radius <- function(method, Z) max(Mod(eigen(step_matrix(method, Z))$values))
+  expect_equal(radius("euler", diag(-5, 2) * 0.4), 1)
+  expect_equal(radius("heun", diag(-5, 2) * 0.4), 1)
+  expect_lt(radius("euler", A * 0.95), 1)
+  expect_gt(radius("euler", A * 0.96), 1)
+  expect_lt(radius("implicit_euler", diag(-5, 2) * 100), 1)
 })
