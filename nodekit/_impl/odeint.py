@@ -5,5 +5,5 @@ from nodekit._odeint import odeint, odeint_dense, odeint_event
 
 __all__ = ["SOLVERS", "odeint", "odeint_dense", "odeint_event"]
 
-#: name → method
-SOLVERS = {**METHODS, SCIPY.name: SCIPY}
+#: name → method, of those that take states of every kind
+SOLVERS = {name: method for name, method in METHODS.items() if not method.pairs} | {SCIPY.name: SCIPY}

@@ -67,7 +67,8 @@ def keep(config: dict[str, Any], published: Path, reference: Path) -> Path | Non
             benchmarks=Path(study.profile.results) / "benchmarks",
         )
     target = reference / study.profile.profile
-    write_csv(claims[claims.n > 0], target / "claims.csv")
+    # Runs side by side share the machine, and some are stopped and go on: their seconds are no measurement.
+    write_csv(claims[(claims.n > 0) & (claims.metric != "seconds_per_epoch")], target / "claims.csv")
     epochs = [part["epochs"] for parts in found.values() for part in parts if "epochs" in part]
     if epochs:
         table = pd.concat(epochs, ignore_index=True)

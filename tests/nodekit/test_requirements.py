@@ -73,6 +73,11 @@ CASES = {
         {"dense": True},
     ),
     "gradient='reversible'": ({"gradient": "reversible"}, {"method": "trapezoid"}),
+    "method='leapfrog' or 'yoshida4'": (
+        {"method": "leapfrog", "y0": (Y0.clone().requires_grad_(), Y0), "func": lambda t, y: (y[1], -y[0])},
+        {"y0": Y0},
+        {"gradient": "adjoint"},
+    ),
     "method='auto'": ({"method": "auto"}, {"options": {"step_size": 0.5}}),
     "method='scipy_solver'": (
         {"method": "scipy_solver", "gradient": "adjoint"},
