@@ -36,12 +36,12 @@ def slope_with_interval(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> tu
 
 
 def convergence(run: Run) -> Tables:
-    """P6: the order of every method of the kit and of the documents, and the largest stable step of both Euler ones."""
+    """P6: the order of every method for states of any kind and of the documents', and the largest stable step of both Euler ones."""
     given = run.settings.arguments
     parts, values = [], {}
     for name in [*nodekit.METHODS, *DOCUMENT_METHODS]:
         method = nodekit.METHODS[nodekit_method(name)]
-        if name in given["left_out"] or not method.fixed:
+        if name in given["left_out"] or not method.fixed or method.pairs:
             continue
         measured = given["orders"].get(name, given["orders"].get(str(method.order)))
         errors = [end_error(name, measured["problem"], steps) for steps in measured["steps"]]
