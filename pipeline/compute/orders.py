@@ -36,7 +36,7 @@ def slope_with_interval(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> tu
 
 
 def convergence(run: Run) -> Tables:
-    """P6: the order of every method for states of any kind and of the documents', and the largest stable step of both Euler ones."""
+    """P6: the order of every method for states of any kind, and the largest stable step of both Euler methods."""
     given = run.settings.arguments
     parts, values = [], {}
     for name in [*nodekit.METHODS, *DOCUMENT_METHODS]:
