@@ -14,8 +14,8 @@ from pipeline.study import ConfigurationError, Run
 
 job = snakemake  # noqa: F821
 log_to(job.log[0])
-sign(job.params.made_by)
 try:
+    sign(job.params.made_by)
     run = Run.model_validate(job.params.run)
     dataset = run.settings.dataset
     images = [load_dataset(dataset, run.seed, Path(job.params.processed))] if dataset else []

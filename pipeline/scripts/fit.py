@@ -14,8 +14,8 @@ from pipeline.train import TrainingError
 job = snakemake  # noqa: F821
 params = job.params
 log_to(job.log[0])
-sign(params.made_by, params.checkpoint)
 try:
+    sign(params.made_by, params.checkpoint)
     fit(
         Run.model_validate(params.run),
         output=Path(job.output.history).parent,

@@ -20,7 +20,6 @@ from pipeline.study import ConfigurationError, Run
 job = snakemake  # noqa: F821
 params = job.params
 log_to(job.log[0])
-sign(params.made_by)
 
 
 def trained_network() -> TrainedNetwork:
@@ -33,6 +32,7 @@ def trained_network() -> TrainedNetwork:
 
 
 try:
+    sign(params.made_by)
     run = Run.model_validate(params.run)
     gpu = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
     given = [trained_network()] if run.settings.trained else []

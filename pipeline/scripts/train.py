@@ -14,8 +14,8 @@ from pipeline.train import TrainingError, train
 job = snakemake  # noqa: F821
 params = job.params
 log_to(job.log[0])
-sign(params.made_by, params.checkpoint)
 try:
+    sign(params.made_by, params.checkpoint)
     run = Run.model_validate(params.run)
     train(
         run,
@@ -26,6 +26,6 @@ try:
         precision=params.precision,
         checkpoint_seconds=params.checkpoint_seconds,
     )
-except (ConfigurationError, DataError, NodekitError, TrainingError) as error:
+except (ConfigurationError, DataError, NodekitError, OSError, TrainingError) as error:
     logging.error("%s", error)
     sys.exit(1)

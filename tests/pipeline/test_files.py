@@ -72,7 +72,7 @@ def test_a_full_disk_is_one_clear_message_of_each_rule(tmp_path, room, monkeypat
     large = pd.DataFrame({"x": range(10_000)})
     large.to_csv(tmp_path / "history.csv", index=False)
     params = SimpleNamespace(trained=None, processed=tmp_path, device="cpu", checkpoint_seconds=30)
-    params.checkpoint = tmp_path / "run.pt"
+    params.checkpoint, params.made_by = tmp_path / "run.pt", tmp_path / "made_by.csv"
     if experiment:
         run = load_study({"profile": "t", "experiments": [experiment]}).runs()[0]
         params.run = run.model_dump()
