@@ -76,7 +76,8 @@ def seconds_by_stage(benchmarks: Path) -> list[dict[str, Any]]:
 
 def git(*arguments: str) -> str:
     """What git says of this checkout; empty where there is none."""
-    return output("git", *arguments)
+    # Without locks: a run that is stopped here would leave one behind, and several ask at once.
+    return output("git", "--no-optional-locks", *arguments)
 
 
 def output(*command: str) -> str:
