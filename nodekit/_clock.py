@@ -147,7 +147,7 @@ class SampleClock(Clock):
 
     def length(self, dt: Tensor) -> Tensor:
         """Differences of times, such that they broadcast to the state."""
-        return dt.to(self.dtype).view(-1, *[1] * (self.packing.y0.ndim - 1))
+        return dt.to(self.dtype).view(len(dt), *[1] * (self.packing.y0.ndim - 1))
 
     def inside(self, t: Tensor, towards: Tensor) -> Tensor:
         """The neighbours of times in the derivative's own precision."""
@@ -163,7 +163,7 @@ class SampleClock(Clock):
         times = torch.addcmul(self._from_end * last, self._from_start, first)
         if start is not None:  # which no rounding leads out of
             times = torch.where(first == last, first, times)
-        times = times.to(self.dtype).view(-1, *self.packing.time_shape).unbind()
+        times = times.to(self.dtype).view(len(times), *self.packing.time_shape).unbind()
         return Interval(t0, t1, times, self.length(t1 - t0))
 
     def shifts(self, t: Tensor) -> Sequence[Tensor]:

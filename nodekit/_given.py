@@ -49,16 +49,11 @@ class Given(Plan):
         """Of a method for which the slope is a first guess only, the time of its first stage."""
         if not stepper.guesses:
             return super().start(clock, stepper, times)
-        return clock.interval(times[0], self.second, open_start=self.perturb, open_end=self.perturb).times[1]
+        return next(iter(self.intervals(clock, []))).times[1]
 
     def beginning(self, stepper, interval):
         """The same of any step."""
         return interval.times[1 if stepper.guesses else 0]
-
-    @property
-    def second(self) -> float:
-        """The end of the first step."""
-        return self.points[1]
 
     def ahead(self, problem: Problem) -> Iterator[Accepted]:
         """The steps to be taken, and which output times lie in them."""
@@ -98,11 +93,6 @@ class Endless(Given):
 
     step_size: float = 0.0
     max_num_steps: int = 0
-
-    @property
-    def second(self):
-        """The end of the first step."""
-        return self.points[0] + self.step_size
 
     count = -1  # nobody knows
 

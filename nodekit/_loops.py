@@ -32,14 +32,15 @@ class Accepted:
         thetas: output times strictly inside, as fractions of the step.
         lands: whether the step's end is an output time.
         until: to where the solution follows it: its end, or the event that ended a segment within it.
-        random: the random states before the slope at the start (where it was evaluated) and before the step, or None.
+        random: the states of the generators before the slope at the start (where it was evaluated) and before the step;
+            None where the derivative does not draw.
     """
 
     __slots__ = ("carry", "interval", "lands", "random", "step", "thetas", "until", "y")
     places = ()
     spoiled = False
 
-    def __init__(self, interval: Interval, thetas, lands, random=None):
+    def __init__(self, interval: Interval, thetas, lands, random=(None, None)):
         self.interval, self.thetas, self.lands, self.random, self.until = interval, thetas, lands, random, interval.t1
 
     @property
@@ -91,25 +92,6 @@ class SegmentedStats(Stats):
     nfe_backward = property(lambda self: sum(part.nfe_backward for part in self.segments))
 
 
-class Randomness:
-    """Records the state of the random generators, if the derivative draws from them."""
-
-    def __init__(self, device: torch.device, at_slope: RandomState | None):
-        self.device, self.active, self.at_slope, self.at_step = device, at_slope is not None, at_slope, None
-
-    def before_slope(self) -> None:
-        """A slope at the start of a step is about to be evaluated."""
-        self.at_slope = RandomState(self.device) if self.active else None
-
-    def before_step(self) -> None:
-        """A step is about to be attempted."""
-        self.at_step = RandomState(self.device) if self.active else None
-
-    def recorded(self) -> tuple[RandomState | None, RandomState] | None:
-        """Both states, for an accepted step."""
-        return (self.at_slope, self.at_step) if self.active else None
-
-
 @dataclass
 class Callbacks:
     """Called as `callback(t0, y0, dt)` before every attempted step, and after it was accepted or rejected."""
@@ -139,15 +121,16 @@ class Plan:
     def steps(self, problem: Problem, y: Tensor, slope: Tensor) -> Iterator[Accepted]:
         """The accepted steps of a solve that starts with state y and slope f(t0, y)."""
         func, stepper, callbacks = problem.func, problem.stepper, self.callbacks
-        random, walk = Randomness(y.device, problem.record.random), self.walk(problem, y, slope)
+        walk, at_slope = self.walk(problem, y, slope), problem.record.random
+        draws = at_slope is not None  # the states of the generators are recorded then, so that steps can be repeated
         # What a step begins with; and what to begin with again: None where the slope there is evaluated.
         carry, recorded = stepper.begin(y, slope), None
         while (interval := walk.next(y)) is not None:
             if carry is None:
-                random.before_slope()
+                at_slope = RandomState(y.device) if draws else None
                 carry = problem.beginning(func, interval, y, recorded)
             callbacks.call(callbacks.step, interval, y)
-            random.before_step()
+            at_step = RandomState(y.device) if draws else None
             try:
                 step = stepper.step(func, interval, y, carry, walk.estimates, walk.final)
             except NewtonDidNotConverge:
@@ -159,7 +142,7 @@ class Plan:
                 continue
             if problem.dense or accepted.thetas:
                 stepper.extend(func, interval, y, carry, step)
-            accepted.y, accepted.carry, accepted.random = y, recorded, random.recorded()
+            accepted.y, accepted.carry, accepted.random = y, recorded, (at_slope, at_step)
             accepted.step = step = step if interval.moves is None else accepted.settled(problem, carry, step)
             yield accepted
             y, carry = step.y1, step.carry

@@ -171,7 +171,7 @@ class Problem:
         """The step taken again from (y, carry)."""
         interval = self.plan.remade(self.clock, accepted.interval)
         func = SoundDerivative(self.func) if accepted.spoiled else self.func
-        before_slope, before_step = accepted.random or (None, None)
+        before_slope, before_step = accepted.random
         if carry is None or (interval.fresh is not False and self.stepper.renewable):
             with replayed_randomness(before_slope, y.device):
                 carry = self.beginning(func, interval, y, carry)

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ._bracket import bracket_root
 from ._clock import SampleClock
 from ._control import host_values
-from ._event_search import LOOKS, with_leaves
+from ._event_search import LOOKS, bracket_root, with_leaves
 from ._events import unavailable
 from ._flow import shift_of_zero
 from ._numbers import Tensors

@@ -70,7 +70,7 @@ class SamplePacking(Packing):
 
 def spread(x: Tensor, y: Tensor) -> Tensor:
     """One number for each sample, such that it broadcasts to a state of the solver."""
-    return x.view(-1, *[1] * (y.ndim - 1))
+    return x.view(len(x), *[1] * (y.ndim - 1))
 
 
 def finite_samples(y: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._padding import increases, without_padding
 from ._warning import warn
 from .errors import InvalidOption, InvalidTimes
 
@@ -135,3 +134,26 @@ def _on_host(values: Any) -> Tensor:
     if isinstance(values, Tensor):
         return values.detach().double().cpu()
     return torch.as_tensor(np.array(values, dtype=float))
+
+
+def without_padding(times: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of times whose padding is the last time again, and which of them are given, not padding.
+
+    Padding begins with the first NaN, or the first time that is the one before it. Whether nothing else follows is for
+    the caller to check, by `increases`.
+
+    Args:
+        times: shape (rows, times).
+    """
+    missing = times.isnan()
+    new = ~missing
+    new[:, 1:] &= times[:, 1:] != times[:, :-1]
+    given = new.cumprod(1).bool()
+    last = times.gather(1, (given.sum(1, keepdim=True) - 1).clamp(min=0))
+    return torch.where(missing, last, times), given
+
+
+def increases(times: Tensor, given: Tensor) -> Tensor:
+    """Which rows of times increase strictly as far as they are given, and then stay."""
+    before, after = times[:, :-1], times[:, 1:]
+    return torch.where(given[:, 1:], after > before, after == before).all(1)

@@ -37,7 +37,7 @@ def _alone(inputs: list[Tensor]):
     """Let no gradient pass through an input that was itself computed, perhaps from another input, and run no hooks.
 
     What it was computed from receives that part from the caller's graph, and would receive it twice; so would the
-    inputs' own hooks and the gradients they retain.
+    inputs' own hooks and the gradients they retain (test_parameters.py).
     """
 
     def stop(gradients, index):
