@@ -28,7 +28,11 @@ rule render_report:
         benchmarks=expand(f"{RESULTS}/figures/{{name}}.svg", name=BENCHMARK_FIGURES),
         provenance=f"{RESULTS}/provenance.json",
         code=r_code("report"),
-        words=["pipeline/report/figures.yaml", "CITATION.cff", *sorted(map(str, Path("pipeline/experiments").glob("*.yaml")))],
+        words=[
+            "pipeline/report/figures.yaml",
+            "CITATION.cff",
+            *sorted(map(str, Path("pipeline/experiments").glob("*.yaml"))),
+        ],
         goals=[f"{BENCHMARKS}/goals.csv"] if BENCHMARKS else [],
         trust=sorted(map(str, Path("data/reference").glob("trust.csv"))),
     output:
