@@ -130,6 +130,8 @@ class Experiment(Strict):
     function: Annotated[str, Field(pattern=r"^\w+\.\w+$")] | None = None
     settings: Settings
     variants: dict[str, dict[str, Any]] = {"main": {}}
+    # What figures and the report call a variant; one that is not named here goes by its key, underscores as spaces.
+    variant_names: dict[str, str] = {}
     # By metric: how far an equal number may be.
     tolerances: dict[str, float] = {}
     # By metric: how far the prediction interval of one more run may reach to either side and still say something.
@@ -142,6 +144,19 @@ class Experiment(Strict):
         if (self.function is None) == (self.kind in ("compute", "measure", "fit")):
             raise ValueError(f"an experiment of kind {self.kind!r} has {'no' if self.function else 'a'} function")
         return self
+
+    @model_validator(mode="after")
+    def _names_its_own(self) -> Experiment:
+        unknown = self.variant_names.keys() - self.variants.keys()
+        if unknown:
+            raise ValueError(
+                f"variant_names: no variants {', '.join(sorted(unknown))}; there are {', '.join(self.variants)}"
+            )
+        return self
+
+    def called(self, variant: str) -> str:
+        """What figures and the report call a variant."""
+        return self.variant_names.get(variant, variant.replace("_", " "))
 
 
 # Where a run's data come from: real, made in place of real ones, a part of them, or computed.

@@ -117,27 +117,9 @@ fill_facts <- function(text, facts) {
   text
 }
 
-# How variants are called in figures and tables; those not listed are called by their name, underscores as spaces.
-VARIANT_NAMES <- c(
-  explicit_euler = "Explicit Euler",
-  implicit_euler = "Implicit Euler",
-  crank_nicolson = "Crank\u2013Nicolson (document)",
-  trapezoid = "Trapezoidal rule",
-  implicit_euler_once = "Implicit Euler, once",
-  crank_nicolson_once = "Crank\u2013Nicolson, once",
-  explicit_euler_running = "Explicit Euler, running",
-  implicit_euler_running = "Implicit Euler, once, running",
-  crank_nicolson_running = "Crank\u2013Nicolson, once, running",
-  extra_layer = "extra layer, dropout",
-  adam = "one more layer, Adam",
-  residual_dopri5 = "residual, dopri5, decay",
-  mlp = "1-layer MLP",
-  resnet = "ResNet",
-  rknet = "RK-Net",
-  odenet = "ODE-Net",
-  biases_read = "updated biases read"
-)
-
-variant_names <- function(variants) {
-  unname(ifelse(variants %in% names(VARIANT_NAMES), VARIANT_NAMES[variants], gsub("_", " ", variants)))
+#' What the variants of a table are called, by its column `variant_name`; where it has none, by their keys.
+variant_names <- function(variants, table) {
+  names <- table$variant_name[match(variants, table$variant)]
+  if (is.null(names)) names <- rep(NA, length(variants))
+  ifelse(is.na(names), gsub("_", " ", variants), names)
 }

@@ -44,6 +44,10 @@ for kind, names in KIND_TABLES.items():
             **asked("stack_runs"),
         params:
             words=lambda wildcards: table_words(wildcards.experiment, study),
+            called=lambda wildcards: {
+                name: study.experiments[wildcards.experiment].called(name)
+                for name in study.variants(wildcards.experiment)
+            },
         script:
             "../scripts/stack_runs.py"
 

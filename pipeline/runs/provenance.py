@@ -51,9 +51,11 @@ def seconds_by_run(timing: list[Path]) -> list[dict[str, Any]]:
     """Seconds of every run, and how many of a training's its ODEs' derivatives took, with their gradients."""
     if not timing:
         return []
-    keys = ["experiment", "variant", "seed", "device", "threads"]
+    keys = ["experiment", "variant", "variant_name", "seed", "device", "threads"]
     # What is not a training has no share.
     runs = pd.concat(map(pd.read_csv, timing)).reindex(columns=[*keys, "seconds", "derivative_share"])
+    # Tables of runs that were never stacked name no variants.
+    runs["variant_name"] = runs.variant_name.fillna(runs.variant)
     runs["derivative_seconds"] = runs.seconds * runs.derivative_share.fillna(0.0)
     return runs.groupby(keys, as_index=False, sort=False)[["seconds", "derivative_seconds"]].sum().to_dict("records")
 

@@ -14,7 +14,9 @@ log_to(job.log[0])
 try:
     for output in map(Path, job.output):
         runs = [path for path in job.input if Path(path).name == output.name]
-        write_csv(pd.concat(map(pd.read_csv, runs), ignore_index=True), output)
+        table = pd.concat(map(pd.read_csv, runs), ignore_index=True)
+        table.insert(table.columns.get_loc("variant") + 1, "variant_name", table["variant"].map(job.params.called))
+        write_csv(table, output)
 except OSError as error:
     logging.error("%s", error)
     sys.exit(1)

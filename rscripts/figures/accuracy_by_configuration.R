@@ -8,7 +8,7 @@ figure_accuracy_by_configuration <- function(history, published) {
   require_columns(published, c("id", "metric", "variant", "relation", "published"), "accuracy_by_configuration", "published")
   variants <- unique(history$variant)
   panel <- function(variant) {
-    factor(match(variant, variants), seq_along(variants), paste0(seq_along(variants), "  ", variant_names(variants)))
+    factor(match(variant, variants), seq_along(variants), paste0(seq_along(variants), "  ", variant_names(variants, history)))
   }
   sides <- c(train_accuracy = "training images", test_accuracy = "test images")
   long <- do.call(rbind, lapply(names(sides), function(column) {

@@ -10,7 +10,7 @@ figure_accuracy_by_gradient <- function(history) {
     data.frame(over_seeds(history, c("variant", "epoch"), column), images = images[[column]])
   }))
   curves$images <- factor(curves$images, images)
-  curves$panel <- factor(variant_names(curves$variant), variant_names(unique(history$variant)))
+  curves$panel <- factor(variant_names(curves$variant, history), variant_names(unique(history$variant), history))
   last <- curves[curves$epoch == max(curves$epoch) & curves$images == images[["test_accuracy"]], ]
   last$label <- paste0(formatC(last$mean, digits = 1, format = "f"), " %")
   few <- max(curves$epoch) <= 10

@@ -13,7 +13,7 @@ figure_accuracy_by_solver <- function(history, published) {
   require_columns(history, columns, "accuracy_by_solver", "history")
   require_columns(published, c("id", "kind", "metric", "variant", "epoch", "published"), "accuracy_by_solver", "published")
   solvers <- unique(history$variant)
-  solver_panel <- function(variant) factor(variant_names(variant), variant_names(solvers))
+  solver_panel <- function(variant) factor(variant_names(variant, history), variant_names(solvers, history))
   ours <- over_seeds(history, c("variant", "epoch"), "test_accuracy")
   theirs <- published[
     published$id == history$experiment[1] & published$metric == "test_accuracy" & published$kind == "printed" &

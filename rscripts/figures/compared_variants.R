@@ -47,7 +47,7 @@ compared_variants <- function(metrics, timing, published, quantities) {
   rows[c("mean", "low", "high")] <- rows[c("mean", "low", "high")] * scale
   titles <- vapply(COMPARED[quantities], function(known) known$title, character(1))
   rows$panel <- factor(titles[rows$quantity], titles)
-  rows$variant <- factor(variant_names(rows$variant), rev(variant_names(variants)))
+  rows$variant <- factor(variant_names(rows$variant, metrics), rev(variant_names(variants, metrics)))
   rows$source <- factor(rows$source, c("this study", "published"))
   rows$label <- trimws(formatC(signif(rows$mean, 3), format = "fg", digits = 3))
   plot <- ggplot(rows, aes(mean, variant, colour = source)) +

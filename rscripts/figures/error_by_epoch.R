@@ -8,7 +8,7 @@ figure_error_by_epoch <- function(history) {
     curve <- history[history$variant == variant, ]
     format(curve$mse[which.max(curve$epoch)])
   }, character(1))
-  history$curve <- factor(history$variant, variants, paste0(variant_names(variants), " (ends at ", last, ")"))
+  history$curve <- factor(history$variant, variants, paste0(variant_names(variants, history), " (ends at ", last, ")"))
   colours <- rep_len(unname(PALETTE[c("vermillion", "blue", "sea_green", "purple")]), length(variants))
   ggplot(history, aes(epoch, mse, colour = curve)) +
     geom_line(linewidth = 1.1) +

@@ -6,8 +6,8 @@ figure_stability <- function(history) {
   curves <- history[history$panel == "stability", ]
   steps <- sort(unique(curves$scaled_step))
   curves$row <- factor(paste("ha =", curves$scaled_step), paste("ha =", steps))
-  shown <- ifelse(curves$series == "euler", "explicit_euler", curves$series)
-  curves$method <- factor(variant_names(shown), variant_names(unique(shown)))
+  methods <- c(euler = "Explicit Euler", implicit_euler = "Implicit Euler")
+  curves$method <- factor(methods[curves$series], methods)
   exact <- data.frame(x = seq(0, max(curves$x), length.out = 201))
   exact$y <- exp(-decay_rate(curves) * exact$x)
   plot <- ggplot(curves, aes(x, y)) +

@@ -13,8 +13,8 @@ figure_training_history <- function(history, published = NULL) {
   }))
   long$panel <- panel_names(long$measure)
   long$images <- factor(long$images, c("train", "test"), c("training images", "test images"))
-  long$column <- factor(variant_names(long$variant), variant_names(variants))
-  reference <- published_accuracy(published, history$experiment[1], variants)
+  long$column <- factor(variant_names(long$variant, history), variant_names(variants, history))
+  reference <- published_accuracy(published, history, variants)
   ribbon <- if (seeds_of(history) > 1) {
     geom_ribbon(aes(ymin = low, ymax = high, fill = images), colour = NA, alpha = 0.25)
   }
@@ -58,16 +58,17 @@ panel_names <- function(measure) {
 }
 
 # The published test accuracies of an experiment's variants, where there are any.
-published_accuracy <- function(published, experiment, variants) {
+published_accuracy <- function(published, history, variants) {
   if (is.null(published)) return(NULL)
   columns <- c("id", "metric", "variant", "epoch", "published", "relation")
   require_columns(published, columns, "training_history", "published")
-  rows <- published$id == experiment & published$metric == "test_accuracy" & is.na(published$epoch)
+  rows <- published$id == history$experiment[1] & published$metric == "test_accuracy" & is.na(published$epoch)
   rows <- published[rows & published$variant %in% variants, ]
   if (!nrow(rows)) return(NULL)
   sign <- ifelse(rows$relation == "=", "", paste0(rows$relation, " "))
   data.frame(
-    column = factor(variant_names(rows$variant), variant_names(variants)), panel = panel_names("accuracy"),
+    column = factor(variant_names(rows$variant, history), variant_names(variants, history)),
+    panel = panel_names("accuracy"),
     value = rows$published, label = paste0("published: ", sign, format_short(rows$published), " %")
   )
 }

@@ -79,7 +79,7 @@ write_runs <- function(runs) {
   column <- function(name) vapply(runs, function(run) as.character(run[[name]]), character(1))
   seconds <- vapply(runs, function(run) format_seconds(run$seconds), character(1))
   cells <- list(
-    escape(column("experiment")), escape(variant_names(column("variant"))), escape(column("seed")), escape(seconds),
+    escape(column("experiment")), escape(column("variant_name")), escape(column("seed")), escape(seconds),
     escape(column("device")), escape(column("threads"))
   )
   raw_html(html_details("Time of each training run", html_table(

@@ -97,7 +97,7 @@ write_measured <- function(study, id, claims) {
     if (length(ends) < 2) "" else paste(ends, collapse = " to ")
   }, character(1))
   cells <- list(
-    escape(variant_names(first$variant)), escape(gsub("_", " ", first$quantity)), escape(format_value(mean, first$unit)),
+    escape(variant_names(first$variant, first)), escape(gsub("_", " ", first$quantity)), escape(format_value(mean, first$unit)),
     escape(spread)
   )
   heads <- c("Variant", "Quantity", "Mean", "Range over seeds")

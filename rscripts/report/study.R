@@ -68,7 +68,7 @@ reduced_by_variant <- function(metrics) {
   words <- said(metrics, "reduced")
   if (length(words) < 2) return(words)
   variants <- vapply(words, function(word) {
-    paste(variant_names(unique(metrics$variant[metrics$reduced %in% word])), collapse = ", ")
+    paste(variant_names(unique(metrics$variant[metrics$reduced %in% word]), metrics), collapse = ", ")
   }, character(1))
   paste(variants, words, sep = ": ")
 }

@@ -9,12 +9,16 @@ from pipeline.runs.provenance import seconds_by_run, seconds_by_stage
 def test_a_run_s_seconds_are_summed_and_those_of_its_derivative_apart(tmp_path):
     names = {"experiment": "M1", "variant": "euler", "seed": 1, "device": "cpu", "threads": 2}
     pd.DataFrame(
-        [{**names, "epoch": epoch, "seconds": 10.0 * epoch, "derivative_share": 0.8} for epoch in (1, 2)]
+        [
+            {**names, "variant_name": "Euler", "epoch": epoch, "seconds": 10.0 * epoch, "derivative_share": 0.8}
+            for epoch in (1, 2)
+        ]
     ).to_csv(tmp_path / "trained.csv")
     pd.DataFrame([{**names, "experiment": "D1", "seconds": 5.0}]).to_csv(tmp_path / "fitted.csv")
     trained, fitted = seconds_by_run([tmp_path / "trained.csv", tmp_path / "fitted.csv"])
     assert (trained["experiment"], trained["seconds"]) == ("M1", 30.0)
     assert trained["derivative_seconds"] == pytest.approx(24.0)
+    assert (trained["variant_name"], fitted["variant_name"]) == ("Euler", "euler")
     assert (fitted["seconds"], fitted["derivative_seconds"]) == (5.0, 0.0)
 
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 import nodekit
-from pipeline.study import DOCUMENT_METHODS, ConfigurationError, Solver, load_experiments, load_study
+from pipeline.study import DOCUMENT_METHODS, ConfigurationError, Experiment, Solver, load_experiments, load_study
 
 
 def study(**config):
@@ -31,6 +31,14 @@ def test_methods_by_their_documents_names_are_nodekits():
     for name in DOCUMENT_METHODS:
         assert Solver(method=name).method in nodekit.METHODS
         assert name not in nodekit.METHODS
+
+
+def test_a_variant_is_called_by_its_experiments_words():
+    experiment = load_study({"profile": "test", "experiments": ["S1"]}).experiments["S1"]
+    assert experiment.called("explicit_euler") == "Explicit Euler"
+    assert study().experiments["M1"].called("six_epochs") == "six epochs"
+    with pytest.raises(ValueError, match="variant_names: no variants rk4"):
+        Experiment(**{**experiment.model_dump(), "variant_names": {"rk4": "Runge–Kutta"}})
 
 
 def test_a_reduction_is_said_in_words():

@@ -47,7 +47,9 @@ test_that("the range over seeds is their lowest and highest value", {
 
 test_that("published accuracies stand in the figures of training and of solvers", {
   expect_true("published: > 87 %" %in% labels_of(figure_training_history(training(), published())))
-  both <- figure_accuracy_by_solver(training(c("explicit_euler", "trapezoid"), 1, 5, "S1"), published())$data
+  history <- training(c("explicit_euler", "trapezoid"), 1, 5, "S1")
+  history$variant_name <- c(explicit_euler = "Explicit Euler", trapezoid = "Trapezoidal rule")[history$variant]
+  both <- figure_accuracy_by_solver(history, published())$data
   theirs <- both[both$source == "published", ]
   expect_equal(theirs$accuracy, c(43.483, 83.883, 96.617, 99.633, 99.633))
   expect_equal(unique(as.character(theirs$panel)), "Explicit Euler")
@@ -116,9 +118,10 @@ test_that("states are sorted by where they end, and counted", {
 })
 
 test_that("the document's accuracies stand beside each way of running its solver", {
-  both <- figure_accuracy_by_solver(training(c("implicit_euler", "implicit_euler_running"), 1, 5, "S1"), published())$data
+  history <- training(c("implicit_euler", "implicit_euler_running"), 1, 5, "S1")
+  both <- figure_accuracy_by_solver(history, published())$data
   theirs <- both[both$source == "published", ]
-  panels <- variant_names(c("implicit_euler", "implicit_euler_running"))
+  panels <- variant_names(c("implicit_euler", "implicit_euler_running"), history)
   expect_equal(as.vector(table(theirs$panel)[panels]), c(5, 5))
 })
 
