@@ -81,6 +81,8 @@ class Packing:
             raise InvalidState(
                 f"the initial state has dtype {tensor.dtype}", remedy="Convert it to a floating-point type, .float()"
             )
+        if tensor.layout != torch.strided:
+            raise InvalidState(f"the initial state has layout {tensor.layout}", remedy="Convert it, .to_dense()")
         return tensor
 
     def pack(self, state: Any, what: str = "the state") -> Tensor:

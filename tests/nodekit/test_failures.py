@@ -55,6 +55,7 @@ def grid(func, y0, t):
         ({"method": "implicit_adams", "options": {"max_iters": 1.5}}, errors.InvalidOption, "whole"),
         ({"method": "scipy_solver", "options": {"solver": "LSODE"}}, errors.UnknownOption, "Did you mean 'LSODA'"),
         ({"y0": torch.ones(2, dtype=torch.int64)}, errors.InvalidState, "floating"),
+        ({"y0": torch.eye(2).to_sparse()}, errors.InvalidState, "to_dense"),
         ({"y0": ()}, errors.InvalidState, "no tensor"),
         ({"y0": "one"}, errors.InvalidState, "not a number"),
         ({"func": lambda t, y: y[0]}, errors.InvalidDerivative, r"shape \(3,\), the state has \(2, 3\)"),
