@@ -26,6 +26,7 @@ write_document <- function(study, document) {
     cat(about$text, "\n\n")
   }
   write_also(study, document)
+  write_index(study, document)
   for (id in experiments_of(study, document)) write_experiment(study, id)
 }
 
@@ -49,7 +50,7 @@ write_experiment <- function(study, id) {
   write_errata_about(study, id)
   if (nrow(claims)) write_claims(claims, study$references)
   for (figure in figures_of(study, id)) {
-    raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption))
+    raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption, figure$name))
     if (!is.null(figure$animation)) raw_html(html_animation(figure$animation, figure$title))
   }
   write_orders(study, id)

@@ -13,6 +13,13 @@ test_that("numbers are written in their units", {
   expect_equal(format_bytes(47040016), "47\u00a0MB")
 })
 
+test_that("small and negative numbers are written as people write them", {
+  written <- c("1.515\u00a0\u00d7\u00a010\u207b\u00b9\u2075", "\u22120.2289", "\u22123.2\u00a0\u00d7\u00a010\u207b\u2075")
+  expect_equal(format_value(c(1.515e-15, -0.2289, -3.2e-05)), written)
+  expect_equal(format_published(1e-10), "1\u00a0\u00d7\u00a010\u207b\u00b9\u2070")
+  expect_equal(format_value(0, "relative"), "0")
+})
+
 test_that("verdicts are counted, also those that do not occur", {
   counts <- verdict_counts(data.frame(verdict = c("reproduced", "not comparable", "reproduced")))
   expect_equal(as.vector(counts), c(2, 0, 0, 1, 0))
