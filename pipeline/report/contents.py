@@ -1,11 +1,11 @@
-"""The documents' own tables of contents as validated data: the report's index of what the study has about each section."""
+"""The documents' tables of contents as validated data: the report's index of what the study has about each section."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import yaml
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipeline.study import Strict, validated
 
@@ -20,8 +20,8 @@ class Section(Strict):
     """
 
     section: str
-    places: list[str] = []
-    experiments: list[str] = []
+    places: list[str] = Field(default_factory=list)
+    experiments: list[str] = Field(default_factory=list)
     nothing: str = ""
 
     @model_validator(mode="after")
