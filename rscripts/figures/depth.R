@@ -17,6 +17,7 @@ figure_depth <- function(history) {
   colours <- stats::setNames(rep_len(unname(PALETTE[c("sky", "sea_green", "vermillion", "black")]), length(depths)), depths)
   last <- long[long$epoch == max(long$epoch), ]
   last$at <- spread_labels(last$mean, interaction(last$side, last$network), 8)
+  last$label <- paste0(last$depth, ": ", formatC(last$mean, digits = 0, format = "f"), " %")
   ribbon <- if (seeds_of(history) > 1) {
     geom_ribbon(aes(ymin = low, ymax = high, fill = depth), colour = NA, alpha = 0.18)
   }
@@ -25,12 +26,12 @@ figure_depth <- function(history) {
     geom_line(linewidth = 0.8) +
     geom_point(size = if (max(long$epoch) > 12) 0.6 else 1.3) +
     geom_text(
-      aes(max(epoch), at, label = depth), last, size = TEXT_SIZE * 0.85 / .pt, family = "sans", hjust = 0,
+      aes(max(epoch), at, label = label), last, size = TEXT_SIZE * 0.85 / .pt, family = "sans", hjust = 0,
       nudge_x = 0.03 * max(long$epoch)
     ) +
     facet_grid(network ~ side, switch = "y") +
     scale_colour_manual(values = colours, aesthetics = c("colour", "fill"), guide = "none") +
-    scale_x_continuous(breaks = whole_breaks(4), expand = expansion(c(0.04, 0.16))) +
+    scale_x_continuous(breaks = whole_breaks(4)(range(long$epoch)), expand = expansion(c(0.04, 0.42))) +
     scale_y_continuous(limits = c(0, 100), expand = expansion(c(0.02, 0.03))) +
     labs(x = "Epoch", y = "Error (%), by layers", subtitle = origin_words(history)) +
     theme(strip.placement = "outside", panel.border = element_rect(fill = NA, colour = GRID))

@@ -49,12 +49,23 @@ write_experiment <- function(study, id) {
   claims <- study$claims[study$claims$id == id, ]
   write_errata_about(study, id)
   if (nrow(claims)) write_claims(claims, study$references)
-  for (figure in figures_of(study, id)) {
-    raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption, figure$name))
-    if (!is.null(figure$animation)) raw_html(html_animation(figure$animation, figure$title))
-  }
+  for (figure in figures_of(study, id)) write_figure(figure)
   write_orders(study, id)
   write_measured(study, id, claims)
+}
+
+#' A figure and its animation, or one line where the run is too small for it to say anything of the document.
+write_figure <- function(figure) {
+  if (figure$left_out) {
+    raw_html(
+      "<p class=\"quiet\" id=\"figure-", escape(figure$name), "\">Left out: the figure \u201c", escape(figure$title),
+      "\u201d. Not run at a size that says anything; what there is was drawn as <code>figures/",
+      escape(basename(figure$file)), "</code>.</p>"
+    )
+    return(invisible())
+  }
+  raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption, figure$name))
+  if (!is.null(figure$animation)) raw_html(html_animation(figure$animation, figure$title))
 }
 
 own_caveats <- function(study, id) {

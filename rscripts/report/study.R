@@ -88,7 +88,7 @@ documents_of <- function(study) {
   c(intersect(names(study$texts$documents), found), setdiff(found, names(study$texts$documents)))
 }
 
-#' The figures of an experiment that were drawn: list(file, title, place, caption, animation), facts filled in.
+#' The figures of an experiment that were drawn: list(name, file, title, place, caption, animation, left_out), facts filled in.
 figures_of <- function(study, id) {
   own <- Filter(function(name) identical(study$figures[[name]]$experiment, id), names(study$figures))
   Filter(Negate(is.null), lapply(own, function(name) {
@@ -100,10 +100,14 @@ figures_of <- function(study, id) {
     list(
       name = name, file = file, title = fill_facts(figure$title, facts), caption = fill_facts(figure$caption, facts),
       place = paste0("after ", figure$document, ", ", figure$place),
+      left_out = isTRUE(figure$needs_size) && is_reduced(study, id),
       animation = if (isTRUE(figure$animated) && file.exists(animation)) animation
     )
   }))
 }
+
+#' Whether any run of an experiment is smaller than the document's.
+is_reduced <- function(study, id) length(said(study$metrics[study$metrics$experiment == id, ], "reduced")) > 0
 
 #' The file of a figure to show in the page: the vector drawing, or pixels where that would be larger.
 drawn_file <- function(study, name) {

@@ -159,6 +159,23 @@ test_that("the index has every section in the document's order, with what is fou
   expect_match(rows[3], "#N1.*#P3.*1 reproduced")
 })
 
+test_that("a figure that needs the document's size is left out of a reduced run, with its title and file", {
+  study <- study_of(claim("P3", "not run at size"))
+  study$figures <- list(loss = list(
+    experiment = "P3", document = "thind", place = "Fig. 4", title = "A <title>", caption = "c", needs_size = TRUE,
+    data = list(history = "tables/P3/history.csv")
+  ))
+  history <- data.frame(seed = 1, data_source = "an invented table", origin = "computed", reduced = NA)
+  write_csv(history, file.path(study$results, "tables", "P3", "history.csv"))
+  dir.create(file.path(study$results, "figures"), recursive = TRUE)
+  writeBin(as.raw(1:9), file.path(study$results, "figures", "loss.png"))
+  page <- function() page_of(lapply(figures_of(study, "P3"), write_figure))
+  expect_match(page(), "<figure id=\"figure-loss\"><img", fixed = TRUE)
+  study$metrics$reduced <- "2 of 160 epochs"
+  expect_match(page(), "id=\"figure-loss\">Left out: the figure .A &lt;title&gt;.*figures/loss.png")
+  expect_no_match(page(), "<img", fixed = TRUE)
+})
+
 test_that("the derivation of the adjoint is within the page, with no link to a file beside it", {
   page <- page_of(write_adjoint(list(root = root)))
   expect_match(page, "^\\s*# The adjoint method[^\n]* \\{#adjoint\\}")
