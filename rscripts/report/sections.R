@@ -88,12 +88,26 @@ write_claims <- function(claims, references = list()) {
     escape(format_published(claims$published, claims$unit, claims$relation)),
     paste0(ifelse(is.na(claims$reproduced), "\u2013", reproduced), values_said(claims$n, claims$repeats))
   )
-  by_kept <- ifelse(claims$judged %in% "kept run", paste0("by the kept run (", claims$kept_in, "): "), "")
-  last <- list(paste0(verdict_badge(claims$verdict), "<small>", escape(paste0(by_kept, claims$reason)), "</small>"))
+  shared <- said_of_many(claims$reason)
+  write_shared_reasons(claims[claims$reason %in% shared, ])
+  by_kept <- ifelse(claims$judged %in% "kept run", paste0("by the kept run (", claims$kept_in, ")"), "")
+  own <- ifelse(claims$reason %in% shared, "", claims$reason)
+  reason <- escape(paste0(by_kept, ifelse(nzchar(by_kept) & nzchar(own), ": ", ""), own))
+  last <- list(paste0(verdict_badge(claims$verdict), ifelse(nzchar(reason), paste0("<small>", reason, "</small>"), "")))
   beside <- vapply(references[names(kept)], reference_head, character(1))
   heads <- c("Quantity", "Published", "Reproduced", beside, "Verdict")
   numeric <- c(FALSE, TRUE, TRUE, rep(TRUE, length(kept)), FALSE)
   raw_html(html_table(c(cells, unname(kept), last), unname(heads), "claims", numeric))
+}
+
+#' The reasons that are those of three rows or more, which one line above the table says once.
+said_of_many <- function(reasons, many = 3) names(which(table(reasons) >= many))
+
+write_shared_reasons <- function(claims) {
+  for (part in split(claims, factor(claims$reason, unique(claims$reason)))) {
+    counts <- verdict_badges(verdict_counts(part)[unique(part$verdict)])
+    raw_html("<p class=\"quiet\">", counts, ": ", escape(part$reason[1]), ".</p>")
+  }
 }
 
 #' Every measured quantity, and the command that measures it, for those who ask.

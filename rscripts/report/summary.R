@@ -24,15 +24,18 @@ found_claims <- function(study, document) {
   claims <- headlines_of(study, document)
   claims <- claims[claims$verdict %in% FOUND, ]
   if (!nrow(claims)) return(NULL)
+  paste0(found_words(claims), ". ", verdict_badge(claims$verdict), " ", link_to(claims$id))
+}
+
+#' What was found for each of `claims`, as HTML: by its headline where it has one, beside the number that a document gives.
+found_words <- function(claims) {
   value <- ifelse(claims$judged %in% "kept run", claims$kept, claims$reproduced)
   said <- ifelse(
     claims$kind %in% c("printed", "cited"),
     paste0(" (published: ", escape(format_published(claims$published, claims$unit, claims$relation)), ")"), ""
   )
-  paste0(
-    escape(claims$headline), ": <strong>", escape(format_value(value, claims$unit)), "</strong>", said, ". ",
-    verdict_badge(claims$verdict), " ", link_to(claims$id)
-  )
+  words <- ifelse(is.na(claims$headline), claims$quantity, claims$headline)
+  paste0(escape(words), ": <strong>", escape(format_value(value, claims$unit)), "</strong>", said)
 }
 
 #' The confirmed errata of a document that the texts put on the first screen, and how many there are in all.
@@ -72,11 +75,7 @@ line_not_reproduced <- function(study, most = 6) {
   claims <- study$claims[study$claims$verdict == "not reproduced", ]
   if (!nrow(claims)) return("<strong>Nothing that can be decided failed to reproduce.</strong>")
   shown <- utils::head(claims, most)
-  value <- ifelse(shown$judged %in% "kept run", shown$kept, shown$reproduced)
-  words <- paste0(
-    escape(shown$quantity), ", ", escape(format_published(shown$published, shown$unit, shown$relation)),
-    " published and ", escape(format_value(value, shown$unit)), " here (", link_to(shown$id), ")"
-  )
+  words <- paste(found_words(shown), link_to(shown$id))
   more <- nrow(claims) - nrow(shown)
   paste0(
     "<strong>Not reproduced</strong>: ", paste(words, collapse = "; "),
@@ -89,7 +88,7 @@ line_simulated <- function(study) {
   ids <- unique(rows$experiment[rows$kind == "simulated"])
   if (!length(ids)) return("")
   paste0(
-    "<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "),
+    "<strong>Simulated data</strong> replace the real ones in ", link_to(ids, ", "),
     "; numbers from them neither support nor contradict the documents\u2019."
   )
 }

@@ -101,7 +101,7 @@ test_that("each kind of claim has a tile with its verdicts, and what failed is n
   expect_match(page, "<b>3</b> Numbers printed in a document<br>.*1 reproduced.*1 not reproduced.*1 not comparable")
   expect_match(page, "<b>1</b> Statements<br>.*1 undecided")
   expect_match(page, "<b>0</b> Identities", fixed = TRUE)
-  expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;, 54\u00a0% published and 71.25\u00a0% here", fixed = TRUE)
+  expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;: <strong>71.25\u00a0%</strong> (published: 54\u00a0%)", fixed = TRUE)
   expect_match(page, "without a published number.*Z9")
   counted <- "1 reproduced, 1 not reproduced, 0 undecided, 0 not comparable, 0 not run at size"
   expect_match(page, paste0("of 2 numbers (full profile, a &lt;GPU&gt;) ", counted), fixed = TRUE)
@@ -191,6 +191,13 @@ test_that("the rule is printed in the words of its file, and a verdict by a kept
   for (words in unlist(study$rule[c("verdicts", "rule")])) expect_match(page, escape(words), fixed = TRUE)
   kept <- page_of(write_claims(claim("P3", "undecided", judged = "kept run", kept_in = "full")))
   expect_match(kept, "by the kept run (full): r", fixed = TRUE)
+})
+
+test_that("a reason that many rows of a table share is said once, above it", {
+  many <- do.call(rbind, rep(list(claim("S3", "not comparable", reason = "another <network>")), 3))
+  page <- page_of(write_claims(rbind(many, claim("S3", "undecided", reason = "its own"))))
+  expect_equal(lengths(regmatches(page, gregexpr("another &lt;network&gt;", page, fixed = TRUE))), 1)
+  expect_match(page, "3 not comparable</span>: another &lt;network&gt;\\.</p>.*<table>.*<small>its own</small>")
 })
 
 test_that("a parenthesis in a line of text stays as tall as its line", {
