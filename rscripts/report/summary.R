@@ -2,6 +2,8 @@
 
 # Verdicts on what was found; of the others there is nothing to tell yet.
 FOUND <- c("reproduced", "not reproduced", "undecided")
+# How many of a document's findings and errata a first screen holds.
+MOST_FOUND <- 10
 
 #' The first screen: what was found in each document, each finding with its number, its verdict and a link.
 write_findings <- function(study) {
@@ -19,10 +21,12 @@ write_findings <- function(study) {
 #' A document's claims that have a headline.
 headlines_of <- function(study, document) study$claims[study$claims$document == document & !is.na(study$claims$headline), ]
 
-#' Those that this run or a kept one answers, as HTML lines.
+#' Those that this run or a kept one answers, as HTML lines; where they are too many, what is undecided gives way.
 found_claims <- function(study, document) {
   claims <- headlines_of(study, document)
   claims <- claims[claims$verdict %in% FOUND, ]
+  most <- MOST_FOUND - length(study$texts$documents[[document]]$errata)
+  claims <- claims[rank(claims$verdict == "undecided", ties.method = "first") <= most, ]
   if (!nrow(claims)) return(NULL)
   paste0(found_words(claims), ". ", verdict_badge(claims$verdict), " ", link_to(claims$id))
 }

@@ -84,10 +84,12 @@ test_that("an experiment and a document name what is found about them elsewhere"
 })
 
 test_that("the table of notation names every document in all columns, with indices and escapes", {
-  page <- paste(capture.output(write_notation(list(root = root))), collapse = "\n")
-  for (document in names(yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml"))$documents)) {
-    expect_match(page, paste0("href=\"#document-", document, "\""), fixed = TRUE)
-  }
+  documents <- names(yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml"))$documents)
+  study <- list(root = root, experiments = lapply(documents, function(document) list(document = document)))
+  page <- paste(capture.output(write_notation(study)), collapse = "\n")
+  for (document in documents) expect_match(page, paste0("href=\"#document-", document, "\""), fixed = TRUE)
+  study$experiments <- study$experiments[1]
+  expect_no_match(paste(capture.output(write_notation(study)), collapse = "\n"), paste0("#document-", documents[2]))
   expect_match(page, "a(t) = \u2212\u2202R/\u2202z(t)", fixed = TRUE)
   expect_match(page, "t<sub>0</sub> to t<sub>1</sub>", fixed = TRUE)
 })

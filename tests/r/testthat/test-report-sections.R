@@ -131,6 +131,14 @@ test_that("the first screen says what was found, with its number, its verdict an
   for (part in c("N2", "Too small", "12.00")) expect_no_match(page, part, fixed = TRUE)
 })
 
+test_that("a first screen holds ten lines a document, and what is decided comes before what is not", {
+  verdicts <- rep(c("undecided", "reproduced"), c(6, 9))
+  claims <- do.call(rbind, lapply(seq_along(verdicts), function(k) claim("P3", verdicts[k], headline = paste0("Line", k))))
+  study <- study_of(claims)
+  study$texts$documents$thind$errata <- "b"
+  expect_equal(sub(":.*", "", found_claims(study, "thind")), paste0("Line", 7:15))
+})
+
 test_that("the index has every section in the document's order, with what is found at its places or why nothing is", {
   study <- study_of(rbind(
     claim("P3", "reproduced", place = "7.4"), claim("N1", "undecided", place = "2.2"), claim("M2", "undecided", place = "2.2")
