@@ -93,7 +93,7 @@ line_simulated <- function(study) {
   if (!length(ids)) return("")
   paste0(
     "<strong>Simulated data</strong> replace the real ones in ", link_to(ids, ", "),
-    "; numbers from them neither support nor contradict the documents\u2019."
+    "; their numbers are no evidence for or against the documents."
   )
 }
 
@@ -102,7 +102,7 @@ line_reduced <- function(study) {
   ids <- unique(rows$experiment[rows$kind == "reduced"])
   if (!length(ids)) return("<strong>Nothing was reduced</strong>: every run has the document\u2019s own size.")
   paste0(
-    "<strong>Smaller than the documents</strong> were the runs of ", link_to(ids, ", "),
+    "<strong>Smaller than in the documents</strong> are the runs of ", link_to(ids, ", "),
     "; each table and caption says by how much."
   )
 }
