@@ -323,3 +323,12 @@ test_that("the flow's figure has a panel for each variant, and the functional in
   plot <- figure_functional_input(rbind(answers, given))
   expect_equal(length(unique(layer_data(plot[[2]], 2)$PANEL)), 2)
 })
+
+test_that("the figure of energies leaves the paths out and names methods with their evaluations", {
+  history <- data.frame(
+    panel = rep(c("paths", "energy", "energy"), each = 2), series = rep(c("body 1", "rk4", "leapfrog"), each = 2),
+    t = 1:2, error = c(NA, NA, 0.1, 0.2, 0.3, 0.3), evaluations = rep(c(NA, 40.2, 40), each = 2),
+    data_source = "computed", origin = "computed", reduced = NA
+  )
+  expect_setequal(labels_of(figure_energy(history)), c("rk4, 40 evaluations", "leapfrog, 40 evaluations"))
+})
