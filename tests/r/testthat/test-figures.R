@@ -332,3 +332,13 @@ test_that("the figure of energies leaves the paths out and names methods with th
   )
   expect_setequal(labels_of(figure_energy(history)), c("rk4, 40 evaluations", "leapfrog, 40 evaluations"))
 })
+
+test_that("the figure of accuracy by tolerance gives seconds by the image", {
+  history <- data.frame(
+    seed = 1, tolerance = c(0.1, 0.001), accuracy = c(97, 98), images = 500, nfe_forward = c(14, 20),
+    data_source = "an invented table", origin = "computed", reduced = NA
+  )
+  timing <- data.frame(seed = 1, tolerance = c(0.1, 0.001), seconds = c(1, 2))
+  found <- figure_accuracy_by_tolerance(history, timing)$data
+  expect_setequal(found$mean[found$panel == "Milliseconds an image"], c(2, 4))
+})
