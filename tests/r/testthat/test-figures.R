@@ -69,6 +69,9 @@ test_that("the figure of depth sets training beside test error, plain above resi
   first <- plot$data$variant == "plain_8" & plot$data$epoch == 1
   expect_equal(plot$data$mean[first], 100 - unlist(history[1, c("train_accuracy", "test_accuracy")], use.names = FALSE))
   expect_equal(levels(plot$data$network), c("Plain", "Residual"))
+  falling <- figure_depth(training(c("plain_20", "residual_56_falling"), 1, 3, "N4"))$data
+  expect_equal(levels(falling$network), c("Plain", "Residual, falling rate"))
+  expect_setequal(as.character(falling$depth), c("20", "56"))
 })
 
 test_that("labels keep their distance and their order", {
