@@ -345,3 +345,14 @@ test_that("the figure of accuracy by tolerance gives seconds by the image", {
   found <- figure_accuracy_by_tolerance(history, timing)$data
   expect_setequal(found$mean[found$panel == "Milliseconds an image"], c(2, 4))
 })
+
+test_that("the figure of attacks names networks and attacks", {
+  history <- expand.grid(
+    variant = c("odenet", "resnet"), series = c("random signs", "FGSM", "PGD"), size = c(0, 0.1), stringsAsFactors = FALSE
+  )
+  history <- data.frame(history, seed = 1, accuracy = 90, data_source = "invented", origin = "computed", reduced = NA)
+  plot <- figure_attacks(history)
+  expect_setequal(plot$data$network, c("ODE-Net", "ResNet"))
+  expect_equal(levels(plot$data$attack)[3], "Many steps (PGD)")
+  expect_false(anyNA(plot$data$attack))
+})
