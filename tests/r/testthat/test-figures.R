@@ -356,3 +356,12 @@ test_that("the figure of attacks names networks and attacks", {
   expect_equal(levels(plot$data$attack)[3], "Many steps (PGD)")
   expect_false(anyNA(plot$data$attack))
 })
+
+test_that("the figure of intensities draws events apart from the three rates", {
+  curves <- expand.grid(series = c("truth", "learnt", "constant", "event"), path = 0:1, t = c(0, 1, 2), stringsAsFactors = FALSE)
+  curves <- data.frame(curves, intensity = 2, data_source = "invented", origin = "computed", reduced = NA)
+  plot <- figure_intensity(curves)
+  expect_equal(levels(plot$data$series), c("true", "learnt", "constant rate"))
+  expect_false(anyNA(plot$data$series))
+  expect_equal(nrow(layer_data(plot, 3)), 6)
+})
