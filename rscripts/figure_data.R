@@ -132,6 +132,7 @@ VARIANT_NAMES <- c(
   adam = "one more layer, Adam",
   residual_dopri5 = "residual, dopri5, decay",
   mlp = "1-layer MLP",
+  mlp_deskewed = "1-layer MLP, upright",
   resnet = "ResNet",
   rknet = "RK-Net",
   odenet = "ODE-Net",

@@ -1,7 +1,7 @@
 # reading Fig. 1 and thind Fig. 6: training and test error of plain and residual networks as they grow deeper.
 
-#' @param history columns variant (plain_<depth> or residual_<depth>), seed, epoch, train_accuracy, test_accuracy
-#'   (percent).
+#' @param history columns variant (plain_<depth> or residual_<depth>, with _falling behind it where the rate falls), seed,
+#'   epoch, train_accuracy, test_accuracy (percent).
 figure_depth <- function(history) {
   require_columns(history, c("variant", "seed", "epoch", "train_accuracy", "test_accuracy"), "depth", "history")
   sides <- c(train_accuracy = "Training images", test_accuracy = "Test images")
@@ -10,7 +10,10 @@ figure_depth <- function(history) {
     data.frame(over_seeds(history, c("variant", "epoch"), "error"), side = sides[[column]])
   }))
   long$side <- factor(long$side, sides)
-  long$network <- factor(ifelse(startsWith(long$variant, "plain"), "Plain", "Residual"), c("Plain", "Residual"))
+  rate <- ifelse(endsWith(long$variant, "_falling"), ", falling rate", "")
+  networks <- c("Plain", "Residual", "Plain, falling rate", "Residual, falling rate")
+  long$network <- paste0(ifelse(startsWith(long$variant, "plain"), "Plain", "Residual"), rate)
+  long$network <- factor(long$network, intersect(networks, long$network))
   depths <- sort(unique(depth_of(long$variant)))
   long$depth <- factor(depth_of(long$variant), depths)
   # The deeper, the darker, and each at home in the palette.
@@ -35,10 +38,10 @@ figure_depth <- function(history) {
     scale_y_continuous(limits = c(0, 100), expand = expansion(c(0.02, 0.03))) +
     labs(x = "Epoch", y = "Error (%), by layers", subtitle = origin_words(history)) +
     theme(strip.placement = "outside", panel.border = element_rect(fill = NA, colour = GRID))
-  structure(plot, size = FIGURE_HEIGHT * 1.2)
+  structure(plot, size = FIGURE_HEIGHT * 0.6 * nlevels(long$network))
 }
 
-depth_of <- function(variants) as.integer(sub(".*_", "", variants))
+depth_of <- function(variants) as.integer(gsub("[^0-9]", "", variants))
 
 # Heights for labels that lie at least `gap` apart within each group, each as near to its line as that allows.
 spread_labels <- function(values, group, gap) {

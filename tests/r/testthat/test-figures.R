@@ -69,6 +69,9 @@ test_that("the figure of depth sets training beside test error, plain above resi
   first <- plot$data$variant == "plain_8" & plot$data$epoch == 1
   expect_equal(plot$data$mean[first], 100 - unlist(history[1, c("train_accuracy", "test_accuracy")], use.names = FALSE))
   expect_equal(levels(plot$data$network), c("Plain", "Residual"))
+  falling <- figure_depth(training(c("plain_20", "residual_56_falling"), 1, 3, "N4"))$data
+  expect_equal(levels(falling$network), c("Plain", "Residual, falling rate"))
+  expect_setequal(as.character(falling$depth), c("20", "56"))
 })
 
 test_that("labels keep their distance and their order", {
@@ -350,4 +353,43 @@ test_that("the flow's figure has a panel for each variant, and the functional in
   given[c("t", "x")] <- 0.5
   plot <- figure_functional_input(rbind(answers, given))
   expect_equal(length(unique(layer_data(plot[[2]], 2)$PANEL)), 2)
+})
+
+test_that("the figure of energies leaves the paths out and names methods with their evaluations", {
+  history <- data.frame(
+    panel = rep(c("paths", "energy", "energy"), each = 2), series = rep(c("body 1", "rk4", "leapfrog"), each = 2),
+    t = 1:2, error = c(NA, NA, 0.1, 0.2, 0.3, 0.3), evaluations = rep(c(NA, 40.2, 40), each = 2),
+    data_source = "computed", origin = "computed", reduced = NA
+  )
+  expect_setequal(labels_of(figure_energy(history)), c("rk4, 40 evaluations", "leapfrog, 40 evaluations"))
+})
+
+test_that("the figure of accuracy by tolerance gives seconds by the image", {
+  history <- data.frame(
+    seed = 1, tolerance = c(0.1, 0.001), accuracy = c(97, 98), images = 500, nfe_forward = c(14, 20),
+    data_source = "an invented table", origin = "computed", reduced = NA
+  )
+  timing <- data.frame(seed = 1, tolerance = c(0.1, 0.001), seconds = c(1, 2))
+  found <- figure_accuracy_by_tolerance(history, timing)$data
+  expect_setequal(found$mean[found$panel == "Milliseconds an image"], c(2, 4))
+})
+
+test_that("the figure of attacks names networks and attacks", {
+  history <- expand.grid(
+    variant = c("odenet", "resnet"), series = c("random signs", "FGSM", "PGD"), size = c(0, 0.1), stringsAsFactors = FALSE
+  )
+  history <- data.frame(history, seed = 1, accuracy = 90, data_source = "invented", origin = "computed", reduced = NA)
+  plot <- figure_attacks(history)
+  expect_setequal(plot$data$network, c("ODE-Net", "ResNet"))
+  expect_equal(levels(plot$data$attack)[3], "Many steps (PGD)")
+  expect_false(anyNA(plot$data$attack))
+})
+
+test_that("the figure of intensities draws events apart from the three rates", {
+  curves <- expand.grid(series = c("truth", "learnt", "constant", "event"), path = 0:1, t = c(0, 1, 2), stringsAsFactors = FALSE)
+  curves <- data.frame(curves, intensity = 2, data_source = "invented", origin = "computed", reduced = NA)
+  plot <- figure_intensity(curves)
+  expect_equal(levels(plot$data$series), c("true", "learnt", "constant rate"))
+  expect_false(anyNA(plot$data$series))
+  expect_equal(nrow(layer_data(plot, 3)), 6)
 })
