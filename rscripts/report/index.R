@@ -1,16 +1,6 @@
 # What the study has about each section of a document, in the document's own order: pipeline/report/contents.yaml names the
 # sections and their places, by which claims, errata and figures are found.
 
-#' The sections of a document: list(section, places, experiments, nothing) each.
-sections_of <- function(study, document) {
-  lapply(study$contents[[document]], function(section) {
-    list(
-      section = section$section, places = as.character(section$places),
-      experiments = as.character(section$experiments), nothing = section$nothing
-    )
-  })
-}
-
 #' The rows of a table with the columns document and place that are of a section.
 rows_at <- function(table, document, section) table[table$document %in% document & table$place %in% section$places, ]
 
@@ -37,13 +27,13 @@ experiments_at <- function(study, document, section, errata = NULL) {
 #' The experiments of a document in the order of its sections; those about none of them come last.
 experiments_of <- function(study, document) {
   own <- Filter(function(id) study$experiments[[id]]$document == document, names(study$experiments))
-  order_of <- unlist(lapply(sections_of(study, document), function(section) experiments_at(study, document, section)))
+  order_of <- unlist(lapply(study$contents[[document]], function(section) experiments_at(study, document, section)))
   c(intersect(order_of, own), setdiff(own, order_of))
 }
 
 #' The index of a document: its section, and beside it what the study has; nothing where no contents are known.
 write_index <- function(study, document) {
-  sections <- sections_of(study, document)
+  sections <- study$contents[[document]]
   if (!length(sections)) return(invisible())
   errata <- read_errata(study)
   cells <- list(

@@ -59,8 +59,8 @@ write_figure <- function(figure) {
   if (figure$left_out) {
     raw_html(
       "<p class=\"quiet\" id=\"figure-", escape(figure$name), "\">Left out: the figure \u201c", escape(figure$title),
-      "\u201d. Not run at a size that says anything; what there is was drawn as <code>figures/",
-      escape(basename(figure$file)), "</code>.</p>"
+      "\u201d. This run is too small for it to say anything; it is drawn in <code>figures/", escape(basename(figure$file)),
+      "</code>.</p>"
     )
     return(invisible())
   }

@@ -52,7 +52,8 @@ found_errata <- function(study, document) {
     "<q>", escape(chosen$words), "</q> (", escape(chosen$place), "): ", escape_with_code(chosen$so), " ",
     erratum_badge(chosen$confirmed), " <a href=\"#erratum-", escape(chosen$id), "\">erratum</a>"
   )
-  link <- paste0("<a href=\"#errata-", escape(document), "\">errata of this document</a>")
+  counted <- if (nrow(errata) == 1) "erratum" else "errata"
+  link <- paste0("<a href=\"#errata-", escape(document), "\">", counted, " of this document</a>")
   c(own[seq_len(nrow(chosen))], paste0("A computation confirms <strong>", nrow(errata), "</strong> ", link, "."))
 }
 
