@@ -102,21 +102,33 @@ def measured_seconds(results: Path, run: Run) -> tuple[float, float] | None:
 
 
 def jobs_of(wanted: Study, measured: Study, results: Path) -> tuple[list[Job], int]:
-    """The runs of `wanted` as jobs, and how many of their times are grown from a measured one.
-
-    A time is that of the measured run of the same variant, grown with the sizes; where nothing was measured, the
-    seconds that the measured profile expects, grown likewise.
-    """
+    """The runs of `wanted` as jobs, and how many of their times are grown from a measured one of the same variant."""
     jobs, known = [], 0
     for run in wanted.runs():
-        small = measured.run(run.experiment, run.variant, 1)
-        measurement = measured_seconds(results, small)
-        known += measurement is not None
-        growing, fixed = measurement or (measured.profile.expected_seconds.get(run.experiment, LEAST_SECONDS), 0.0)
-        seconds = fixed + growing * growth(run, small)
+        seconds, was_measured = grown_seconds(run, measured, results)
+        known += was_measured
         trained = wanted.trained(run)
         jobs.append(Job(run.folder, seconds, (trained.folder,) if trained else ()))
     return jobs, known
+
+
+def grown_seconds(run: Run, measured: Study, results: Path) -> tuple[float, bool]:
+    """The seconds of a run, grown with the sizes from one of `measured`, and whether that was of the same variant.
+
+    Of a variant that was left out, the longest of the experiment's other variants stands for it; where none was
+    measured, the seconds that the measured profile expects.
+    """
+    same = measured.run(run.experiment, run.variant, 1)
+    others = [measured.run(run.experiment, variant, 1) for variant in measured.experiments[run.experiment].variants]
+    for smaller in ([same], others):
+        grown = []
+        for small in smaller:
+            if seconds := measured_seconds(results, small):
+                growing, fixed = seconds
+                grown.append(fixed + growing * growth(run, small))
+        if grown:
+            return max(grown), smaller == [same]
+    return (measured.expected_seconds(same) or LEAST_SECONDS) * growth(run, same), False
 
 
 def table(jobs: list[Job], known: int, wanted: str, measured: str) -> str:
@@ -126,7 +138,8 @@ def table(jobs: list[Job], known: int, wanted: str, measured: str) -> str:
     lines = [
         f"Profile `{wanted}`: {len(jobs)} runs, {hours(busy)} of work; the longest is {longest.name} with "
         f"{hours(longest.seconds)}. The times of {known} runs are measured at the sizes of profile `{measured}` and "
-        f"grown to these, of {len(jobs) - known} what that profile expects, grown likewise.",
+        f"grown to these; of {len(jobs) - known} that it leaves out, the longest of the same experiment is, or what it "
+        "expects.",
         "",
         "| workers | until the last run ends | worker-hours paid | of them busy |",
         "|---:|---:|---:|---:|",

@@ -1,4 +1,4 @@
-"""Toy systems of the slides (rows P4, P5 and P8): decay, bodies joined by springs, an untrained network."""
+"""Toy systems of the slides (rows P4, P5 and P8): decay, bodies joined by springs, untrained networks."""
 
 from __future__ import annotations
 
@@ -38,42 +38,79 @@ def radioactive_decay(run: Run) -> Tables:
     return tables(run, history, errors | {"midpoint_error_share": (by_midpoint / by_euler, "of Euler's")})
 
 
+class Springs:
+    """Bodies in a plane, each pair joined by a spring: masses (n,), strengths and lengths by pair."""
+
+    def __init__(self, masses: np.ndarray, strengths: np.ndarray, lengths: np.ndarray) -> None:
+        self.masses, self.strengths, self.lengths = masses, strengths, lengths
+        # A row a pair: position differences are its product with the positions.
+        pairs = np.array(list(combinations(range(len(masses)), 2)))
+        self.between = np.eye(len(masses))[pairs[:, 1]] - np.eye(len(masses))[pairs[:, 0]]
+
+    def stretch(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each spring by how much it is longer than at rest (…, pairs), and its direction (…, pairs, 2)."""
+        along = self.between @ positions
+        distance = np.linalg.norm(along, axis=-1)
+        return distance - self.lengths, along / distance[..., None]
+
+    def slope(self, t: float, state: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Velocities and accelerations (n, 2) of positions and velocities."""
+        positions, velocities = state
+        extension, direction = self.stretch(positions)
+        pull = (self.strengths * extension)[:, None] * direction
+        return velocities, -self.between.T @ pull / self.masses[:, None]
+
+    def energy(self, positions: np.ndarray, velocities: np.ndarray) -> np.ndarray:
+        """Of motion and of the springs, at every time."""
+        return 0.5 * ((velocities**2).sum(-1) @ self.masses + self.stretch(positions)[0] ** 2 @ self.strengths)
+
+
 def springs(run: Run) -> Tables:
-    """P5: three bodies in a plane, each pair joined by a spring; masses, lengths and strengths are in the settings."""
+    """P5: three bodies joined by springs, their paths, and what methods make of their energy over a long time."""
     given = run.settings.arguments
-    masses, positions, velocities = (
-        np.array(given[name], dtype=float) for name in ("masses", "positions", "velocities")
+    masses, positions, velocities, strengths, lengths = (
+        np.array(given[name], dtype=float) for name in ("masses", "positions", "velocities", "strengths", "lengths")
     )
-    pairs = list(combinations(range(len(masses)), 2))
-    strengths, lengths = np.array(given["strengths"], dtype=float), np.array(given["lengths"], dtype=float)
-
-    def stretch(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        along = np.stack([position[j] - position[i] for i, j in pairs])
-        distance = np.linalg.norm(along, axis=1)
-        return distance - lengths, along / distance[:, None]
-
-    def slope(t: float, state: np.ndarray) -> np.ndarray:
-        position, velocity = state
-        extension, direction = stretch(position)
-        force = np.zeros_like(position)
-        for (i, j), pull in zip(pairs, strengths[:, None] * extension[:, None] * direction, strict=True):
-            force[i] += pull
-            force[j] -= pull
-        return np.stack([velocity, force / masses[:, None]])
-
+    system, start = Springs(masses, strengths, lengths), (positions, velocities)
     t = np.linspace(0.0, given["end"], given["points"])
-    start = np.stack([positions, velocities])
-    states = nodekit.odeint(slope, start, t, method="dopri5", rtol=1e-9, atol=1e-9)
-    energy = np.array([0.5 * (masses @ (v**2).sum(axis=1)) + 0.5 * (strengths @ stretch(p)[0] ** 2) for p, v in states])
-    paths = [
-        pd.DataFrame({"series": f"body {k + 1}", "t": t, "x": states[:, 0, k, 0], "y": states[:, 0, k, 1]})
+    paths, _ = nodekit.odeint(system.slope, start, t, method="dopri5", rtol=1e-9, atol=1e-9)
+    history = [
+        pd.DataFrame({"panel": "paths", "series": f"body {k + 1}", "t": t, "x": paths[:, k, 0], "y": paths[:, k, 1]})
         for k in range(len(masses))
     ]
-    values = {
-        "parameters": (float(positions.size + velocities.size + strengths.size + lengths.size), ""),
-        "energy_drift": (float(np.abs(energy / energy[0] - 1).max()), "relative"),
-    }
-    return tables(run, paths, values)
+    values = {"parameters": (float(positions.size + velocities.size + strengths.size + lengths.size), "")}
+    long = given["energy"]
+    for method, numerics in long["methods"].items():
+        errors, evaluations = energy_errors(system, start, method, numerics, long["end"], long["windows"])
+        history.append(errors.assign(panel="energy", series=method, evaluations=evaluations))
+        values[f"energy error growth, {method}"] = (growth(errors.error), "")
+    return tables(run, history, values)
+
+
+SOLVES_A_WINDOW = 10
+
+
+def energy_errors(
+    system: Springs, start: tuple, method: str, numerics: dict, end: float, windows: int
+) -> tuple[pd.DataFrame, float]:
+    """By window of time, the largest relative error of the energy seen in it; and evaluations per unit of time.
+
+    numerics: `step_size`, or `rtol` and `atol`.
+    """
+    t = np.linspace(0.0, end, windows * SOLVES_A_WINDOW + 1)
+    options = {"step_size": numerics["step_size"]} if "step_size" in numerics else {}
+    tolerances = {name: numerics[name] for name in ("rtol", "atol") if name in numerics}
+    solution = nodekit.solve(system.slope, start, t, method=method, options=options, **tolerances)
+    energy = system.energy(*solution.y)
+    errors = np.abs(energy[1:] / energy[0] - 1).reshape(windows, SOLVES_A_WINDOW).max(axis=1)
+    table = pd.DataFrame({"t": t[SOLVES_A_WINDOW::SOLVES_A_WINDOW], "error": errors})
+    return table, solution.stats.nfe_forward / end
+
+
+def growth(errors: pd.Series) -> float:
+    """The mean of the last quarter over that of the first: 1 of what stays, 7 of what grows in proportion to time."""
+    quarter = len(errors) // 4
+    return float(errors[-quarter:].mean() / errors[:quarter].mean())
 
 
 class UntrainedNetworks(nn.Module):

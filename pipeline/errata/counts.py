@@ -78,7 +78,7 @@ def cross_references(pairs: list[list[int]]) -> Finding:
 def masses_matter(positions: list, velocities: list, heavier: float, end: float) -> Finding:
     """slides: two springs systems alike in all 18 numbers of the count; only one body's mass is another."""
     given = {"positions": positions, "velocities": velocities, "strengths": [1.0] * 3, "lengths": [1.0] * 3}
-    given |= {"end": end, "points": 2}
+    given |= {"end": end, "points": 2, "energy": {"end": end, "windows": 1, "methods": {}}}
     ends = []
     for masses in ([1.0, 1.0, 1.0], [heavier, 1.0, 1.0]):
         settings = Settings(arguments={**given, "masses": masses})

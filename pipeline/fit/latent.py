@@ -60,15 +60,16 @@ def observations(x: Tensor, times: Tensor, mask: Tensor) -> tuple[Tensor, Tensor
 
 
 def latent_spirals(job: Job) -> Tables:
-    """D2: the error of predicting what follows 30, 50 or 100 observations, and some predictions."""
+    """D2: error and roughness of predictions of what follows 30, 50 or 100 observations, and some predictions."""
     given = job.arguments
     job.data_source = f"generated: the torchdiffeq example's spirals, noise {given['noise']:g}"
     curves, metrics = [], {}
     for seen in given["seen"]:
         train, test = spirals(job, seen, given["series"], 0), spirals(job, seen, given["test_series"], 1)
         model = MODELS[given["model"]](job, seen, train, test)
-        error = test.predictive_error(model.predict(test.observed, test.seen_times(), test.future_times(), test.mask))
-        metrics[f"predictive_rmse_at_{seen}"] = (error, "root mean squared error")
+        predicted = model.predict(test.observed, test.seen_times(), test.future_times(), test.mask)
+        metrics[f"predictive_rmse_at_{seen}"] = (test.predictive_error(predicted), "root mean squared error")
+        metrics[f"roughness_at_{seen}"] = (roughness(predicted) / roughness(test.future()), "of the true spirals'")
         curves += [table.assign(seen=seen) for table in examples(model, test, given["shown"])]
     return tables(job, curves, metrics)
 
@@ -113,6 +114,11 @@ def measured(model: LatentODE | RecurrentForecaster, test: Spirals) -> dict[str,
     """What the history says of a model."""
     predicted = model.predict(test.observed, test.seen_times(), test.future_times(), test.mask)
     return {"predictive_rmse": test.predictive_error(predicted)}
+
+
+def roughness(paths: Tensor) -> float:
+    """How much the steps of paths (n, T, 2) change from one to the next, in the mean: their second differences."""
+    return paths.diff(n=2, dim=1).norm(dim=-1).mean().item()
 
 
 def examples(model: LatentODE | RecurrentForecaster, test: Spirals, shown: int) -> list[pd.DataFrame]:

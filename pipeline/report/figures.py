@@ -19,6 +19,7 @@ class Figure(Strict):
 
     `data` maps each argument of the R function to a CSV, relative to the results folder or below data/published.
     `caption` and `title` may hold the facts that R computes from those tables, such as {seeds} or {epochs}.
+    `needs_size`: whether it says nothing of the document where the run was reduced; the report then leaves it out.
     `animated`: whether its R file also draws frames, from the table `curves`.
     """
 
@@ -31,6 +32,7 @@ class Figure(Strict):
     caption: str
     category: str
     data: dict[str, str] = Field(min_length=1)
+    needs_size: bool = False
     animated: bool = False
 
     @field_validator("data")

@@ -30,7 +30,9 @@ rule render_report:
         code=r_code("report"),
         words=[
             "pipeline/report/figures.yaml",
+            "pipeline/report/contents.yaml",
             "CITATION.cff",
+            "docs/adjoint.md",
             *sorted(map(str, Path("pipeline/experiments").glob("*.yaml"))),
         ],
         goals=[f"{BENCHMARKS}/goals.csv"] if BENCHMARKS else [],

@@ -5,7 +5,7 @@ figure_accuracy_by_gradient <- function(history) {
   require_columns(
     history, c("variant", "seed", "epoch", "train_accuracy", "test_accuracy"), "accuracy_by_gradient", "history"
   )
-  images <- c(train_accuracy = "training images, augmented", test_accuracy = "test images")
+  images <- c(train_accuracy = "training images", test_accuracy = "test images")
   curves <- do.call(rbind, lapply(names(images), function(column) {
     data.frame(over_seeds(history, c("variant", "epoch"), column), images = images[[column]])
   }))

@@ -12,42 +12,45 @@ figure_convergence <- function(history) {
   errors <- history[history$panel == "order", ]
   errors$kind <- method_kinds(errors)
   errors$order <- factor(errors$order)
+  errors <- do.call(rbind, lapply(split(errors, paste(errors$series, errors$problem)), of_the_longest))
   labels <- order_labels(errors)
   plot <- ggplot(errors, aes(step, error, colour = order, group = interaction(series, problem))) +
     geom_line(linewidth = 0.5) +
     geom_point(size = 0.7) +
-    geom_segment(
-      aes(step, end, xend = beside, yend = error), labels, inherit.aes = FALSE, linetype = "dotted", colour = PALE
+    label_beside(
+      labels, aes(
+        step, error, label = label, colour = factor(order), hjust = ifelse(steepest, 0.5, 1.06), vjust = 0.5 + steepest
+      ),
+      size = 0.8
     ) +
-    label_beside(labels, aes(beside, error, label = label, colour = order), hjust = -0.03, size = 0.8) +
     facet_wrap(~kind, ncol = 1) +
     scale_colour_manual(values = ORDER_COLOURS, guide = "none") +
-    scale_x_log10(expand = expansion(c(0.03, 0.5))) +
-    scale_y_log10(labels = scales::label_log(), breaks = 10^seq(-14, 0, 2)) +
-    labs(x = "Step", y = "Error at the end", subtitle = origin_words(history)) +
+    scale_x_log10(breaks = c(0.5, 0.6, 0.8, 1), expand = expansion(c(0.36, 0.03))) +
+    scale_y_log10(breaks = c(0.03, 0.1, 0.3, 1), expand = expansion(c(0.14, 0.05))) +
+    labs(x = "Step, as a part of the method's longest", y = "Error, as a part of that step's", subtitle = origin_words(history)) +
     theme(panel.border = element_rect(fill = NA, colour = GRID))
   structure(plot, size = FIGURE_HEIGHT * (0.35 + 0.45 * nlevels(errors$kind)))
 }
 
-# The order and the number of methods that have it, in a column right of all lines, as high as theirs end.
+# Every method has steps of its own, and an error of its own there: as parts of the longest step's they can be compared.
+of_the_longest <- function(errors) {
+  longest <- errors[which.max(errors$step), ]
+  transform(errors, step = step / longest$step, error = error / longest$error)
+}
+
+# The order and the number of methods that have it, left of where their lines end; of the steepest, which may end among
+# the other labels, below.
 order_labels <- function(errors) {
   groups <- split(errors, list(errors$kind, errors$order), drop = TRUE)
   labels <- do.call(rbind, lapply(groups, function(group) {
-    coarse <- group[group$step == max(group$step), ]
+    finest <- group[group$step == min(group$step), ]
     methods <- length(unique(group$series))
-    end <- exp(mean(log(coarse$error)))
     data.frame(
-      kind = group$kind[1], order = group$order[1], step = max(group$step), beside = 1.3 * max(errors$step), end = end,
-      error = end,
+      kind = group$kind[1], order = as.numeric(as.character(group$order[1])), step = min(group$step),
+      error = exp(mean(log(finest$error))),
       label = paste0("order ", group$order[1], " \u00b7 ", methods, if (methods > 1) " methods" else " method")
     )
   }))
-  do.call(rbind, lapply(split(labels, labels$kind, drop = TRUE), spread_over_decades))
-}
-
-# Labels that would lie on one another moved apart, the upper one up.
-spread_over_decades <- function(labels, decades = 1.3) {
-  labels <- labels[order(labels$error), ]
-  for (i in seq_len(nrow(labels))[-1]) labels$error[i] <- max(labels$error[i], labels$error[i - 1] * 10^decades)
+  labels$steepest <- labels$order == stats::ave(labels$order, as.character(labels$kind), FUN = max)
   labels
 }

@@ -15,7 +15,7 @@ figure_decay <- function(history) {
     ) +
     facet_wrap(~panel, ncol = 1) +
     scale_x_continuous(expand = expansion(c(0.02, 0.02))) +
-    labs(x = "Time", y = "What is left", subtitle = origin_words(history)) +
+    labs(x = "Time", y = "Share that remains", subtitle = origin_words(history)) +
     theme(panel.border = element_rect(fill = NA, colour = GRID))
 }
 

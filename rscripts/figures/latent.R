@@ -55,14 +55,13 @@ figure_predictive_rmse <- function(metrics) {
   models <- c(rnn = "recurrent network", latent_ode = "latent ODE")
   ours$model <- factor(models[ours$variant], models)
   ends <- ours[ours$seen == max(ours$seen), ]
-  ends$above <- ends$mean == max(ends$mean)
   ggplot(ours, aes(seen, mean, colour = model)) +
     geom_linerange(aes(ymin = low, ymax = high), linewidth = 1.6, alpha = 0.35, na.rm = TRUE) +
     geom_line(linewidth = 0.8) +
     geom_point(size = 2.2) +
-    label_beside(ends, aes(seen, mean, label = model, colour = model, vjust = ifelse(above, -1, 2)), hjust = 1) +
+    label_beside(ends, aes(seen, mean, label = model, colour = model), hjust = -0.07) +
     scale_colour_manual(values = unname(PALETTE[c("vermillion", "blue")]), guide = "none") +
-    scale_x_continuous(breaks = unique(ours$seen)) +
+    scale_x_continuous(breaks = unique(ours$seen), expand = expansion(c(0.05, 0.45))) +
     scale_y_log10(expand = expansion(c(0.16, 0.14))) +
     labs(x = "Observed points of 100", y = "Predictive RMSE (log scale)", subtitle = origin_words(metrics))
 }

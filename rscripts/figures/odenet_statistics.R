@@ -50,7 +50,9 @@ figure_odenet_statistics <- function(history, timing) {
       plot.title = element_text(size = rel(1), face = "bold"), panel.border = element_rect(fill = NA, colour = GRID)
     )
   backward <- backward + theme(legend.position = "bottom", legend.title = element_text(vjust = 1))
-  plot <- patchwork::wrap_plots(error, time, backward, epochs, ncol = 2, guides = "collect") +
+  # Two epochs are no course of training.
+  panels <- c(list(error, time, backward), if (nrow(training) > 2) list(epochs))
+  plot <- patchwork::wrap_plots(panels, ncol = 2, guides = "collect") +
     patchwork::plot_annotation(subtitle = origin_words(history), theme = theme(legend.position = "bottom"))
   structure(plot, size = FIGURE_HEIGHT * 1.45)
 }

@@ -38,6 +38,8 @@ shooting_plot <- function(history, x, y, above) {
       size = 0.95
     ) +
     scale_colour_manual(values = colours, guide = guide_legend(title = "iteration", nrow = 1)) +
+    # Room for the target's name, which may be the highest or the lowest of all.
+    scale_y_continuous(expand = expansion(c(0.1, 0.12))) +
     labs(x = x, y = y) +
     theme(legend.title = element_text(size = rel(0.9)))
   lower <- ggplot(losses, aes(iteration, loss)) +

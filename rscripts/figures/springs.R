@@ -1,8 +1,9 @@
 # The slides' three bodies joined by springs: where they start, how they are joined, and the paths they take.
 
-#' @param history columns series (a body), t, x, y.
+#' @param history columns panel, series (a body), t, x, y.
 figure_springs <- function(history) {
-  require_columns(history, c("series", "t", "x", "y"), "springs", "history")
+  require_columns(history, c("panel", "series", "t", "x", "y"), "springs", "history")
+  history <- history[history$panel == "paths", ]
   bodies <- unique(history$series)
   starts <- history[history$t == min(history$t), ]
   ends <- history[history$t == max(history$t), ]

@@ -1,4 +1,4 @@
-# What the documents say that their own numbers, their listings or a computation do not bear out.
+# What the documents say that their own numbers, their listings or a computation contradict.
 
 ERRATUM_KINDS <- c(
   mistake = "mistake", appears = "appears to be a mistake", convention = "two conventions, both right",
@@ -64,7 +64,7 @@ lines_of <- function(text) {
   vapply(parts, function(part) paste(escape(part), collapse = "<br>"), character(1))
 }
 
-#' Whether the check bore out what is said to be so, in words and a colour.
+#' Whether the check confirmed what is said to be so, in words and a colour.
 erratum_badge <- function(confirmed) {
   state <- ifelse(is.na(confirmed), "not comparable", ifelse(confirmed, "reproduced", "not reproduced"))
   words <- c(`not comparable` = "not run", reproduced = "confirmed", `not reproduced` = "not confirmed")

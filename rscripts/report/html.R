@@ -50,10 +50,11 @@ html_details <- function(summary, ..., of = "") {
 
 html_code <- function(text) paste0("<pre><code>", paste(escape(text), collapse = "\n"), "</code></pre>")
 
-#' A figure with its image inside the page, its title, place and caption.
-html_figure <- function(file, title, place, caption) {
+#' A figure with its image inside the page, its title, place and caption; by its name the page links to it.
+html_figure <- function(file, title, place, caption, name = NULL) {
   paste0(
-    "<figure><img alt=\"", escape(paste(title, caption, sep = ". ")), "\" src=\"", knitr::image_uri(file), "\">",
+    "<figure", if (length(name)) paste0(" id=\"figure-", escape(name), "\""), ">",
+    "<img alt=\"", escape(paste(title, caption, sep = ". ")), "\" src=\"", knitr::image_uri(file), "\">",
     "<figcaption><strong>", escape(title), "</strong>",
     if (length(place)) paste0(" <span class=\"place\">", escape(place), "</span>"), "<br>", escape(caption),
     "</figcaption></figure>"

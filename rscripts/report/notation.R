@@ -6,9 +6,10 @@ write_notation <- function(study) {
   columns <- names(notation$columns)
   of_row <- function(key) vapply(notation$rows, function(row) row[[key]], character(1))
   cells <- lapply(columns, function(column) escape_with_indices(of_row(column)))
+  document <- of_row("document")
+  link <- paste0("<a href=\"#document-", escape(document), "\">", escape(document), "</a>")
   first <- paste0(
-    "<a href=\"#document-", escape(of_row("document")), "\">", escape(of_row("document")), "</a><small>",
-    escape(of_row("place")), "</small>"
+    ifelse(document %in% documents_of(study), link, escape(document)), "<small>", escape(of_row("place")), "</small>"
   )
   cat("\n\n# What the documents call things {#notation}\n\n")
   cat(

@@ -26,6 +26,7 @@ write_document <- function(study, document) {
     cat(about$text, "\n\n")
   }
   write_also(study, document)
+  write_index(study, document)
   for (id in experiments_of(study, document)) write_experiment(study, id)
 }
 
@@ -48,12 +49,23 @@ write_experiment <- function(study, id) {
   claims <- study$claims[study$claims$id == id, ]
   write_errata_about(study, id)
   if (nrow(claims)) write_claims(claims, study$references)
-  for (figure in figures_of(study, id)) {
-    raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption))
-    if (!is.null(figure$animation)) raw_html(html_animation(figure$animation, figure$title))
-  }
+  for (figure in figures_of(study, id)) write_figure(figure)
   write_orders(study, id)
   write_measured(study, id, claims)
+}
+
+#' A figure and its animation, or one line where the run is too small for it to say anything of the document.
+write_figure <- function(figure) {
+  if (figure$left_out) {
+    raw_html(
+      "<p class=\"quiet\" id=\"figure-", escape(figure$name), "\">Left out: the figure \u201c", escape(figure$title),
+      "\u201d. This run is too small for it to say anything; it is drawn in <code>figures/", escape(basename(figure$file)),
+      "</code>.</p>"
+    )
+    return(invisible())
+  }
+  raw_html(html_figure(figure$file, figure$title, figure$place, figure$caption, figure$name))
+  if (!is.null(figure$animation)) raw_html(html_animation(figure$animation, figure$title))
 }
 
 own_caveats <- function(study, id) {
@@ -76,12 +88,26 @@ write_claims <- function(claims, references = list()) {
     escape(format_published(claims$published, claims$unit, claims$relation)),
     paste0(ifelse(is.na(claims$reproduced), "\u2013", reproduced), values_said(claims$n, claims$repeats))
   )
-  by_kept <- ifelse(claims$judged %in% "kept run", paste0("by the kept run (", claims$kept_in, "): "), "")
-  last <- list(paste0(verdict_badge(claims$verdict), "<small>", escape(paste0(by_kept, claims$reason)), "</small>"))
+  shared <- said_of_many(claims$reason)
+  write_shared_reasons(claims[claims$reason %in% shared, ])
+  by_kept <- ifelse(claims$judged %in% "kept run", paste0("by the kept run (", claims$kept_in, ")"), "")
+  own <- ifelse(claims$reason %in% shared, "", claims$reason)
+  reason <- escape(paste0(by_kept, ifelse(nzchar(by_kept) & nzchar(own), ": ", ""), own))
+  last <- list(paste0(verdict_badge(claims$verdict), ifelse(nzchar(reason), paste0("<small>", reason, "</small>"), "")))
   beside <- vapply(references[names(kept)], reference_head, character(1))
   heads <- c("Quantity", "Published", "Reproduced", beside, "Verdict")
   numeric <- c(FALSE, TRUE, TRUE, rep(TRUE, length(kept)), FALSE)
   raw_html(html_table(c(cells, unname(kept), last), unname(heads), "claims", numeric))
+}
+
+#' The reasons that are those of three rows or more, which one line above the table says once.
+said_of_many <- function(reasons, many = 3) names(which(table(reasons) >= many))
+
+write_shared_reasons <- function(claims) {
+  for (part in split(claims, factor(claims$reason, unique(claims$reason)))) {
+    counts <- verdict_badges(verdict_counts(part)[unique(part$verdict)])
+    raw_html("<p class=\"quiet\">", counts, ": ", escape(part$reason[1]), ".</p>")
+  }
 }
 
 #' Every measured quantity, and the command that measures it, for those who ask.

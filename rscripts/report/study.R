@@ -8,7 +8,7 @@ CLAIM_COLUMNS <- c(
 
 #' Read what there is to report.
 #' @param results the results folder; @param root the project's folder.
-#' @return list(claims, metrics, provenance, figures, experiments, rule, texts, citation, references, results, root).
+#' @return list(claims, metrics, provenance, figures, contents, experiments, rule, texts, citation, references, results, root).
 read_study <- function(results, root) {
   experiments <- do.call(c, lapply(yaml_files(file.path(root, "pipeline", "experiments")), yaml::read_yaml))
   metric_files <- Sys.glob(file.path(results, "tables", "*", "metrics.csv"))
@@ -30,6 +30,7 @@ read_study <- function(results, root) {
     metrics = metrics,
     provenance = provenance,
     figures = yaml::read_yaml(file.path(root, "pipeline", "report", "figures.yaml")),
+    contents = yaml::read_yaml(file.path(root, "pipeline", "report", "contents.yaml")),
     root = root,
     experiments = experiments[intersect(ran, intersect(names(experiments), c(claims$id, metrics$experiment)))],
     references = read_references(root),
@@ -82,17 +83,12 @@ verdicts_in_words <- function(claims) {
   paste(counts, names(counts), collapse = ", ")
 }
 
-#' The experiments of a document, in the order of the study.
-experiments_of <- function(study, document) {
-  Filter(function(id) study$experiments[[id]]$document == document, names(study$experiments))
-}
-
 documents_of <- function(study) {
   found <- unique(vapply(study$experiments, `[[`, character(1), "document"))
   c(intersect(names(study$texts$documents), found), setdiff(found, names(study$texts$documents)))
 }
 
-#' The figures of an experiment that were drawn: list(file, title, place, caption, animation), facts filled in.
+#' The figures of an experiment that were drawn: list(name, file, title, place, caption, animation, left_out), facts filled in.
 figures_of <- function(study, id) {
   own <- Filter(function(name) identical(study$figures[[name]]$experiment, id), names(study$figures))
   Filter(Negate(is.null), lapply(own, function(name) {
@@ -102,12 +98,16 @@ figures_of <- function(study, id) {
     facts <- caption_facts(lapply(figure$data, function(path) read_table(table_path(study, path))))
     animation <- file.path(study$results, "figures", paste0(name, ".gif"))
     list(
-      file = file, title = fill_facts(figure$title, facts), caption = fill_facts(figure$caption, facts),
+      name = name, file = file, title = fill_facts(figure$title, facts), caption = fill_facts(figure$caption, facts),
       place = paste0("after ", figure$document, ", ", figure$place),
+      left_out = isTRUE(figure$needs_size) && is_reduced(study, id),
       animation = if (isTRUE(figure$animated) && file.exists(animation)) animation
     )
   }))
 }
+
+#' Whether any run of an experiment is smaller than the document's.
+is_reduced <- function(study, id) length(said(study$metrics[study$metrics$experiment == id, ], "reduced")) > 0
 
 #' The file of a figure to show in the page: the vector drawing, or pixels where that would be larger.
 drawn_file <- function(study, name) {

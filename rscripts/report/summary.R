@@ -1,9 +1,14 @@
 # What was found, in words, and the counts: everything here is counted or read from the claims of this run.
 
+# Verdicts on what was found; of the others there is nothing to tell yet.
+FOUND <- c("reproduced", "not reproduced", "undecided")
+# How many of a document's findings and errata a first screen holds.
+MOST_FOUND <- 10
+
 #' The first screen: what was found in each document, each finding with its number, its verdict and a link.
 write_findings <- function(study) {
   for (document in documents_of(study)) {
-    found <- c(found_claims(study, document), found_errata(study, document))
+    found <- c(found_claims(study, document), found_errata(study, document), found_nothing(study, document))
     if (!length(found)) next
     about <- study$texts$documents[[document]]
     raw_html(
@@ -13,36 +18,53 @@ write_findings <- function(study) {
   }
 }
 
-#' A document's claims that have a headline, as HTML lines.
+#' A document's claims that have a headline.
+headlines_of <- function(study, document) study$claims[study$claims$document == document & !is.na(study$claims$headline), ]
+
+#' Those that this run or a kept one answers, as HTML lines; where they are too many, what is undecided gives way.
 found_claims <- function(study, document) {
-  claims <- study$claims[study$claims$document == document & !is.na(study$claims$headline), ]
+  claims <- headlines_of(study, document)
+  claims <- claims[claims$verdict %in% FOUND, ]
+  most <- MOST_FOUND - length(study$texts$documents[[document]]$errata)
+  claims <- claims[rank(claims$verdict == "undecided", ties.method = "first") <= most, ]
   if (!nrow(claims)) return(NULL)
-  kept <- claims$judged %in% "kept run"
-  value <- ifelse(kept, claims$kept, claims$reproduced)
-  # What is too small to say anything has no number here.
-  found <- paste0(": ", escape(format_value(value, claims$unit)), " found")
-  found[is.na(value) | claims$verdict == "not run at size"] <- ""
+  paste0(found_words(claims), ". ", verdict_badge(claims$verdict), " ", link_to(claims$id))
+}
+
+#' What was found for each of `claims`, as HTML: by its headline where it has one, beside the number that a document gives.
+found_words <- function(claims) {
+  value <- ifelse(claims$judged %in% "kept run", claims$kept, claims$reproduced)
   said <- ifelse(
     claims$kind %in% c("printed", "cited"),
-    paste0(", ", escape(format_published(claims$published, claims$unit, claims$relation)), " published"), ""
+    paste0(" (published: ", escape(format_published(claims$published, claims$unit, claims$relation)), ")"), ""
   )
-  paste0(escape(claims$headline), found, said, " ", verdict_badge(claims$verdict), " ", link_to(claims$id))
+  words <- ifelse(is.na(claims$headline), claims$quantity, claims$headline)
+  paste0(escape(words), ": <strong>", escape(format_value(value, claims$unit)), "</strong>", said)
 }
 
 #' The confirmed errata of a document that the texts put on the first screen, and how many there are in all.
 found_errata <- function(study, document) {
-  file <- table_path(study, "tables/errata.csv")
-  if (!file.exists(file)) return(NULL)
-  errata <- read_table(file)
-  errata <- errata[errata$document == document & as.logical(errata$confirmed) %in% TRUE, ]
-  if (!nrow(errata)) return(NULL)
+  errata <- read_errata(study)
+  errata <- errata[errata$document == document & errata$confirmed %in% TRUE, ]
+  if (!NROW(errata)) return(NULL)
   chosen <- errata[match(study$texts$documents[[document]]$errata, errata$id, nomatch = 0), ]
   own <- paste0(
-    "<q>", escape(chosen$words), "</q> (", escape(chosen$place), ") ", escape_with_code(chosen$so),
-    " <a href=\"#erratum-", escape(chosen$id), "\">erratum</a>"
+    "<q>", escape(chosen$words), "</q> (", escape(chosen$place), "): ", escape_with_code(chosen$so), " ",
+    erratum_badge(chosen$confirmed), " <a href=\"#erratum-", escape(chosen$id), "\">erratum</a>"
   )
-  link <- paste0("<a href=\"#errata-", escape(document), "\">errata</a>")
-  c(own[seq_len(nrow(chosen))], paste0("In all ", nrow(errata), " entries of the ", link, " are confirmed by a computation."))
+  counted <- if (nrow(errata) == 1) "erratum" else "errata"
+  link <- paste0("<a href=\"#errata-", escape(document), "\">", counted, " of this document</a>")
+  c(own[seq_len(nrow(chosen))], paste0("A computation confirms <strong>", nrow(errata), "</strong> ", link, "."))
+}
+
+#' One line on the experiments whose headlines no run answers, and why.
+found_nothing <- function(study, document) {
+  claims <- headlines_of(study, document)
+  claims <- claims[!claims$verdict %in% FOUND, ]
+  parts <- vapply(unique(claims$verdict), function(verdict) {
+    paste0(verdict_badge(verdict), " ", link_to(unique(claims$id[claims$verdict == verdict]), ", "))
+  }, character(1))
+  if (length(parts)) paste0("No answer yet: ", paste(parts, collapse = "; "), ".")
 }
 
 #' What there is to say of the whole run, as HTML; what has nothing to say is left out.
@@ -58,11 +80,7 @@ line_not_reproduced <- function(study, most = 6) {
   claims <- study$claims[study$claims$verdict == "not reproduced", ]
   if (!nrow(claims)) return("<strong>Nothing that can be decided failed to reproduce.</strong>")
   shown <- utils::head(claims, most)
-  value <- ifelse(shown$judged %in% "kept run", shown$kept, shown$reproduced)
-  words <- paste0(
-    escape(shown$quantity), ", ", escape(format_published(shown$published, shown$unit, shown$relation)),
-    " published and ", escape(format_value(value, shown$unit)), " here (", link_to(shown$id), ")"
-  )
+  words <- paste(found_words(shown), link_to(shown$id))
   more <- nrow(claims) - nrow(shown)
   paste0(
     "<strong>Not reproduced</strong>: ", paste(words, collapse = "; "),
@@ -75,8 +93,8 @@ line_simulated <- function(study) {
   ids <- unique(rows$experiment[rows$kind == "simulated"])
   if (!length(ids)) return("")
   paste0(
-    "<strong>Simulated data</strong> stand in for the real ones in ", link_to(ids, ", "),
-    "; numbers from them neither support nor contradict the documents\u2019."
+    "<strong>Simulated data</strong> replace the real ones in ", link_to(ids, ", "),
+    "; their numbers are no evidence for or against the documents."
   )
 }
 
@@ -85,7 +103,7 @@ line_reduced <- function(study) {
   ids <- unique(rows$experiment[rows$kind == "reduced"])
   if (!length(ids)) return("<strong>Nothing was reduced</strong>: every run has the document\u2019s own size.")
   paste0(
-    "<strong>Smaller than the documents</strong> were the runs of ", link_to(ids, ", "),
+    "<strong>Smaller than in the documents</strong> are the runs of ", link_to(ids, ", "),
     "; each table and caption says by how much."
   )
 }
@@ -137,13 +155,13 @@ write_rule <- function(study) {
 
 #' A line for each experiment: its verdicts counted.
 write_experiments <- function(study) {
-  ids <- names(study$experiments)
+  ids <- unlist(lapply(documents_of(study), experiments_of, study = study))
   outcome <- vapply(ids, function(id) {
     own <- verdict_counts(study$claims[study$claims$id == id, ])
     own <- own[own > 0]
     if (!length(own)) "<span class=\"quiet\">figure only</span>" else verdict_badges(own)
   }, character(1))
-  field <- function(name) escape(vapply(study$experiments, `[[`, character(1), name))
+  field <- function(name) escape(vapply(study$experiments[ids], `[[`, character(1), name))
   cells <- list(link_to(ids), field("title"), field("document"), outcome)
   raw_html(html_table(cells, c("", "Experiment", "Document", "Numbers and statements"), "summary"))
 }

@@ -48,6 +48,21 @@ def test_measured_times_are_used_where_they_are_and_a_measurement_waits_for_its_
     assert "| 64 |" in table(jobs, known, "full", "default")
 
 
+def test_the_longest_variant_stands_for_one_that_was_left_out(tmp_path):
+    wanted, small = study(), study(overrides={"S1": {"epochs": 1}}, expected_seconds={"S1": 1})
+    first, second, *_ = wanted.experiments["S1"].variants
+    for variant, seconds in {first: 3, second: 7}.items():
+        file = tmp_path / f"benchmarks/runs/S1/{variant}/seed1.tsv"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"s\n{seconds}\n", encoding="utf-8")
+    jobs, known = jobs_of(wanted, small, tmp_path)
+    epochs = wanted.runs("S1")[0].settings.epochs
+    of_variant = {job.name.split("/")[1]: job.seconds for job in jobs if job.name.startswith("S1/")}
+    assert known == 2 * len(wanted.runs("S1")) / len(of_variant)
+    assert of_variant.pop(first) == 3 * epochs
+    assert set(of_variant.values()) == {7 * epochs}
+
+
 def test_only_the_timed_epochs_grow(tmp_path):
     wanted, small = study(), study(overrides={"S1": {"epochs": 1}})
     run = small.runs("S1")[0]

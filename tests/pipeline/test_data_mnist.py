@@ -61,7 +61,9 @@ def test_as_read_images_are_from_black_to_white(small):
     prepare("mnist", folder / "raw", folder / "processed", None, LOG)
     splits = load_dataset(Dataset(name="mnist", arrangement="as_read"), 1, folder / "processed")
     np.testing.assert_allclose(splits.test_images[:, 0] * 255, arrays["test_images"], atol=1e-4)
-    with pytest.raises(DataError, match="mnist has no arrangement 'corrected': choose one of normalised, as_read"):
+    with pytest.raises(
+        DataError, match="mnist has no arrangement 'corrected': choose one of normalised, as_read, deskewed"
+    ):
         load_dataset(Dataset(name="mnist"), 1, folder / "processed")
 
 
@@ -91,3 +93,23 @@ def test_unknown_names_are_refused_with_the_known_ones(tmp_path):
     assert "mnist" in _datasets.DATASETS
     with pytest.raises(DataError, match="shapes has no arrangement 'twofold': choose one of single, compound"):
         load_dataset(Dataset(name="shapes", arrangement="twofold"), 1, tmp_path)
+
+
+def test_a_slanted_bar_is_set_upright_and_an_upright_one_and_a_blank_stay():
+    pixels = np.zeros((3, 28, 28), dtype=np.float32)
+    for row in range(6, 22):
+        pixels[0, row, 20 - row // 2] = 1
+        pixels[1, row, 12:15] = 1
+    slanted, straight, blank = mnist.upright(pixels)
+    x, y = np.meshgrid(np.arange(28), np.arange(28))
+    assert np.cov(x.ravel(), y.ravel(), aweights=slanted.ravel())[0, 1] == pytest.approx(0, abs=0.05)
+    assert np.cov(x.ravel(), y.ravel(), aweights=pixels[0].ravel())[0, 1] < -10
+    np.testing.assert_allclose(slanted.sum(1), pixels[0].sum(1), atol=1e-5)
+    np.testing.assert_array_equal(straight, pixels[1])
+    assert not blank.any()
+
+
+def test_deskewed_images_are_those_read_but_for_their_slant():
+    images = np.zeros((2, 28, 28), dtype=np.uint8)
+    images[:, 5:20, 10:13] = 255
+    np.testing.assert_allclose(mnist.deskewed(images), mnist.as_read(images), atol=1e-5)

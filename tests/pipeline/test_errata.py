@@ -112,7 +112,7 @@ def test_what_is_not_run_is_left_open_and_says_why(tmp_path):
     table = evaluate(open_ones, set(), NOTHING, tmp_path).set_index("id")
     assert table.confirmed.isna().all()
     assert "N1 is not part" in table.numbers["thind_biases"]
-    assert "M4 is not part" in table.numbers["ulala_overfitting"]
+    assert "M6 is not part" in table.numbers["ulala_overfitting"]
     assert "mnist is not part" in table.numbers["homework_mnist_size"]
     assert "simulated" in table.numbers["homework_normalization"]
 
@@ -134,9 +134,9 @@ def test_the_biases_are_read_from_the_runs(tmp_path):
 
 @pytest.mark.parametrize(("correct_at_one", "confirmed"), [(80, True), (99, False)])
 def test_accuracy_by_tolerance_is_read_from_the_runs(tmp_path, correct_at_one, confirmed):
-    (tmp_path / "M4").mkdir()
-    rows = {"tolerance": [1e-3, 1.0, None], "correct": [81, correct_at_one, None], "images": [100, 100, None]}
-    pd.DataFrame(rows).to_csv(tmp_path / "M4" / "history.csv")
+    (tmp_path / "M6").mkdir()
+    rows = {"tolerance": [1e-3, 1.0], "correct": [81, correct_at_one], "images": [100, 100]}
+    pd.DataFrame(rows).to_csv(tmp_path / "M6" / "history.csv")
     finding = accuracies.by_tolerance(tmp_path)
     assert finding.numbers["test accuracy at tolerance 0.001"] == 0.81
     assert finding.confirmed == confirmed

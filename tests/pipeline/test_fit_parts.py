@@ -9,7 +9,7 @@ from scipy import integrate
 
 from nodekit.flows import ContinuousFlow, MLPField
 from pipeline.fit.densities import exactly
-from pipeline.fit.latent import RecurrentForecaster, observations
+from pipeline.fit.latent import RecurrentForecaster, observations, roughness
 from pipeline.fit.planes import ENERGIES, draw_points, log_normalizer, square
 from pipeline.fit.series import draw_spirals
 from pipeline.fit.spiral import SpiralField, SpiralNetwork, Together, frame_iterations, truth
@@ -133,3 +133,12 @@ def test_documented_sizes_are_those_of_the_study_map(name):
         "D5": {"hidden": [64, 64]},
     }[name]
     assert {key: given[key] for key in documented} == documented
+
+
+def test_roughness_is_how_far_each_step_differs_from_the_one_before():
+    angle = torch.arange(20) * 0.1
+    circle = 3 * torch.stack([angle.cos(), angle.sin()], dim=-1)
+    line = torch.stack([angle, 2 * angle], dim=-1)
+    # A step of a circle is turned by its angle: the difference of two is 2 r (1 − cos 0.1).
+    assert roughness(circle[None]) == pytest.approx(2 * 3 * (1 - math.cos(0.1)), rel=1e-4)
+    assert roughness(line[None]) == pytest.approx(0, abs=1e-6)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipeline.data import ImageSplits
+from pipeline.measure.accuracy_by_tolerance import accuracy_by_tolerance
 from pipeline.measure.gradient_costs import gradient_costs
 from pipeline.measure.trained_odenet import TrainedNetwork, trained_odenet
 from pipeline.models import build
@@ -46,20 +47,28 @@ def test_times_stand_apart(costs):
 
 
 @pytest.fixture(scope="module")
-def statistics():
-    study = load_study({"profile": "test", "experiments": ["M3", "M4"], "overrides": {
+def trained():
+    """The runs that measure what M3 trained, by experiment, and a network of random weights in its place."""
+    study = load_study({"profile": "test", "experiments": ["M3", "M4", "M6"], "overrides": {
         "M3": {"model": {"arguments": {"filters": 4}}, "epochs": 2, "dataset": {"train_images": 10}},
         "M4": {"arguments": {"tolerances": [1e-2, 1e-3, 1e-4], "batches": 2, "batch_size": 2, "repeats": 1}},
+        "M6": {"test_batch_size": 2, "arguments": {"tolerances": [1e-1, 1e-3], "images": 6}},
     }})  # fmt: skip
-    run = study.run("M4", "main", 1)
-    trained = study.trained(run)
+    runs = {name: study.run(name, "main", 1) for name in ("M4", "M6")}
+    training = study.trained(runs["M4"])
     torch.manual_seed(1)
-    network = build(trained.settings.model, trained.settings.solver)
+    network = build(training.settings.model, training.settings.solver)
     images = torch.randn(8, 1, 28, 28).numpy()
     labels = torch.zeros(8, dtype=torch.int64).numpy()
     splits = ImageSplits(images, labels, images, labels, "random numbers", "computed", ("0",))
     history = pd.DataFrame({"epoch": [1, 2], "nfe_forward": [14.0, 20.0], "nfe_backward": [14.0, 14.0]})
-    return run, trained_odenet(run, CPU, TrainedNetwork(trained, network, splits, history))
+    return runs, TrainedNetwork(training, network, splits, history)
+
+
+@pytest.fixture(scope="module")
+def statistics(trained):
+    runs, network = trained
+    return runs["M4"], trained_odenet(runs["M4"], CPU, network)
 
 
 def test_error_falls_and_evaluations_rise_with_the_tolerance(statistics):
@@ -71,13 +80,21 @@ def test_error_falls_and_evaluations_rise_with_the_tolerance(statistics):
     assert history.error.min() < history.error.max() / 5
 
 
-def test_right_answers_are_those_of_the_whole_network(statistics):
-    counted = statistics[1]["history"].query("panel == 'tolerance' and tolerance == 1e-3")
+def test_right_answers_are_those_of_the_whole_network(trained):
+    runs, network = trained
+    made = accuracy_by_tolerance(runs["M6"], CPU, network)
     torch.manual_seed(1)
-    network = build(Model(name="example_odenet", arguments={"filters": 4}), Solver(method="dopri5"))
+    alone = build(Model(name="example_odenet", arguments={"filters": 4}), Solver(method="dopri5"))
     with torch.no_grad():
-        answers = torch.cat([network(batch).argmax(1) for batch in torch.randn(8, 1, 28, 28)[:4].split(2)])
-    assert (counted.correct.sum(), counted.images.sum()) == ((answers == 0).sum(), 4)
+        answers = torch.cat([alone(batch).argmax(1) for batch in torch.randn(8, 1, 28, 28)[:6].split(2)])
+    history, metrics = made["history"].set_index("tolerance"), made["metrics"].set_index("quantity").value
+    assert history.correct[1e-3] == (answers == 0).sum()
+    assert history.accuracy[1e-3] == pytest.approx(100 * history.correct[1e-3] / 6)
+    gained = metrics["accuracy gained by the loosest tolerance"]
+    assert gained == pytest.approx(history.accuracy[1e-1] - history.accuracy[1e-3])
+    assert metrics["evaluations, tightest over loosest"] > 1
+    assert set(made["metrics"].data_source) == {"random numbers"}
+    assert (made["timing"].seconds > 0).all()
 
 
 def test_ratio_is_that_of_the_evaluations_at_the_tolerance_of_training(statistics):

@@ -212,6 +212,16 @@ def test_the_report_loads_nothing(page):
     assert not re.search(r"url\(|@import", page)
 
 
+def test_every_link_of_the_report_leads_into_the_page_itself_and_every_formula_is_set(page):
+    tags = Page(page).tags
+    known = {attributes["id"] for _, attributes in tags if "id" in attributes}
+    links = [attributes["href"] for tag, attributes in tags if tag == "a"]
+    assert "#document-thind" in links
+    assert [link for link in links if link.removeprefix("#") not in known] == []
+    # What pandoc cannot set as MathML it leaves as TeX in a span.
+    assert not [attributes for tag, attributes in tags if tag == "span" and "math" in attributes.get("class", "")]
+
+
 def test_the_report_escapes_what_it_shows(page):
     parsed = Page(page)
     assert parsed.words.count(HOSTILE) >= 5

@@ -67,10 +67,13 @@ test_that("the loss figure tells the test error found and the one published", {
 test_that("the figure of depth sets training beside test error, plain above residual, and names the depths", {
   history <- training(c("plain_8", "plain_56", "residual_8", "residual_56"), 1, 3, "N4")
   plot <- figure_depth(history)
-  expect_true(all(c("8", "56") %in% labels_of(plot)))
+  expect_true(all(c("8: 19 %", "56: 19 %") %in% labels_of(plot)))
   first <- plot$data$variant == "plain_8" & plot$data$epoch == 1
   expect_equal(plot$data$mean[first], 100 - unlist(history[1, c("train_accuracy", "test_accuracy")], use.names = FALSE))
   expect_equal(levels(plot$data$network), c("Plain", "Residual"))
+  falling <- figure_depth(training(c("plain_20", "residual_56_falling"), 1, 3, "N4"))$data
+  expect_equal(levels(falling$network), c("Plain", "Residual, falling rate"))
+  expect_setequal(as.character(falling$depth), c("20", "56"))
 })
 
 test_that("labels keep their distance and their order", {
@@ -181,11 +184,13 @@ test_that("a method is within its order by the slope alone, and reversible ones 
   expect_setequal(round(deviations, 4), c(0.1001, -0.05, 0, 0))
 })
 
-test_that("labels of orders count methods and do not lie on one another", {
+test_that("labels of orders count methods, that of the steepest apart, and lines start in one point", {
   history <- rbind(measured("heun", 2), measured("ralston", 2.001), measured("bosh3", 2.01, order = 3))
   labels <- order_labels(transform(history, kind = method_kinds(history), order = factor(order)))
   expect_setequal(labels$label, c("order 2 \u00b7 2 methods", "order 3 \u00b7 1 method"))
-  expect_gte(diff(sort(log10(labels$error))), 1.3 - 1e-9)
+  expect_equal(labels$label[labels$steepest], "order 3 \u00b7 1 method")
+  line <- of_the_longest(data.frame(step = c(0.1, 0.2, 0.4), error = c(1, 4, 16)))
+  expect_equal(line, data.frame(step = c(0.25, 0.5, 1), error = c(1 / 16, 1 / 4, 1)))
 })
 
 test_that("the rate of decay is read from the steps, whatever the rows' order", {
@@ -241,6 +246,32 @@ test_that("variants stand beside their published values, in the units that the p
   theirs <- plot$data[plot$data$source == "published", ]
   expect_equal(sort(theirs$mean[grepl("Parameters", theirs$panel)]), c(0.22, 0.24))
   expect_equal(setdiff(c("0.239", "0.225", "40", "30"), labels_of(plot)), character())
+  expect_true("Test error (%)" %in% plot$data$panel)
+  short <- figure_network_comparison(transform(metrics, reduced = "2 of 160 epochs"), timing, published())
+  expect_equal(setdiff(plot$data$panel, short$data$panel), "Test error (%)")
+})
+
+test_that("a trained ODE-Net's evaluations by epoch are drawn where there is a course of them", {
+  tolerances <- data.frame(
+    panel = "tolerance", seed = 1, tolerance = c(1e-3, 1e-5), nfe_forward = c(14, 26), nfe_backward = c(14, 20),
+    error = c(1e-3, 1e-5), epoch = NA
+  )
+  panels <- function(epochs) {
+    trained <- data.frame(
+      panel = "training", seed = 1, tolerance = NA, nfe_forward = 20, nfe_backward = 20, error = NA, epoch = seq_len(epochs)
+    )
+    history <- data.frame(rbind(tolerances, trained), data_source = "an invented table", origin = "computed", reduced = NA)
+    plot <- figure_odenet_statistics(history, data.frame(tolerances[c("tolerance", "nfe_forward")], seconds = 0.1))
+    length(plot$patches$plots) + 1
+  }
+  expect_equal(c(panels(2), panels(3)), c(3, 4))
+})
+
+test_that("coarser bins hold as much as the finer ones", {
+  fine <- data.frame(probe = "normal", x = 1:8, density = c(0, 1, 2, 3, 3, 2, 1, 0) / 12)
+  coarse <- coarser_bins(fine, 4)
+  expect_equal(coarse$x, c(2.5, 6.5))
+  expect_equal(sum(coarse$density) * 4, sum(fine$density))
 })
 
 test_that("training and test accuracy have a curve each under every gradient", {
@@ -325,4 +356,43 @@ test_that("the flow's figure has a panel for each variant, and the functional in
   given[c("t", "x")] <- 0.5
   plot <- figure_functional_input(rbind(answers, given))
   expect_equal(length(unique(layer_data(plot[[2]], 2)$PANEL)), 2)
+})
+
+test_that("the figure of energies leaves the paths out and names methods with their evaluations", {
+  history <- data.frame(
+    panel = rep(c("paths", "energy", "energy"), each = 2), series = rep(c("body 1", "rk4", "leapfrog"), each = 2),
+    t = 1:2, error = c(NA, NA, 0.1, 0.2, 0.3, 0.3), evaluations = rep(c(NA, 40.2, 40), each = 2),
+    data_source = "computed", origin = "computed", reduced = NA
+  )
+  expect_setequal(labels_of(figure_energy(history)), c("rk4, 40 evaluations", "leapfrog, 40 evaluations"))
+})
+
+test_that("the figure of accuracy by tolerance gives seconds by the image", {
+  history <- data.frame(
+    seed = 1, tolerance = c(0.1, 0.001), accuracy = c(97, 98), images = 500, nfe_forward = c(14, 20),
+    data_source = "an invented table", origin = "computed", reduced = NA
+  )
+  timing <- data.frame(seed = 1, tolerance = c(0.1, 0.001), seconds = c(1, 2))
+  found <- figure_accuracy_by_tolerance(history, timing)$data
+  expect_setequal(found$mean[found$panel == "Milliseconds an image"], c(2, 4))
+})
+
+test_that("the figure of attacks names networks and attacks", {
+  history <- expand.grid(
+    variant = c("odenet", "resnet"), series = c("random signs", "FGSM", "PGD"), size = c(0, 0.1), stringsAsFactors = FALSE
+  )
+  history <- data.frame(history, seed = 1, accuracy = 90, data_source = "invented", origin = "computed", reduced = NA)
+  plot <- figure_attacks(history)
+  expect_setequal(plot$data$network, c("ODE-Net", "ResNet"))
+  expect_equal(levels(plot$data$attack)[3], "Many steps (PGD)")
+  expect_false(anyNA(plot$data$attack))
+})
+
+test_that("the figure of intensities draws events apart from the three rates", {
+  curves <- expand.grid(series = c("truth", "learnt", "constant", "event"), path = 0:1, t = c(0, 1, 2), stringsAsFactors = FALSE)
+  curves <- data.frame(curves, intensity = 2, data_source = "invented", origin = "computed", reduced = NA)
+  plot <- figure_intensity(curves)
+  expect_equal(levels(plot$data$series), c("true", "learnt", "constant rate"))
+  expect_false(anyNA(plot$data$series))
+  expect_equal(nrow(layer_data(plot, 3)), 6)
 })

@@ -13,6 +13,13 @@ test_that("numbers are written in their units", {
   expect_equal(format_bytes(47040016), "47\u00a0MB")
 })
 
+test_that("small and negative numbers are written as people write them", {
+  written <- c("1.515\u00a0\u00d7\u00a010\u207b\u00b9\u2075", "\u22120.2289", "\u22123.2\u00a0\u00d7\u00a010\u207b\u2075")
+  expect_equal(format_value(c(1.515e-15, -0.2289, -3.2e-05)), written)
+  expect_equal(format_published(1e-10), "1\u00a0\u00d7\u00a010\u207b\u00b9\u2070")
+  expect_equal(format_value(0, "relative"), "0")
+})
+
 test_that("verdicts are counted, also those that do not occur", {
   counts <- verdict_counts(data.frame(verdict = c("reproduced", "not comparable", "reproduced")))
   expect_equal(as.vector(counts), c(2, 0, 0, 1, 0))
@@ -77,10 +84,12 @@ test_that("an experiment and a document name what is found about them elsewhere"
 })
 
 test_that("the table of notation names every document in all columns, with indices and escapes", {
-  page <- paste(capture.output(write_notation(list(root = root))), collapse = "\n")
-  for (document in names(yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml"))$documents)) {
-    expect_match(page, paste0("href=\"#document-", document, "\""), fixed = TRUE)
-  }
+  documents <- names(yaml::read_yaml(file.path(root, "rscripts", "report", "texts.yaml"))$documents)
+  study <- list(root = root, experiments = lapply(documents, function(document) list(document = document)))
+  page <- paste(capture.output(write_notation(study)), collapse = "\n")
+  for (document in documents) expect_match(page, paste0("href=\"#document-", document, "\""), fixed = TRUE)
+  study$experiments <- study$experiments[1]
+  expect_no_match(paste(capture.output(write_notation(study)), collapse = "\n"), paste0("#document-", documents[2]))
   expect_match(page, "a(t) = \u2212\u2202R/\u2202z(t)", fixed = TRUE)
   expect_match(page, "t<sub>0</sub> to t<sub>1</sub>", fixed = TRUE)
 })

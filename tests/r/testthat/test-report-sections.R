@@ -101,7 +101,7 @@ test_that("each kind of claim has a tile with its verdicts, and what failed is n
   expect_match(page, "<b>3</b> Numbers printed in a document<br>.*1 reproduced.*1 not reproduced.*1 not comparable")
   expect_match(page, "<b>1</b> Statements<br>.*1 undecided")
   expect_match(page, "<b>0</b> Identities", fixed = TRUE)
-  expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;, 54\u00a0% published and 71.25\u00a0% here", fixed = TRUE)
+  expect_match(page, "&lt;b&gt;quantity&lt;/b&gt;: <strong>71.25\u00a0%</strong> (published: 54\u00a0%)", fixed = TRUE)
   expect_match(page, "without a published number.*Z9")
   counted <- "1 reproduced, 1 not reproduced, 0 undecided, 0 not comparable, 0 not run at size"
   expect_match(page, paste0("of 2 numbers (full profile, a &lt;GPU&gt;) ", counted), fixed = TRUE)
@@ -111,21 +111,86 @@ test_that("each kind of claim has a tile with its verdicts, and what failed is n
 test_that("the first screen says what was found, with its number, its verdict and a link, errata among it", {
   claims <- rbind(
     claim("P3", "reproduced", headline = "Value <at> 4"), claim("N2", "not reproduced"),
-    claim("N1", "undecided", headline = "By a kept run", kind = "statement", judged = "kept run", kept = 9.5)
+    claim("N1", "undecided", headline = "By a kept run", kind = "statement", judged = "kept run", kept = 9.5),
+    claim("M1", "not run at size", headline = "Too small", reproduced = 12), claim("M2", "not run at size", headline = "Too")
   )
   study <- study_of(claims)
   study$texts$documents$thind$errata <- c("b", "missing")
   dir.create(file.path(study$results, "tables"), recursive = TRUE)
   errata <- data.frame(
-    id = c("a", "b"), document = "thind", place = "1", words = "said", so = "it is <so>", confirmed = c("False", "True")
+    id = c("a", "b"), document = "thind", place = "1", kind = "mistake", words = "said", so = "it is <so>", shown = "s",
+    numbers = "1", confirmed = c("False", "True"), see = NA
   )
   write_csv(errata, file.path(study$results, "tables", "errata.csv"))
   page <- page_of(write_findings(study))
   for (part in c(
-    "Value &lt;at&gt; 4: 71.25\u00a0% found, 54\u00a0% published", "href=\"#P3\"", "By a kept run: 9.50\u00a0% found <span",
-    "<q>said</q> (1) it is &lt;so&gt;", "In all 1 entries"
+    "Value &lt;at&gt; 4: <strong>71.25\u00a0%</strong> (published: 54\u00a0%).", "href=\"#P3\"",
+    "By a kept run: <strong>9.50\u00a0%</strong>. <span", "<q>said</q> (1): it is &lt;so&gt;", "confirms <strong>1</strong>",
+    "not run at size</span> <a href=\"#M1\">M1</a>, <a href=\"#M2\">M2</a>."
   )) expect_match(page, part, fixed = TRUE)
-  expect_no_match(page, "N2", fixed = TRUE)
+  for (part in c("N2", "Too small", "12.00")) expect_no_match(page, part, fixed = TRUE)
+})
+
+test_that("a first screen holds ten lines a document, and what is decided comes before what is not", {
+  verdicts <- rep(c("undecided", "reproduced"), c(6, 9))
+  claims <- do.call(rbind, lapply(seq_along(verdicts), function(k) claim("P3", verdicts[k], headline = paste0("Line", k))))
+  study <- study_of(claims)
+  study$texts$documents$thind$errata <- "b"
+  expect_equal(sub(":.*", "", found_claims(study, "thind")), paste0("Line", 7:15))
+})
+
+test_that("the index has every section in the document's order, with what is found at its places or why nothing is", {
+  study <- study_of(rbind(
+    claim("P3", "reproduced", place = "7.4"), claim("N1", "undecided", place = "2.2"), claim("M2", "undecided", place = "2.2")
+  ))
+  study$experiments$M2$document <- "slides"
+  study$contents <- list(thind = list(
+    list(section = "1 <Intro>", nothing = "It announces."), list(section = "2 Networks", places = c("2.2", "Fig. 4")),
+    list(section = "7 Primer", places = "7.4", experiments = "N1")
+  ))
+  study$figures <- list(loss = list(experiment = "N1", document = "thind", place = "Fig. 4"))
+  dir.create(file.path(study$results, "figures"), recursive = TRUE)
+  expect_length(capture.output(write_index(study, "ulala")), 0)
+  expect_no_match(page_of(write_index(study, "thind")), "figure-loss")
+  file.create(file.path(study$results, "figures", "loss.png"))
+  errata <- data.frame(
+    id = "thind_a_b", document = "thind", place = "2.2", kind = "mistake", words = "w", so = "s", shown = "s", numbers = "1",
+    confirmed = "True", see = "P3"
+  )
+  write_csv(errata, file.path(study$results, "tables", "errata.csv"))
+  expect_equal(experiments_of(study, "thind"), c("N1", "P3", "Z9"))
+  rows <- strsplit(page_of(write_index(study, "thind")), "<tr>", fixed = TRUE)[[1]][-(1:2)]
+  expect_match(rows[1], "1 &lt;Intro&gt;.*Nothing. It announces")
+  for (part in c(
+    "#N1", "? 1 undecided", "(under slides)", "href=\"#figure-loss\">loss", "Erratum: <a href=\"#erratum-thind_a_b\">a b<", "#P3"
+  )) expect_match(rows[2], part, fixed = TRUE)
+  expect_match(rows[3], "#N1.*#P3.*1 reproduced")
+})
+
+test_that("a figure that needs the document's size is left out of a reduced run, with its title and file", {
+  study <- study_of(claim("P3", "not run at size"))
+  study$figures <- list(loss = list(
+    experiment = "P3", document = "thind", place = "Fig. 4", title = "A <title>", caption = "c", needs_size = TRUE,
+    data = list(history = "tables/P3/history.csv")
+  ))
+  history <- data.frame(seed = 1, data_source = "an invented table", origin = "computed", reduced = NA)
+  write_csv(history, file.path(study$results, "tables", "P3", "history.csv"))
+  dir.create(file.path(study$results, "figures"), recursive = TRUE)
+  writeBin(as.raw(1:9), file.path(study$results, "figures", "loss.png"))
+  page <- function() page_of(lapply(figures_of(study, "P3"), write_figure))
+  expect_match(page(), "<figure id=\"figure-loss\"><img", fixed = TRUE)
+  study$metrics$reduced <- "2 of 160 epochs"
+  expect_match(page(), "id=\"figure-loss\">Left out: the figure .A &lt;title&gt;.*figures/loss.png")
+  expect_no_match(page(), "<img", fixed = TRUE)
+})
+
+test_that("the derivation of the adjoint is within the page, with no link to a file beside it", {
+  page <- page_of(write_adjoint(list(root = root)))
+  expect_match(page, "^\\s*# The adjoint method[^\n]* \\{#adjoint\\}")
+  expect_no_match(page, "](../", fixed = TRUE)
+  expect_match(page, "`pipeline/compute/adjoint.py`", fixed = TRUE)
+  expect_equal(lengths(regmatches(page, gregexpr("qquad \\([0-9]+\\)\\$\\$", page))), 12)
+  expect_no_match(page, "\\tag", fixed = TRUE)
 })
 
 test_that("the rule is printed in the words of its file, and a verdict by a kept run says so", {
@@ -134,6 +199,13 @@ test_that("the rule is printed in the words of its file, and a verdict by a kept
   for (words in unlist(study$rule[c("verdicts", "rule")])) expect_match(page, escape(words), fixed = TRUE)
   kept <- page_of(write_claims(claim("P3", "undecided", judged = "kept run", kept_in = "full")))
   expect_match(kept, "by the kept run (full): r", fixed = TRUE)
+})
+
+test_that("a reason that many rows of a table share is said once, above it", {
+  many <- do.call(rbind, rep(list(claim("S3", "not comparable", reason = "another <network>")), 3))
+  page <- page_of(write_claims(rbind(many, claim("S3", "undecided", reason = "its own"))))
+  expect_equal(lengths(regmatches(page, gregexpr("another &lt;network&gt;", page, fixed = TRUE))), 1)
+  expect_match(page, "3 not comparable</span>: another &lt;network&gt;\\.</p>.*<table>.*<small>its own</small>")
 })
 
 test_that("a parenthesis in a line of text stays as tall as its line", {
