@@ -118,6 +118,10 @@ class Plan:
         """The walk over the steps of a solve that starts with state y and slope f(t0, y)."""
         raise NotImplementedError
 
+    def allowed(self, clock: Clock, t: Number, y: Tensor) -> Tensor:
+        """How large an error of each component of a state passes for none."""
+        return torch.finfo(y.dtype).eps ** 0.5 * (1 + y.abs())
+
     def steps(self, problem: Problem, y: Tensor, slope: Tensor) -> Iterator[Accepted]:
         """The accepted steps of a solve that starts with state y and slope f(t0, y)."""
         func, stepper, callbacks = problem.func, problem.stepper, self.callbacks

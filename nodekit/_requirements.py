@@ -17,6 +17,7 @@ from ._callbacks import NAMES as CALLBACKS
 from ._choices import Choices
 from ._events import Event
 from ._gradients import GRADIENTS
+from ._methods import METHODS
 from ._parameters import is_transformed
 from .errors import UnsupportedCombination
 
@@ -68,6 +69,12 @@ def _is_pair(state: Any) -> bool:
     (leaves, structure), (others, other_structure) = map(tree_flatten, state)
     alike = structure == other_structure and all(hasattr(x, "dtype") for x in (*leaves, *others))
     return alike and all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(leaves, others, strict=True))
+
+
+def _is_real_tensor(state: Any) -> bool:
+    if isinstance(state, Tensor):
+        return not state.is_complex()
+    return isinstance(state, np.ndarray) and state.dtype.kind != "c"
 
 
 def _trains_batch_norm(func: Any) -> bool:
@@ -142,6 +149,20 @@ TABLE = (
         lambda c: not c.method.fixed,
         {"adaptive steps (no step_size, no grid_constructor)": lambda c: not c.fixed},
         "Take given steps by tsit5, or by kvaerno5 where they are stiff",
+    ),
+    Row(
+        "the option mass_matrix",
+        lambda c: c.options.mass_matrix is not None,
+        {
+            f"method={_either(name for name, method in METHODS.items() if method.mass)}": lambda c: c.method.mass,
+            "gradient='checkpoint' or 'backprop'": lambda c: not (c.gradient.solves_backwards or c.gradient.undoes),
+            "a state that is one real tensor": lambda c: _is_real_tensor(c.y0),
+            "batch='shared'": lambda c: c.batch == "shared",
+            "events that change nothing": lambda c: all(event.change is None for event in c.events),
+            "a solver of implicit steps with a matrix or its products": lambda c: (
+                c.own_options.get("solver", "auto") in ("auto", "newton", "krylov")
+            ),
+        },
     ),
     Row(
         "method='scipy_solver'",

@@ -103,6 +103,11 @@ class Method:
         return self.family.compiled
 
     @property
+    def mass(self) -> bool:
+        """Whether it solves M y' = f(t, y): a step ends in its last stage, which forgets at once what decays at once."""
+        return issubclass(self.family, ImplicitRungeKutta) and self.tableau.l_stable and self.stepper().stiffly_accurate
+
+    @property
     def differentiable(self) -> bool:
         """Whether its steps are torch operations, which gradients, events and dense output need."""
         return self.family.differentiable

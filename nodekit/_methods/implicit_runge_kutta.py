@@ -106,7 +106,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
 
     def step(self, func, interval, y, carry, estimate=True, final=False):
         """One step: every block of stages, then the result. The slope carried over is the first guess."""
-        dt, times = interval.dt, interval.times
+        dt, times, mass = interval.dt, interval.times, getattr(func, "mass", None)
+        right_hand_side = func if mass is None else func.right_hand_side
         solver = self.solver(self.iterations, 1e2 if self._to_rounding else 1.0)
         slopes: list[Tensor] = []
         for block in self.blocks:
@@ -116,7 +117,9 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
                 slopes.append(carry[0] if first else func(times[block.first + 1], known[0]))
                 continue
             within = times[block.first + 1 : block.last + 1]
-            equations = StageEquations(func, within, known, dt, block.rows, block.columns, interval.t0)
+            equations = StageEquations(
+                right_hand_side, within, known, dt, block.rows, block.columns, interval.t0, mass
+            )
             slopes += self._solve(equations, solver, slopes[-1] if slopes else carry[0], interval.t1)
         y1 = combine(y, dt, self.weights, slopes)
         error = None
@@ -124,7 +127,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
             with torch.no_grad():  # step sizes are constants of the gradient
                 error = combine(None, dt, self.error_weights, slopes)
                 if self.damping:
-                    error = solver.damped(error, self.damping * dt)
+                    error = solver.damped(error, self.damping * dt, mass)
         return Step(y1, (slopes[-1],), error, None, slopes, self.weights)
 
     @property
@@ -174,6 +177,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
 
     def extend(self, func, interval, y, carry, step):
         """The extra stages of the dense output."""
+        step.func = func
         for i, row in enumerate(self.extra_rows, start=self.tableau.stages):
             time = interval.times[i + 1]
             if row:
@@ -181,3 +185,14 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
                 step.slopes.append(func(time, stage))
             else:
                 step.slopes.append(carry[0] if self.stiffly_accurate else func(time, y))
+
+    def interpolate(self, interval, y, step, thetas):
+        """As of every tableau; components without a derivative are those that belong to the others there.
+
+        The polynomial through their slopes is of low order: stages are more accurate than the slopes between them.
+        """
+        states = super().interpolate(interval, y, step, thetas)
+        if getattr(step.func, "mass", None) is None:
+            return states
+        start, end = interval.times[0], interval.times[-1]
+        return [step.func.projected(torch.lerp(start, end, theta), x) for theta, x in zip(thetas, states, strict=True)]
