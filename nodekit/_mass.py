@@ -1,7 +1,8 @@
 """Mass matrices: M y' = f(t, y), where M is constant and may be singular, with algebraic equations then.
 
-Of a singular M the equations without a derivative, nᵀ f(t, y) = 0 for every n with nᵀ M = 0, hold all along. Differentiated
-once they give the slope of what they determine: the problem has index 1 where that can be solved for.
+Of a singular M the equations without a derivative, nᵀ f(t, y) = 0 for every n with nᵀ M = 0, hold all along.
+Differentiated once they give the slope of what they determine: the problem has index 1 where that can be solved for
+(Hairer & Wanner II, sections VI.1 and VI.3).
 """
 
 from __future__ import annotations
@@ -114,6 +115,14 @@ class MassDerivative(Derivative):
     def _rate(self, t: Tensor, y: Tensor, slope: Tensor) -> Tensor:
         """How fast the equations without a derivative change along a slope, shape (…, n − r)."""
         recording = torch.is_grad_enabled()
+        # What is differentiated by here is nobody's parameter.
+        leaves, self.leaves = self.leaves, None
+        try:
+            return self._derivative_along(t, y, slope, recording)
+        finally:
+            self.leaves = leaves
+
+    def _derivative_along(self, t: Tensor, y: Tensor, slope: Tensor, recording: bool) -> Tensor:
         with torch.enable_grad():
             s = torch.zeros((), dtype=y.dtype, device=y.device, requires_grad=True)
             value = self.right_hand_side(t + s.to(t), y + s * slope) @ self.mass.null
@@ -150,7 +159,6 @@ class MassDerivative(Derivative):
         """A step of Newton's method towards a state that satisfies them, with the same M y."""
         equations, value = _Differentiated(self, t, y), self.right_hand_side(t, y)
         return -equations.solve(torch.zeros_like(value @ self.mass.onto), value @ self.mass.null)
-
 
     def projected(self, t: Tensor, y: Tensor) -> Tensor:
         """The state near y that satisfies them, with the same M y; with the derivatives of both.

@@ -149,8 +149,8 @@ class Options:
     mass_matrix: Any = field(
         default=None,
         metadata=_about(
-            "M of M y' = func(t, y), constant, of shape (n, n), or (n,) if diagonal, on the last dimension of the state "
-            "(n); it may be singular, with equations without a derivative then (index 1), which y0 must satisfy."
+            "M of M y' = func(t, y), constant: (n, n), or (n,) if diagonal, on the last dimension of the state (n). It "
+            "may be singular, with equations without a derivative then (index 1), which y0 must satisfy."
         ),
     )
     dtype: torch.dtype | None = field(

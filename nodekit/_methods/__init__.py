@@ -104,7 +104,7 @@ class Method:
 
     @property
     def mass(self) -> bool:
-        """Whether it solves M y' = f(t, y): a step ends in its last stage, which forgets at once what decays at once."""
+        """Whether it solves M y' = f(t, y): a step is its last stage, and forgets what decays within it."""
         return issubclass(self.family, ImplicitRungeKutta) and self.tableau.l_stable and self.stepper().stiffly_accurate
 
     @property

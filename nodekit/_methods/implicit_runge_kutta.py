@@ -117,9 +117,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
                 slopes.append(carry[0] if first else func(times[block.first + 1], known[0]))
                 continue
             within = times[block.first + 1 : block.last + 1]
-            equations = StageEquations(
-                right_hand_side, within, known, dt, block.rows, block.columns, interval.t0, mass
-            )
+            equations = StageEquations(right_hand_side, within, known, dt, block.rows, block.columns, interval.t0, mass)
             slopes += self._solve(equations, solver, slopes[-1] if slopes else carry[0], interval.t1)
         y1 = combine(y, dt, self.weights, slopes)
         error = None

@@ -162,8 +162,8 @@ def stacked(parts: Sequence[Tensor]) -> Tensor:
 def differentiable_solution(equations: StageEquations, k: Tensor) -> Tensor:
     """The solution k with its derivative: that of the equations it solves, not of the iterations that found it.
 
-    With M − dt A ⊗ J at the solution held constant, k + (M − dt A ⊗ J)⁻¹(f(k) − M k) is k, and has its first derivative by the
-    implicit function theorem; done n times, it has the first n. Backward passes solve its transpose once for each.
+    With M − dt A ⊗ J at the solution held constant, k + (M − dt A ⊗ J)⁻¹(f(k) − M k) is k, and has its first
+    derivative by the implicit function theorem; done n times, it has the first n. Backward passes solve its transpose once for each.
     """
     if not torch.is_grad_enabled():
         return k
@@ -232,7 +232,7 @@ class _System:
 
 
 class _Solve(Function):
-    """The solution of a linear system as a function of b; at a solution of the equations (order 0) b is zero, and so is the result."""
+    """The solution of a linear system as a function of b; where the equations are solved (order 0) both are zero."""
 
     @staticmethod
     def forward(ctx, b: Tensor, anchor: Tensor, system: _System, transposed: bool, order: int):
