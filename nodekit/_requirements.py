@@ -74,6 +74,8 @@ def _is_pair(state: Any) -> bool:
 def _is_real_tensor(state: Any) -> bool:
     if isinstance(state, Tensor):
         return not state.is_complex()
+    if isinstance(state, list | tuple):
+        return all(isinstance(number, int | float) for number in state)
     return isinstance(state, np.ndarray) and state.dtype.kind != "c"
 
 
@@ -158,7 +160,6 @@ TABLE = (
             "gradient='checkpoint' or 'backprop'": lambda c: not (c.gradient.solves_backwards or c.gradient.undoes),
             "a state that is one real tensor": lambda c: _is_real_tensor(c.y0),
             "batch='shared'": lambda c: c.batch == "shared",
-            "events that change nothing": lambda c: all(event.change is None for event in c.events),
             "a solver of implicit steps with a matrix or its products": lambda c: (
                 c.own_options.get("solver", "auto") in ("auto", "newton", "krylov")
             ),

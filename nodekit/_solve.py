@@ -24,7 +24,7 @@ from ._gradients import GRADIENTS
 from ._gradients._graphs import Graphs
 from ._independent import solve_samples
 from ._loops import Stats
-from ._mass import MassDerivative, MassMatrix
+from ._mass import MassDerivative
 from ._methods import SCIPY
 from ._plan import make_plan, make_sample_plan
 from ._problem import Problem, Record
@@ -183,7 +183,7 @@ def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
     packing = (SamplePacking if samples else Packing)(choices.y0, choices.strict)
     derivative = Derivative(func, packing, choices.args)
     if options.mass_matrix is not None:
-        derivative = MassDerivative(MassMatrix(options.mass_matrix, packing.y0), func, packing, choices.args)
+        derivative = MassDerivative(options.mass_matrix, func, packing, choices.args)
     tolerance, norm = tolerance_of(choices.rtol, choices.atol, packing), norm_of(options, packing)
     stepper = method.stepper(**choices.own_options)
     callbacks = callbacks_of(func, derivative, method, options)

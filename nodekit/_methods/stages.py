@@ -82,6 +82,8 @@ class StageEquations:
         """The right-hand sides, and the Jacobian (n, n) of the first stage."""
         points = self.points(k)
         value, matrix = jacobian(self.func, self.times[0], points[0])
+        if self.mass is not None:
+            self.mass.insist(matrix, NewtonDidNotConverge, t=self.t0, dt=self.dt)
         rest = zip(self.times[1:], points[1:], strict=True)
         self.values = [value, *(self.func(t, x) for t, x in rest)]
         return stacked(self.values), matrix
