@@ -8,129 +8,27 @@ Differentiated once they give the slope of what they determine: the problem has 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ._mass_matrix import DIFFERENTIATIONS, MassMatrix
 from ._methods.linearization import jacobian
 from ._methods.stages import factors
-from ._numbers import host, is_finite
+from ._numbers import host
 from ._parameters import captured
 from ._state import Derivative, Packing
-from .errors import InvalidOption, InvalidState, NewtonDidNotConverge, NodekitError, UnsupportedCombination
+from .errors import InvalidState, NewtonDidNotConverge, UnsupportedCombination
 
 #: How many times its tolerance the initial state may be off.
 _SLACK = 10.0
-#: So many times slopes and states from equations without a derivative can be differentiated.
-_DIFFERENTIATIONS = 2
 #: Iterations of Newton's method for a consistent state.
 _ITERATIONS = 50
 #: Of states with so many numbers the equations without a derivative are solved, by one matrix.
 _LARGEST = 2048
-
-
-def _reciprocal(sizes: Tensor) -> Tensor:
-    """1/x, and 1 for 0."""
-    return 1 / torch.where(sizes > 0, sizes, 1)
-
-
-class MassMatrix:
-    """A constant matrix M on the last dimension of the state.
-
-    Args:
-        matrix: shape (n, n), or (n,) for a diagonal one; n is the size of the state's last dimension.
-        state: on whose device it is to be, in whose type.
-        differences: whether Jacobians come from differences, which have half of the digits.
-
-    Attributes:
-        matrix: M, with its graph.
-        onto, null: combinations of the equations that have derivatives, (n, r), and a basis of those that have none,
-            (n, n − r), with its graph.
-        kernel: a basis of what M leaves open, (n, n − r).
-
-    Raises:
-        InvalidOption: another shape, or entries that are infinite or not a number.
-    """
-
-    def __init__(self, matrix: Any, state: Tensor, differences: bool = False):
-        matrix = torch.as_tensor(matrix)
-        if matrix.is_complex():
-            raise InvalidOption("the option mass_matrix must be real")
-        matrix = matrix.to(state)
-        matrix = torch.diag(matrix) if matrix.ndim == 1 else matrix
-        n = state.shape[-1] if state.ndim else 0
-        if matrix.shape != (n, n) or not n:
-            raise InvalidOption(
-                f"the option mass_matrix has shape {tuple(matrix.shape)}, the state {tuple(state.shape)}",
-                remedy="It acts on the last dimension of the state, of size n: give shape (n, n), or (n,) if diagonal",
-            )
-        if not bool(torch.isfinite(matrix).all()):
-            raise InvalidOption("the option mass_matrix is infinite or not a number in places")
-        self.matrix, self.count, self.precision = matrix, n, torch.finfo(matrix.dtype).eps ** (0.5 if differences else 1)
-        # The units of equations and of components say nothing about the rank.
-        entries, eps = matrix.detach(), torch.finfo(matrix.dtype).eps
-        rows = _reciprocal(entries.abs().amax(1, keepdim=True))
-        columns = _reciprocal((rows * entries).abs().amax(0))
-        left, sizes, right = torch.linalg.svd(rows * entries * columns)
-        rank = int((sizes > n * eps * sizes[0]).sum())
-        self.onto, self.null, self.kernel = rows * left[:, :rank], rows * left[:, rank:], columns[:, None] * right[rank:].T
-        if self.singular:
-            # nᵀ M = 0 for M's graph, too: two steps of Newton's method that move n by zero.
-            inverse = columns[:, None] * right[:rank].T / sizes[:rank] @ self.onto.T
-            for _ in range(_DIFFERENTIATIONS):
-                self.null = self.null - inverse.T @ (matrix.T @ self.null)
-
-    @property
-    def singular(self) -> bool:
-        """Whether some equations have no derivative."""
-        return self.null.shape[1] > 0
-
-    def times(self, v: Tensor) -> Tensor:
-        """M v."""
-        return v @ self.matrix.T
-
-    def transposed_times(self, v: Tensor) -> Tensor:
-        """Mᵀ v."""
-        return v @ self.matrix
-
-    def insist(self, J: Tensor, error: type[NodekitError], **where: float) -> None:
-        """Raise an error where the equations without a derivative do not determine what the others leave open.
-
-        Args:
-            J: the Jacobian, of all samples by all samples.
-            error, where: its kind; the t and dt that it names.
-        """
-        if self.singular and is_finite(J) and not self._determined(J):
-            raise error(
-                "a mass matrix whose equations without a derivative do not determine what the others leave open: a "
-                "problem of index 2 or higher",
-                remedy="Replace these equations by their derivatives in time, until they do",
-                **where,
-            )
-
-    def _determined(self, J: Tensor) -> bool:
-        """Whether nᵀ J v ≠ 0 for all v with M v = 0."""
-        null, n, precision = self.null.detach(), self.count, self.precision
-        blocks = J.view(len(J) // n, n, -1, n)
-
-        def seen(blocks, null, kernel):
-            return torch.einsum("nm,bncv,vk->bmck", null, blocks, kernel).flatten(2).flatten(0, 1)
-
-        found, size = seen(blocks, null, self.kernel), seen(blocks.abs(), null.abs(), self.kernel.abs())
-        # What is zero but for rounding is zero; units say nothing here, either.
-        found = torch.where(found.abs() > 10 * n * precision * size, found, 0)
-        found = found * _reciprocal(found.abs().amax(1, keepdim=True))
-        found = found * _reciprocal(found.abs().amax(0))
-        sizes = torch.linalg.svdvals(found)
-        return host(sizes[-1] - 100 * precision * sizes[0]) > 0
-
-    def full(self, unknowns: int) -> Tensor:
-        """M for so many unknowns: the samples of a state, one after the other."""
-        matrix = self.matrix.detach()
-        count = unknowns // len(matrix)
-        return matrix if count == 1 else torch.block_diag(*[matrix] * count)
 
 
 class MassDerivative(Derivative):
@@ -157,7 +55,7 @@ class MassDerivative(Derivative):
         # Linear equations: one step of Newton's method solves them. Further ones move the solution by zero, and each
         # gives it one more derivative, that of the equations.
         slope = torch.zeros_like(y)
-        for _ in range(1 + _DIFFERENTIATIONS * torch.is_grad_enabled()):
+        for _ in range(1 + DIFFERENTIATIONS * torch.is_grad_enabled()):
             known = mass.times(slope) - self.right_hand_side(t, y)
             slope = slope - equations.solve(known @ mass.onto, self._rate(t, y, slope))
         return slope
@@ -173,7 +71,10 @@ class MassDerivative(Derivative):
             self.leaves = leaves
 
     def _derivative_along(self, t: Tensor, y: Tensor, slope: Tensor, recording: bool) -> Tensor:
-        with torch.enable_grad():
+        if self.packing.numpy:
+            return self._quotient(t, y, slope, self.right_hand_side(t, y) @ self.mass.null)
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True")  # of t, by the function
             s, time = (torch.zeros((), dtype=x.dtype, device=y.device, requires_grad=True) for x in (y, t))
             value = self.right_hand_side(t + time, y + s * slope) @ self.mass.null
             if value.requires_grad:
@@ -246,11 +147,12 @@ class MassDerivative(Derivative):
             else:
                 size = math.nan
             if not math.isfinite(size):
+                self.mass.insist(jacobian(self.right_hand_side, t, y.detach())[1], NewtonDidNotConverge, t=host(t))
                 raise NewtonDidNotConverge(
                     "no state near the given one satisfies the equations without a derivative", t=host(t)
                 )
         # Moved by zero, with the derivatives of the equations.
-        for _ in range(_DIFFERENTIATIONS * torch.is_grad_enabled()):
+        for _ in range(DIFFERENTIATIONS * torch.is_grad_enabled()):
             value = self.right_hand_side(t, found)
             first = self.mass.times(found - y) @ self.mass.onto
             found = found - _Differentiated(self, t, found.detach()).solve(first, value @ self.mass.null)
@@ -304,10 +206,13 @@ def consistent_state(func: Callable, y0: Any, t0: Any, mass_matrix: Any, args: t
         The state, like y0.
 
     Raises:
+        InvalidState: y0 is several tensors, or complex.
         NewtonDidNotConverge: none was found near y0.
         UnsupportedCombination: the equations do not determine one (index 2 or higher).
     """
     packing = Packing(y0)
+    if not packing.single or packing.dtypes[0].is_complex:
+        raise InvalidState("with a mass matrix the state must be one real tensor")
     derivative = MassDerivative(mass_matrix, func, packing, args)
     t = torch.as_tensor(t0, dtype=packing.dtype, device=packing.device)
     return packing.unpack(derivative.projected(t, packing.y0))

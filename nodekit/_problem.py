@@ -124,7 +124,7 @@ class Problem:
 
     def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
         """The accepted steps of the solve."""
-        if self.func.mass is not None:
+        if getattr(self.func, "mass", None) is not None:  # a continuous adjoint's has none
             self.func.refuse_inconsistent(self.start(), y0, self.plan.allowed(self.clock, self.times[0], y0))
         accepted = self.plan.steps(self, y0, slope)
         return accepted if self.watch is None else self.watch.over(accepted, self)

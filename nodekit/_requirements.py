@@ -86,6 +86,22 @@ def _trains_batch_norm(func: Any) -> bool:
 
 TABLE = (
     Row(
+        "the option mass_matrix",
+        lambda c: c.options.mass_matrix is not None,
+        {
+            f"method={_either(name for name, method in METHODS.items() if method.mass)}": lambda c: c.method.mass,
+            f"gradient={_either(g.name for g in GRADIENTS.values() if g.exact and not g.undoes)}": lambda c: (
+                c.gradient.exact and not c.gradient.undoes
+            ),
+            "a state that is one real tensor": lambda c: _is_real_tensor(c.y0),
+            "batch='shared'": lambda c: c.batch == "shared",
+            "a solver of implicit steps with a matrix or its products": lambda c: (
+                c.own_options.get("solver", "auto") in ("auto", "newton", "krylov")
+            ),
+        },
+        "Otherwise give the equation solved for y'",
+    ),
+    Row(
         "batch='independent'",
         lambda c: c.batch == "independent",
         {
@@ -151,19 +167,6 @@ TABLE = (
         lambda c: not c.method.fixed,
         {"adaptive steps (no step_size, no grid_constructor)": lambda c: not c.fixed},
         "Take given steps by tsit5, or by kvaerno5 where they are stiff",
-    ),
-    Row(
-        "the option mass_matrix",
-        lambda c: c.options.mass_matrix is not None,
-        {
-            f"method={_either(name for name, method in METHODS.items() if method.mass)}": lambda c: c.method.mass,
-            "gradient='checkpoint' or 'backprop'": lambda c: not (c.gradient.solves_backwards or c.gradient.undoes),
-            "a state that is one real tensor": lambda c: _is_real_tensor(c.y0),
-            "batch='shared'": lambda c: c.batch == "shared",
-            "a solver of implicit steps with a matrix or its products": lambda c: (
-                c.own_options.get("solver", "auto") in ("auto", "newton", "krylov")
-            ),
-        },
     ),
     Row(
         "method='scipy_solver'",

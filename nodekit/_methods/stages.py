@@ -165,7 +165,8 @@ def differentiable_solution(equations: StageEquations, k: Tensor) -> Tensor:
     """The solution k with its derivative: that of the equations it solves, not of the iterations that found it.
 
     With M − dt A ⊗ J at the solution held constant, k + (M − dt A ⊗ J)⁻¹(f(k) − M k) is k, and has its first
-    derivative by the implicit function theorem; done n times, it has the first n. Backward passes solve its transpose once for each.
+    derivative by the implicit function theorem; done n times, it has the first n. Backward passes solve its
+    transpose once for each.
     """
     if not torch.is_grad_enabled():
         return k
