@@ -263,3 +263,45 @@ def test_a_network_with_an_equation_without_a_derivative():
                 values.append(loss())
                 weight[index] = kept
         torch.testing.assert_close(weight.grad[index], (values[0] - values[1]) / 2e-5, rtol=1e-5, atol=1e-8)
+
+
+def test_a_transistor_amplifier_ends_where_the_test_set_has_it():
+    """Hairer & Wanner II, section VI.1, eight voltages of which three follow; Test Set for IVP Solvers, transamp."""
+
+    def amplifier(t, y):
+        u = y.unbind()
+        first, second = (1e-6 * (torch.exp(x / 0.026) - 1) for x in (u[1] - u[2], u[4] - u[5]))
+        return torch.stack([
+            (u[0] - 0.1 * torch.sin(200 * math.pi * t)) / 1000, (2 * u[1] - 6) / 9000 + 0.01 * first,
+            u[2] / 9000 - first, (u[3] - 6) / 9000 + 0.99 * first, (2 * u[4] - 6) / 9000 + 0.01 * second,
+            u[5] / 9000 - second, (u[6] - 6) / 9000 + 0.99 * second, u[7] / 9000,
+        ])  # fmt: skip
+
+    pair = torch.tensor([[-1.0, 1.0], [1.0, -1.0]], **DOUBLE)
+    one = torch.tensor([[-1.0]], **DOUBLE)
+    mass = 1e-6 * torch.block_diag(pair, 2 * one, 3 * pair, 4 * one, 5 * pair)
+    start = torch.tensor([0.0, 3.0, 3.0, 6.0, 3.0, 3.0, 6.0, 0.0], **DOUBLE)
+    found = solve(amplifier, start, [0.0, 0.2], mass, rtol=1e-4, atol=1e-4, method="kvaerno5").y[-1]
+    published = [
+        -0.5562145012262709e-2, 0.3006522471903042e1, 0.2849958788608128e1, 0.2926422536206241e1,
+        0.2704617865010554e1, 0.2761837778393145e1, 0.4770927631616772e1, 0.1236995868091548e1,
+    ]  # fmt: skip
+    torch.testing.assert_close(found, torch.tensor(published, **DOUBLE), rtol=0.0, atol=1e-3)
+
+
+def test_a_pendulum_by_its_tension_keeps_its_length_and_energy():
+    """0 = u² + v² − λ(x² + y²) − 9.81 y: the length, differentiated twice."""
+
+    def pendulum(t, state):
+        x, y, u, v, tension = state.unbind()
+        length = u**2 + v**2 - tension * (x**2 + y**2) - 9.81 * y
+        return torch.stack([u, v, -tension * x, -tension * y - 9.81, length])
+
+    start = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0], **DOUBLE)
+    found = solve(
+        pendulum, start, torch.linspace(0.0, 2.0, 11, **DOUBLE), [1.0, 1.0, 1.0, 1.0, 0.0], rtol=1e-8, atol=1e-8
+    )
+    x, y, u, v, tension = found.y.unbind(1)
+    torch.testing.assert_close(x**2 + y**2, torch.ones(11, **DOUBLE), rtol=1e-7, atol=0.0)
+    torch.testing.assert_close((u**2 + v**2) / 2 + 9.81 * y, torch.zeros(11, **DOUBLE), rtol=0.0, atol=1e-6)
+    torch.testing.assert_close(tension, -3 * 9.81 * y, rtol=0.0, atol=1e-6)
