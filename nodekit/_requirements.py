@@ -80,7 +80,7 @@ TABLE = (
         "batch='independent'",
         lambda c: c.batch == "independent",
         {
-            "an explicit Runge–Kutta method": lambda c: c.method.samples,
+            "a Runge–Kutta method": lambda c: c.method.samples,
             f"gradient={_either(g.name for g in GRADIENTS.values() if g.samples)}": lambda c: c.gradient.samples,
             "adaptive steps, where it has events": lambda c: not (c.events and c.fixed),
             "events each of which ends its sample (terminal=True, no change, no max_count)": lambda c: all(
