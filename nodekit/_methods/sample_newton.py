@@ -114,7 +114,7 @@ class SampleNewton:
     def solve(self, equations: SampleEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations; anything for samples whose equations it does not solve."""
         running = equations.moving if self.unsolved is None else equations.moving & ~self.unsolved
-        k, full, any_full = guess, torch.zeros_like(running), False
+        k, lu, full, any_full = guess, None, torch.zeros_like(running), False
         if self.rate is None:
             self.rate = torch.full(running.shape, math.nan, dtype=k.dtype, device=k.device)
         convergence = SampleConvergence(self.floor, self.rate.clamp(min=1e-3) ** 0.8)

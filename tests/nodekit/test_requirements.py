@@ -45,7 +45,8 @@ ENDLESS = {"t": [0.0, math.inf], "events": [lambda t, y: y[0, 0] - 0.5], "func":
 CASES = {
     "batch='independent'": (
         {"batch": "independent"},
-        {"method": "trapezoid"},
+        {"method": "auto"},
+        {"method": "kvaerno3", "options": {"solver": "krylov"}},
         {"gradient": "adjoint"},
         {"events": [first], "method": "rk4"},
         {"events": [nodekit.Event(first, max_count=2)]},
