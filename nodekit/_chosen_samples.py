@@ -12,7 +12,7 @@ from torch import Tensor
 from ._chosen import Chosen
 from ._clock import Interval
 from ._control import Pace, host_values
-from ._failures import failing_error_test, not_finite, too_many_steps, unresolved_step
+from ._failures import failing_error_test, not_finite, too_many_steps, unresolved_step, unsolved_equations
 from ._loops import Accepted, Walk
 from ._numbers import Tensors
 from ._sample_steps import SamplePlan, SampleSteps, within
@@ -22,7 +22,7 @@ from .errors import EventNotReached, SamplesFailed, SolveFailed
 if TYPE_CHECKING:
     from ._problem import Problem
 
-_RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY = range(4)
+_RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY, _UNSOLVED = range(5)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +80,7 @@ class _ChosenWalk(Walk):
             size = ones * plan.first_step
         self.pace = Pace(size, ones, ones)
         self.part: Tensor | int = 1
+        problem.stepper.prepare(plan.tolerance, plan.norm)
 
     def next(self, y):
         func, plan = self.problem.func, self.plan
@@ -106,9 +107,11 @@ class _ChosenWalk(Walk):
     def judge(self, interval, y, carry, step):
         plan, jumps = self.plan, self.plan.jump_t.shape[1] > 0
         self.renews = False
+        if step.idle is not None:
+            self.stats.nfe -= step.idle * self.part
         with torch.no_grad():
             ratio = plan.error_ratio(self.problem.clock, step, interval.t1, y)
-            before, accepted = self.active, self._judged(ratio, interval)
+            before, accepted = self.active, self._judged(ratio, interval, step.unsolved)
             self.stats.accepted += accepted
             self.stats.rejected += before & ~accepted
             stopped = before != self.active
@@ -148,15 +151,19 @@ class _ChosenWalk(Walk):
             self.active = self.active & sound
             self.going = host_values(self.active.any())
 
-    def _judged(self, ratio: Tensor, interval: Interval) -> Tensor:
+    def _judged(self, ratio: Tensor, interval: Interval, unsolved: Tensor | None) -> Tensor:
         """Which samples' steps are accepted; moves them in time, and paces all next steps."""
-        dt, plan = interval.t1 - interval.t0, self.plan
+        dt, plan, pace = interval.t1 - interval.t0, self.plan, self.pace
         # A sample that has arrived, or failed, takes a step of no length, which is never accepted.
         accepted, failed, self.pace, _ = plan.controller.judge(
-            Tensors, ratio, self.t, dt.abs(), self.cut, self.pace, plan.min_step
+            Tensors, ratio, self.t, dt.abs(), self.cut, pace, plan.min_step
         )
-        failed = failed & self.active
         why = torch.where(torch.isfinite(ratio) | (dt == 0), _UNDERFLOW, _NOT_FINITE)
+        if unsolved is not None:
+            without, hopeless = plan.controller.retry(Tensors, self.t, dt.abs(), pace, plan.min_step)
+            self.pace = Pace(*(torch.where(unsolved, *both) for both in zip(without, self.pace, strict=True)))
+            failed, why = torch.where(unsolved, hopeless, failed), torch.where(unsolved, _UNSOLVED, why)
+        failed = failed & self.active
         self.code = torch.where(failed, why, self.code)
         self.last_dt = torch.where(self.active, dt, self.last_dt)
         self.t = torch.where(accepted, interval.t1, self.t)
@@ -193,6 +200,8 @@ def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: 
         return failing_error_test("or use a float64 state", **where)
     if code == _NOT_FINITE:
         return not_finite(**where)
+    if code == _UNSOLVED:
+        return unsolved_equations(**where)
     if seeking:
         return EventNotReached(
             "no event was found",

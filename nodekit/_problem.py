@@ -13,6 +13,7 @@ from torch import Tensor
 from ._clock import Clock, Interval
 from ._context import RandomState, Surroundings, replayed_randomness
 from ._control import Pace
+from ._failures import unsolved_equations
 from ._leaves import UnknownLeaves
 from ._loops import Accepted, Plan, Stats
 from ._progress import Progress
@@ -181,6 +182,8 @@ class Problem:
             step = self.stepper.step(func, interval, y, carry, estimate=False, final=final)
             if self.dense or accepted.thetas:  # as in the forward pass: what is carried depends on it
                 self.stepper.extend(func, interval, y, carry, step)
+        if step.unsolved is not None:  # of all that move, they were
+            raise unsolved_equations("were solved, and cannot be solved again")
         return step if interval.moves is None else accepted.settle(step, y, carry)
 
     def repeat(self, accepted: Accepted, y: Tensor, carry: tuple[Tensor, ...] | None, final: bool):

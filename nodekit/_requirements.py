@@ -105,7 +105,10 @@ TABLE = (
         "batch='independent'",
         lambda c: c.batch == "independent",
         {
-            "an explicit Runge–Kutta method": lambda c: c.method.samples,
+            "a Runge–Kutta method, explicit or implicit": lambda c: c.method.samples,
+            "the solver 'auto' or 'newton', where the method is implicit": lambda c: (
+                c.own_options.get("solver", "auto") in ("auto", "newton")
+            ),
             f"gradient={_either(g.name for g in GRADIENTS.values() if g.samples)}": lambda c: c.gradient.samples,
             "adaptive steps, where it has events": lambda c: not (c.events and c.fixed),
             "events each of which ends its sample (terminal=True, no change, no max_count)": lambda c: all(

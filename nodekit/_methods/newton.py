@@ -18,7 +18,7 @@ from .stages import StageEquations, factors
 
 Measure = Callable[[Tensor], Tensor]
 #: Iterations that do not halve the least change yet before it counts as stalled.
-_STALLED = 4
+STALLED = 4
 
 
 class Convergence:
@@ -43,7 +43,7 @@ class Convergence:
         self.least = min(self.least, size)
         if self.rate is None:
             return size == 0.0
-        if self.rate >= 0.5 and size <= self.floor * (100 if self.stalled >= _STALLED else 1):
+        if self.rate >= 0.5 and size <= self.floor * (100 if self.stalled >= STALLED else 1):
             return True
         return self.rate < 1.0 and size * self.rate <= 1.0 - self.rate
 
@@ -51,7 +51,7 @@ class Convergence:
         """Whether the rate of convergence would take more iterations than are left."""
         if self.size > self.floor * 100:
             return self.rate >= 1.0 or self.size * self.rate**left > 1.0
-        return self.stalled > 2 * _STALLED
+        return self.stalled > 2 * STALLED
 
 
 class DenseNewton:
@@ -80,7 +80,7 @@ class DenseNewton:
             else:
                 image = equations.image(k)
                 lu = self._factor(equations, [self.jacobian]) if iteration == 0 else lu
-            change = torch.linalg.lu_solve(*lu, equations.residual(image, k).reshape(-1, 1)).view(k.shape)
+            change = equations.solved(lu, equations.residual(image, k))
             size = host(measure(equations.moved(change)))
             previous = convergence.size
             if convergence.converged(size):

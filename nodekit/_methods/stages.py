@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -49,7 +48,12 @@ class StageEquations:
         At: the same by columns.
         t0: the step's start, for messages.
         mass: the matrix M of M kᵢ = …; None: 1.
+
+    Attributes:
+        lead: first dimensions of the state that count systems of their own, see `jacobian`.
     """
+
+    lead = 0
 
     def __init__(self, func, times: Sequence[Tensor], known: Sequence[Tensor], dt: float, A, At, t0: float, mass=None):
         self.func, self.times, self.known, self.dt, self.A, self.At, self.t0 = func, times, known, dt, A, At, t0
@@ -74,14 +78,14 @@ class StageEquations:
 
     def linearize(self, k: Tensor) -> tuple[Tensor, Linearization]:
         """The right-hand sides, and the Jacobians there."""
-        linearization = Linearization(self.func, self.times, self.points(k))
+        linearization = Linearization(self.func, self.times, self.points(k), self.lead)
         self.values = linearization.values
         return stacked(self.values), linearization
 
     def linearize_once(self, k: Tensor) -> tuple[Tensor, Tensor]:
-        """The right-hand sides, and the Jacobian (n, n) of the first stage."""
+        """The right-hand sides, and the Jacobian (…, n, n) of the first stage."""
         points = self.points(k)
-        value, matrix = jacobian(self.func, self.times[0], points[0])
+        value, matrix = jacobian(self.func, self.times[0], points[0], self.lead)
         if self.mass is not None:
             self.mass.insist(matrix, NewtonDidNotConverge, t=self.t0, dt=self.dt)
         rest = zip(self.times[1:], points[1:], strict=True)
@@ -91,6 +95,10 @@ class StageEquations:
     def residual(self, image: Tensor, k: Tensor) -> Tensor:
         """f − M k: what is left of the equations where their right-hand sides are f."""
         return image - k if self.mass is None else image - self.mass.times(k)
+
+    def largest(self, x: Tensor) -> Tensor:
+        """The largest number in a state."""
+        return x.abs().max()
 
     def moved(self, v: Tensor) -> Tensor:
         """dt A v: what a change v of the slopes changes in the states of the stages."""
@@ -103,18 +111,22 @@ class StageEquations:
         return torch.stack([combine(None, self.dt, row, slopes) for row in rows])
 
     def matrix(self, jacobians: Sequence[Tensor]) -> Tensor:
-        """M − dt A ⊗ J of the unknowns, from one Jacobian (n, n) for all stages or one for each."""
-        count, n = len(self.A), jacobians[0].shape[-1]
-        coefficients = np.zeros((count, count))
+        """M − dt A ⊗ J of the unknowns, from one Jacobian (…, n, n) for all stages or one for each."""
+        dt, rows = self.dt.view(-1, 1, 1) if self.lead else self.dt, []
         for i, row in enumerate(self.A):
+            coefficients = [0.0] * len(self.A)
             for j, a in row:
-                coefficients[i, j] = -self.dt * a
-        rows = [
-            torch.cat([jacobians[i % len(jacobians)] * float(a) for a in row], 1) for i, row in enumerate(coefficients)
-        ]
+                coefficients[j] = a
+            J = jacobians[i % len(jacobians)]
+            rows.append(torch.cat([J * (-dt * a) for a in coefficients], -1))
+        unknowns = rows[0].shape[-1]
         if self.mass is not None:
-            return torch.cat(rows) + self.mass.full(count * n)
-        return torch.cat(rows) + torch.eye(count * n, dtype=rows[0].dtype, device=rows[0].device)
+            return torch.cat(rows, -2) + self.mass.full(unknowns)
+        return torch.cat(rows, -2) + torch.eye(unknowns, dtype=rows[0].dtype, device=rows[0].device)
+
+    def solved(self, lu: tuple[Tensor, Tensor], b: Tensor, adjoint: bool = False) -> Tensor:
+        """The solution of the linear system with the factors of a matrix of the unknowns, or of its transpose."""
+        return torch.linalg.lu_solve(*lu, b.reshape(-1, 1), adjoint=adjoint).view(b.shape)
 
     def times_matrix(self, linearization: Linearization, v: Tensor) -> Tensor:
         """(M − J dt A) v."""
@@ -125,6 +137,12 @@ class StageEquations:
         """(M − J dt A)ᵀ v."""
         first = v if self.mass is None else self.mass.transposed_times(v)
         return first - self._moved(self.At, stacked(linearization.vjp(v.unbind())))
+
+    def refuse_gradient(self, x: Tensor, b: Tensor) -> Tensor:
+        """The solution x of a linear system of b in a backward pass, unless it has none."""
+        if not is_finite(x) and is_finite(b):  # what comes in as it is goes out as it is
+            self.refuse(x, "have no gradient: their matrix is singular, or not finite, at the solution")
+        return x
 
     def refuse(self, x: Tensor, why: str) -> None:
         """Raise NewtonDidNotConverge, for this reason, where x is infinite or not a number."""
@@ -196,11 +214,10 @@ def _plainly_differentiable(equations: StageEquations, k: Tensor) -> Tensor:
             remedy=f"Up to {DENSE} are supported; use torch.autograd, or an explicit method",
         )
     pairs = zip(equations.times, equations.points(k), strict=True)
-    jacobians = [jacobian(equations.func, t, x)[1] for t, x in pairs]
+    jacobians = [jacobian(equations.func, t, x, equations.lead)[1] for t, x in pairs]
     lu = factors(equations.matrix(jacobians))
     for _ in range(max(1, torch._C._functorch.maybe_current_level() or 1)):
-        residual = equations.residual(equations.image(k), k).reshape(-1, 1)
-        k = k + torch.linalg.lu_solve(*lu, residual).view(k.shape)
+        k = k + equations.solved(lu, equations.residual(equations.image(k), k))
     equations.refuse(k, "have no derivative: their matrix is singular at the solution")
     return k
 
@@ -215,13 +232,10 @@ class _System:
     def solve(self, b: Tensor, transposed: bool) -> Tensor:
         """The solution for b, or that of the transpose."""
         equations, linearization = self.equations, self.linearization
-        if equations.unknowns <= DENSE:
+        if equations.lead or equations.unknowns <= DENSE:
             if self.factors is None:
                 self.factors = factors(equations.matrix(linearization.matrices()))
-            x = torch.linalg.lu_solve(*self.factors, b.reshape(-1, 1), adjoint=transposed).view(b.shape)
-            if not is_finite(x) and is_finite(b):  # what comes in as it is goes out as it is
-                equations.refuse(x, "have no gradient: their matrix is singular, or not finite, at the solution")
-            return x
+            return equations.refuse_gradient(equations.solved(self.factors, b, adjoint=transposed), b)
         product = equations.transposed_times_matrix if transposed else equations.times_matrix
         eps = torch.finfo(b.dtype).eps
         x, found = gmres(lambda v: product(linearization, v), b, 10 * eps)

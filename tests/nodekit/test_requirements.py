@@ -54,7 +54,8 @@ CASES = {
     ),
     "batch='independent'": (
         {"batch": "independent"},
-        {"method": "trapezoid"},
+        {"method": "auto"},
+        {"method": "kvaerno3", "options": {"solver": "krylov"}},
         {"gradient": "adjoint"},
         {"events": [first], "method": "rk4"},
         {"events": [nodekit.Event(first, max_count=2)]},
