@@ -126,37 +126,46 @@ class MassDerivative(Derivative):
         equations, value = _Differentiated(self, t, y), self.right_hand_side(t, y)
         return -equations.solve(torch.zeros_like(value @ self.mass.onto), value @ self.mass.null)
 
-    def projected(self, t: Tensor, y: Tensor) -> Tensor:
+    def projected(self, t: Tensor, y: Tensor, scale: Tensor | None = None) -> Tensor:
         """The state near y that satisfies them, with the same M y; with the derivatives of both.
+
+        Args:
+            scale: by how much each of its components may be off; None: by rounding.
 
         Raises:
             NewtonDidNotConverge: none was found.
         """
         if not self.mass.singular:
             return y
-        eps, found, least = torch.finfo(y.dtype).eps, y.detach(), math.inf
+        found = y.detach()
         with torch.no_grad():
-            for _ in range(_ITERATIONS):
-                change = self.correction(t, found)
-                found = found + change
-                size = host((change.abs() / (1 + found.abs())).max())
-                # Rounding, where it is large in units of the state: it shrinks no more.
-                if size <= 10 * eps or eps**0.5 >= size >= 0.5 * least:
-                    break
-                least = min(least, size)
-            else:
-                size = math.nan
-            if not math.isfinite(size):
-                self.mass.insist(jacobian(self.right_hand_side, t, y.detach())[1], NewtonDidNotConverge, t=host(t))
-                raise NewtonDidNotConverge(
-                    "no state near the given one satisfies the equations without a derivative", t=host(t)
-                )
+            for _ in range(2 if scale is None else 1):  # once more, for components much smaller than the others
+                found = self._newton(t, found, scale)
         # Moved by zero, with the derivatives of the equations.
         for _ in range(DIFFERENTIATIONS * torch.is_grad_enabled()):
             value = self.right_hand_side(t, found)
             first = self.mass.times(found - y) @ self.mass.onto
             found = found - _Differentiated(self, t, found.detach()).solve(first, value @ self.mass.null)
         return found
+
+    def _newton(self, t: Tensor, y: Tensor, scale: Tensor | None) -> Tensor:
+        numbers, least = torch.finfo(y.dtype), math.inf
+        # What shrinks no more is rounding, which may be large in these units.
+        rounding = 1e-3 / numbers.eps**0.5 if scale is None else 100.0
+        for _ in range(_ITERATIONS):
+            change = self.correction(t, y)
+            y = y + change
+            units = 10 * numbers.eps * (y.abs() + 0.1 * y.abs().max()) + numbers.tiny if scale is None else scale
+            size = host((change.abs() / units).max())
+            if size <= 1 or rounding >= size >= 0.5 * least:
+                return y
+            if not math.isfinite(size):
+                break
+            least = min(least, size)
+        self.mass.insist(jacobian(self.right_hand_side, t, y)[1], NewtonDidNotConverge, t=host(t))
+        raise NewtonDidNotConverge(
+            "no state near the given one satisfies the equations without a derivative", t=host(t)
+        )
 
 
 class _Differentiated:

@@ -92,9 +92,10 @@ class MassMatrix:
         """
         if self.singular and is_finite(J) and not self._determined(J):
             raise error(
-                "a mass matrix whose equations without a derivative do not determine what the others leave open: a "
-                "problem of index 2 or higher",
-                remedy="Replace these equations by their derivatives in time, until they do",
+                "a mass matrix whose equations without a derivative do not determine, at this state, what the others "
+                "leave open: a problem of index 2 or higher",
+                remedy="Replace these equations by their derivatives in time, until they do; or begin elsewhere, if "
+                "they do there",
                 **where,
             )
 

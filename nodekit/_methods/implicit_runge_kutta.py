@@ -207,5 +207,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         states = super().interpolate(interval, y, step, thetas)
         if getattr(step.func, "mass", None) is None:
             return states
-        start, end = interval.times[0], interval.times[-1]
-        return [step.func.projected(torch.lerp(start, end, theta), x) for theta, x in zip(thetas, states, strict=True)]
+        (start, *_, end), scale = interval.times, None
+        if not self._to_rounding:
+            scale = 0.01 * self.tolerance.positive_scale(interval.t1, y.detach().abs())
+        times = [torch.lerp(start, end, theta) for theta in thetas]
+        return [step.func.projected(t, x, scale) for t, x in zip(times, states, strict=True)]

@@ -305,3 +305,19 @@ def test_a_pendulum_by_its_tension_keeps_its_length_and_energy():
     torch.testing.assert_close(x**2 + y**2, torch.ones(11, **DOUBLE), rtol=1e-7, atol=0.0)
     torch.testing.assert_close((u**2 + v**2) / 2 + 9.81 * y, torch.zeros(11, **DOUBLE), rtol=0.0, atol=1e-6)
     torch.testing.assert_close(tension, -3 * 9.81 * y, rtol=0.0, atol=1e-6)
+
+
+def test_states_between_steps_and_consistent_ones_are_right_in_any_unit():
+    """A diode's current in femtoamperes beside a charge in coulombs: 0 = s (z/s + (z/s)³ − y), s = 1e-15."""
+    unit = 1e-15
+
+    def func(t, y):
+        z = y[1] / unit
+        return torch.stack([-y[0], unit * (z + z**3 - y[0])])
+
+    y0 = nodekit.consistent_state(func, torch.tensor([2.0, 0.0], **DOUBLE), 0.0, SINGULAR)
+    torch.testing.assert_close(y0[1], torch.tensor(unit, **DOUBLE), rtol=1e-8, atol=0.0)
+    atol = torch.tensor([1e-9, 1e-9 * unit], **DOUBLE)
+    found = solve(func, y0, torch.linspace(0.0, 1.0, 21, **DOUBLE), SINGULAR, rtol=1e-8, atol=atol).y
+    z = found[:, 1] / unit
+    torch.testing.assert_close(z + z**3, found[:, 0], rtol=1e-8, atol=0.0)
