@@ -321,3 +321,38 @@ def test_states_between_steps_and_consistent_ones_are_right_in_any_unit():
     found = solve(func, y0, torch.linspace(0.0, 1.0, 21, **DOUBLE), SINGULAR, rtol=1e-8, atol=atol).y
     z = found[:, 1] / unit
     torch.testing.assert_close(z + z**3, found[:, 0], rtol=1e-8, atol=0.0)
+
+
+@pytest.mark.parametrize("mass", ["diagonal", lambda t: SINGULAR, [[1.0], [0.0, 0.0]]])
+def test_what_is_no_matrix_is_refused(mass):
+    with pytest.raises(errors.InvalidOption, match="mass_matrix must be a matrix of numbers"):
+        solve(driven, START, [0.0, 1.0], mass)
+
+
+@pytest.mark.parametrize("state", [(START,), START + 0j])
+def test_states_that_a_matrix_does_not_act_on_are_refused(state):
+    with pytest.raises(errors.InvalidState, match="one real tensor"):
+        nodekit.consistent_state(driven, state, 0.0, SINGULAR)
+
+
+def test_a_consistent_state_is_not_sought_where_the_equations_leave_it_open():
+    """0 = x says nothing of z."""
+    with pytest.raises(errors.NewtonDidNotConverge, match="index 2 or higher"):
+        nodekit.consistent_state(lambda t, y: y.flip(0), START, 0.0, SINGULAR)
+
+
+@pytest.mark.parametrize(("gradient", "method"), [("checkpoint", "dopri5"), ("adjoint", "radauIIA5")])
+def test_what_cannot_is_refused_by_the_functions_of_torchdiffeq_too(gradient, method):
+    with pytest.raises(errors.UnsupportedCombination, match="mass_matrix"):
+        nodekit.odeint(
+            driven, START, torch.tensor([0.0, 1.0]), method=method, gradient=gradient, options={"mass_matrix": SINGULAR}
+        )
+
+
+def test_jacobian_products_serve_large_batches_and_their_gradients():
+    """Three hundred samples: no matrix of all of them is made for a step."""
+    start = torch.linspace(0.0, 1.0, 300, **DOUBLE, requires_grad=True)
+    y0 = torch.stack([start, 1 + start / 2], -1)
+    found = solve(driven, y0, [0.0, 1.0], SINGULAR, method="kvaerno5", rtol=1e-8, atol=1e-8).y[-1]
+    (by_start,) = torch.autograd.grad(found.sum(), start)
+    torch.testing.assert_close(by_start, torch.full_like(by_start, 1.5 * math.exp(-0.5)), rtol=1e-6, atol=0.0)
