@@ -12,7 +12,7 @@ from torch import Tensor
 from ._chosen import Chosen
 from ._clock import Interval
 from ._control import Pace, host_values
-from ._failures import failing_error_test, not_finite, too_many_steps, unresolved_step, unsolved_equations
+from ._failures import failing_error_test, not_finite, too_many_steps, too_slow, unresolved_step, unsolved_equations
 from ._loops import Accepted, Walk
 from ._numbers import Tensors
 from ._sample_steps import SamplePlan, SampleSteps, within
@@ -22,7 +22,7 @@ from .errors import EventNotReached, SamplesFailed, SolveFailed
 if TYPE_CHECKING:
     from ._problem import Problem
 
-_RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY, _UNSOLVED = range(5)
+_RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY, _UNSOLVED, _SLOW = range(6)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,6 +89,11 @@ class _ChosenWalk(Walk):
         if self.accepted is not None and self.accepted.ended is not None:
             self.active = self.part = self.active & ~self.accepted.ended
             self.fresh = self.fresh if self.fresh is False else self.fresh & self.active
+            self.going = host_values(self.active.any())
+        if self.attempts == plan.patience:
+            start = plan.times[:, 0]
+            slow = self.active & ((self.t - start).abs() < 0.01 * (self.end - start).abs())
+            self.code, self.active = torch.where(slow, _SLOW, self.code), self.active & ~slow
             self.going = host_values(self.active.any())
         if not self.going or self.attempts == plan.max_num_steps:
             self.code = torch.where(self.active, _TOO_MANY, self.code)
@@ -184,15 +189,11 @@ class _ChosenWalk(Walk):
         if not any(codes):
             return
         t, dt, seeking = (host_values(x) for x in (self.t, self.last_dt, torch.isinf(self.end)))
-        found = {
-            i: _failure(code, t[i], dt[i], i, seeking[i], self.plan.max_num_steps)
-            for i, code in enumerate(codes)
-            if code
-        }
+        found = {i: _failure(code, t[i], dt[i], i, seeking[i], self.plan) for i, code in enumerate(codes) if code}
         raise SamplesFailed.of(found, len(codes))
 
 
-def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: int) -> SolveFailed:
+def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, plan: ChosenSamples) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
     if code == _UNDERFLOW and dt == 0:
         return unresolved_step(**where)
@@ -209,4 +210,6 @@ def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: 
             "max_num_steps",
             **where,
         )
-    return too_many_steps(steps, **where)
+    if code == _SLOW:
+        return too_slow(plan.patience, **where)
+    return too_many_steps(plan.max_num_steps, **where)

@@ -24,6 +24,11 @@ def too_many_steps(steps: int, stiff: bool = False, **where) -> MaxStepsReached:
     )
 
 
+def too_slow(steps: int, **where) -> MaxStepsReached:
+    """The failure of a solve that made so little way that its steps seem to shrink to nothing."""
+    return MaxStepsReached(f"{steps} steps were not a hundredth of the way", **where)
+
+
 def failing_error_test(others: str, **where) -> StepSizeUnderflow:
     """The failure of a solve whose steps are all too inaccurate; others: what to try beside the tolerances."""
     return StepSizeUnderflow(

@@ -42,7 +42,7 @@ def solve_samples(
         outputs = [torch.full_like(y0, torch.nan)]  # at events
     else:
         outputs = differentiably(problem, gradient, y0, t, named)
-        if problem.record.void is not None and torch.is_grad_enabled():
+        if gradient.records and problem.record.void is not None and torch.is_grad_enabled():
             outputs = _without_the_failed(problem, gradient, y0, t, named)
     return outputs[:later], None if watch is None else _occurrences(watch, problem, packing, t, outputs[-1])
 
@@ -55,18 +55,21 @@ def _insist_on_separate_samples(problem: Problem, y0: Tensor) -> None:
     Raises:
         InvalidDerivative: one does.
     """
-    func, t, before = problem.func, problem.start(), RandomState(y0.device)
+    func, t, start = problem.func, problem.start(), RandomState(y0.device)
     evaluations, eps = func.evaluations, torch.finfo(y0.dtype).eps
-    with torch.no_grad():
+    with torch.no_grad(), problem.surroundings.again():
         y, even = y0.detach(), torch.arange(len(y0), device=y0.device) % 2 == 0
-        slope = func(t, y)
+        slope, first = func(t, y), RandomState(y0.device)
         for moves in (even, ~even):
             # To another sample's state, which is one that the function is made for, and a little beside it.
             other = y.roll(1, 0)
             again = func(t, torch.where(spread(moves, y), other + eps**0.5 * (1 + other.abs()), y))
             near = (again - slope).abs() <= 64 * eps * (1 + slope.abs())
             apart = (near | ~torch.isfinite(slope)) | spread(moves, y)
-            if RandomState(y0.device) == before and not host_values(apart.all()):
+            if RandomState(y0.device) != first:  # it draws anew each time: that other slopes come out tells nothing
+                start.restore(y0.device)
+                break
+            if not host_values(apart.all()):
                 raise InvalidDerivative(
                     "the slope of a sample depends on other samples' states",
                     sample=host_values(apart.view(len(y), -1).all(1)).index(False),

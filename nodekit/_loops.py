@@ -74,6 +74,10 @@ class Stats:
     rejected: int = 0
     first_step: float | None = None
 
+    def anew(self) -> Stats:
+        """Those of another solve of the same, before it begins."""
+        return Stats()
+
 
 class SegmentedStats(Stats):
     """The statistics of a solve in several segments, each of which has its own backward pass."""

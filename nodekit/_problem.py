@@ -109,7 +109,7 @@ class Problem:
     @property
     def reached(self) -> list[float]:
         """The output times of a solve that is over, with its events among them."""
-        return self.times if self.watch is None else self.watch.times
+        return getattr(self.watch, "times", self.times)  # of samples, each has its own
 
     def start(self) -> Tensor:
         """The time of the slope that the first step begins with."""

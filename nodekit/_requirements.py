@@ -110,6 +110,9 @@ TABLE = (
                 c.own_options.get("solver", "auto") in ("auto", "newton")
             ),
             f"gradient={_either(g.name for g in GRADIENTS.values() if g.samples)}": lambda c: c.gradient.samples,
+            "an adjoint_method of the same kind": lambda c: (
+                not c.gradient.solves_backwards or (c.adjoint_method or c.method).samples
+            ),
             "adaptive steps, where it has events": lambda c: not (c.events and c.fixed),
             "events each of which ends its sample (terminal=True, no change, no max_count)": lambda c: all(
                 map(_ends_its_sample, c.events)

@@ -7,6 +7,7 @@ no sample notices anything: what it does is computed from its own row alone, in 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,10 @@ class SampleStats(Stats):
         super().__init__()
         self.nfe, self.accepted, self.rejected = torch.zeros(3, samples, dtype=torch.int64, device=device)
         self._counted = 0
+
+    def anew(self) -> SampleStats:
+        """Those of another solve of the same, before it begins."""
+        return SampleStats(len(self.nfe), self.nfe.device)
 
     def count(self, evaluations: int, part: Tensor | int) -> None:
         """So many evaluations have been, of which those not counted yet were of samples that had a part in them."""
@@ -171,10 +176,12 @@ class GivenSamples(SamplePlan, Given):
     Attributes:
         points: shape (batch, points), float64 on the host, the last of each sample again and again.
         host_times: the output times on the host.
+        renews: whether the slope at the start of every step is evaluated anew, since states may jump there.
     """
 
     points: Tensor
     host_times: Tensor
+    renews: bool = False
 
     def walk(self, problem, y, slope):
         """Over the points."""
@@ -200,7 +207,7 @@ class GivenSamples(SamplePlan, Given):
         """The intervals between every sample's points."""
         for start, end in itertools.pairwise(self.points.unbind(1)):
             interval = self.interval(clock, *(x.to(clock.exact).to(clock.device) for x in (start, end)))
-            interval.fresh, moves = self.perturb, end != start
+            interval.fresh, moves = self.perturb or self.renews, end != start
             interval.moves = None if moves.all() else moves.to(clock.device)
             yield interval
 
@@ -231,10 +238,18 @@ class GivenSamples(SamplePlan, Given):
         }
 
 
+def padded(grids: Sequence[Sequence[float]]) -> Tensor:
+    """Points of every sample (batch, points), the last of each again and again."""
+    longest = max(map(len, grids), default=1)
+    rows = [[*grid, *[grid[-1]] * (longest - len(grid))] for grid in grids]
+    return torch.tensor(rows, dtype=torch.float64).view(len(rows), longest)
+
+
 class _GivenWalk(GivenWalk):
     def __init__(self, plan: GivenSamples, problem):
         super().__init__(plan, problem)
         self.clock, self.part, self.unsolved = problem.clock, 1, {}
+        self.renews = (plan.perturb or plan.renews) and problem.stepper.renewable
         #: which samples have steps behind them whose equations could not be solved
         self.stuck: Tensor | None = None
 

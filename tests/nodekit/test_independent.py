@@ -304,7 +304,8 @@ def test_what_independent_samples_cannot_have_is_said():
     y0 = torch.ones(2, 1, dtype=torch.float64)
     for arguments, error, words in (
         ({"method": "auto"}, errors.UnsupportedCombination, "explicit"),
-        ({"gradient": "adjoint"}, errors.UnsupportedCombination, "checkpoint"),
+        ({"gradient": "interpolated"}, errors.UnsupportedCombination, "checkpoint"),
+        ({"gradient": "adjoint", "adjoint_method": "auto"}, errors.UnsupportedCombination, "adjoint_method"),
         ({"options": {"jump_t": torch.zeros(3, 1)}}, errors.InvalidOption, "jump_t"),
         ({"options": {"jump_t": [[0.5], [0.5, 0.7]]}}, errors.InvalidOption, "NaN"),
         ({"options": {"grid_constructor": max}, "method": "rk4"}, errors.UnsupportedCombination, "grid_constructor"),
