@@ -182,7 +182,7 @@ def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
     packing = (SamplePacking if samples else Packing)(choices.y0, choices.strict)
     derivative = Derivative(func, packing, choices.args)
     tolerance, norm = tolerance_of(choices.rtol, choices.atol, packing), norm_of(options, packing)
-    stepper = method.stepper(**choices.own_options)
+    stepper = (method.sample_stepper if samples else method.stepper)(**choices.own_options)
     callbacks = callbacks_of(func, derivative, method, options)
     watch, backward = None, None
     if samples:
