@@ -126,8 +126,9 @@ def solve(
         batch: "shared": one solve of the whole state. "independent": every sample (first dimension) has its own steps,
             error test and, if t has shape (batch, times), times: rows of fewer times end in NaN, where the outputs are
             NaN, too, or in the last time again, which repeats the last output. func is evaluated on the whole batch,
-            with t of shape (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they
-            are; the statistics count for each.
+            with t of shape (batch, 1, …), which broadcasts to the state; for implicit methods and the adjoint, no
+            sample's slope may depend on another's state. A sample that fails leaves the others as they are; the
+            statistics count for each.
         dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
         compile: whether to solve in loops compiled by torch.compile, once for each module and shape of state (half a
             minute, or seconds where its caches know them): for small systems, solved often, whose derivative is a

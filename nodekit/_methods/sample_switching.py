@@ -34,7 +34,7 @@ class SampleSwitching(Stepper):
 
     def begin(self, y, slope):
         """The slope, a memory of nothing and no direction."""
-        nothing = torch.tensor([0.0, 0.0, 0.0, 0.0, PATIENCE], dtype=torch.float64, device=y.device)
+        nothing = torch.tensor([0.0, 0.0, 0.0, 0.0, PATIENCE], dtype=y.dtype, device=y.device)
         return slope, nothing.expand(len(y), -1), torch.zeros_like(y)
 
     def step(self, func, interval, y, carry, estimate=True, final=False):
@@ -56,13 +56,14 @@ class SampleSwitching(Stepper):
             return step
         with torch.no_grad():
             stiffness, direction = self._stiffness(func, interval, y, step, remembered[1])
+            memory = self._after(remembered[0], stiffness.to(y.dtype), y)
         evaluations.append(func.evaluations)
         explicit, implicit, probing = (b - a for a, b in itertools.pairwise(evaluations))
         idle = torch.where(stiff, explicit, implicit + probing)
         if step.idle is not None:
             idle = idle + torch.where(stiff, step.idle, 0)
         step.idle = idle if step.unsolved is None else torch.where(step.unsolved, idle + probing, idle)
-        step.carry = (*step.carry, self._after(remembered[0], stiffness, y), direction)
+        step.carry = (*step.carry, memory, direction)
         return step
 
     def extend(self, func, interval, y, carry, step):
