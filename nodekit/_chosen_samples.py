@@ -134,7 +134,8 @@ class _ChosenWalk(Walk):
                 self._end_where_no_step_leads_on(accepted, carry)
             if not some:
                 return None
-            kept, self.fresh = Interval(interval.t0, interval.t1, interval.times, interval.dt, self.fresh), False
+            kept = Interval(interval.t0, interval.t1, interval.times, interval.dt, self.fresh)
+            kept.method, self.fresh = interval.method, False
             if any(more):
                 self.fresh, self.renews = behind_jump, True  # until a step is accepted, and records it
             if not every:

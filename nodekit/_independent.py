@@ -34,7 +34,7 @@ def solve_samples(
         The outputs after the first, and what happened to every sample, if events were looked for.
     """
     y0, watch, later = packing.y0, problem.watch, len(problem.times) - 1
-    if problem.stepper.implicit or gradient.solves_backwards:
+    if packing.samples > 1 and (problem.stepper.implicit or gradient.solves_backwards):
         _insist_on_separate_samples(problem, y0)
     if not packing.samples:
         outputs = _of_none(problem, y0, t)

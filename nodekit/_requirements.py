@@ -17,7 +17,7 @@ from ._callbacks import NAMES as CALLBACKS
 from ._choices import Choices
 from ._events import Event
 from ._gradients import GRADIENTS
-from ._methods import METHODS
+from ._methods import METHODS, Method
 from ._parameters import is_transformed
 from .errors import UnsupportedCombination
 
@@ -63,6 +63,10 @@ def _ends_its_sample(event: Event) -> bool:
     return event.terminal and event.change is None and event.max_count is None
 
 
+def _is_tableau_of_samples(method: Method) -> bool:
+    return method.samples and method.tableau is not None
+
+
 def _is_pair(state: Any) -> bool:
     if not (isinstance(state, tuple | list) and len(state) == 2):
         return False
@@ -105,13 +109,13 @@ TABLE = (
         "batch='independent'",
         lambda c: c.batch == "independent",
         {
-            "a Runge–Kutta method, explicit or implicit": lambda c: c.method.samples,
+            "a Runge–Kutta method, explicit or implicit, or 'auto'": lambda c: c.method.samples,
             "the solver 'auto' or 'newton', where the method is implicit": lambda c: (
                 c.own_options.get("solver", "auto") in ("auto", "newton")
             ),
             f"gradient={_either(g.name for g in GRADIENTS.values() if g.samples)}": lambda c: c.gradient.samples,
-            "an adjoint_method of the same kind": lambda c: (
-                not c.gradient.solves_backwards or (c.adjoint_method or c.method).samples
+            "a Runge–Kutta method, not 'auto', backwards, where the gradient solves backwards": lambda c: (
+                not c.gradient.solves_backwards or _is_tableau_of_samples(c.adjoint_method or c.method)
             ),
             "adaptive steps, where it has events": lambda c: not (c.events and c.fixed),
             "events each of which ends its sample (terminal=True, no change, no max_count)": lambda c: all(

@@ -91,15 +91,19 @@ class SampleSteps(Accepted):
 
     def settled(self, problem: Problem, carry: tuple[Tensor, ...], step: Step) -> Step:
         """The step as it was taken from the carry; if it is spoiled and recorded, without what is not finite."""
-        if self.spoiled and step.y1.requires_grad:
-            return problem.again(self, self.y, self.carry, final=False)
-        return self.settle(step, self.y, carry)
+        recorded, step = step.y1.requires_grad, self.settle(step, self.y, carry)
+        if self.spoiled and recorded:
+            again = problem.again(self, self.y, self.carry, final=False)
+            again.carry = (*again.carry, *step.carry[len(again.carry) :])  # what is remembered besides the slope
+            return again
+        return step
 
     def settle(self, step: Step, y: Tensor, carry: tuple[Tensor, ...]) -> Step:
         """The step, but that the samples that do not move stay where they are, with the slope that they have."""
-        moves = spread(self.interval.moves, y)
-        step.y1 = torch.where(moves, step.y1, y)
-        step.carry = tuple(torch.where(moves, *pair) for pair in zip(step.carry, carry, strict=False))
+        moves = self.interval.moves
+        step.y1 = torch.where(spread(moves, y), step.y1, y)
+        pairs = zip(step.carry, carry, strict=False)
+        step.carry = tuple(torch.where(spread(moves, new), new, old) for new, old in pairs)
         return step
 
 
@@ -133,7 +137,7 @@ class SamplePlan(Plan):
         if interval.moves is None:
             return interval
         again = self.interval(clock, interval.t0, interval.t1)
-        again.fresh, again.moves = interval.fresh, interval.moves
+        again.fresh, again.moves, again.method = interval.fresh, interval.moves, interval.method
         return again
 
     def completed(self, problem: Problem, outputs: list[Tensor], y0: Tensor) -> list[Tensor]:

@@ -24,7 +24,8 @@ def failing_as_gradient() -> Iterator[None]:
             dt=failure.dt,
             sample=failure.sample,
             remedy='What decays forwards explodes backwards: gradient="checkpoint" solves nothing backwards, '
-            '"interpolated" not the state; or give adjoint_rtol, adjoint_atol, adjoint_method and adjoint_options',
+            '"interpolated" (of shared samples) not the state; or give adjoint_rtol, adjoint_atol, adjoint_method and '
+            "adjoint_options",
         )
         error.__dict__ = {**failure.__dict__, **error.__dict__}  # which samples failed, by how much
         raise error from failure

@@ -119,17 +119,10 @@ class SampleNewton:
             self.rate = torch.full(running.shape, math.nan, dtype=k.dtype, device=k.device)
         convergence = SampleConvergence(self.floor, self.rate.clamp(min=1e-3) ** 0.8)
         for iteration in range(self.iterations):
-            before = equations.evaluations
-            if any_full:
-                image, linearization = equations.linearize(k)
-                lu = self._renewed(equations, linearization.matrices(), full & running, lu)
-            elif self.jacobian is None:
-                image, self.jacobian = equations.linearize_once(k)
-                lu = self._factor(equations)
+            if iteration == 0 or any_full:
+                image, lu = self._linearized(equations, k, running, full & running if any_full else None, lu)
             else:
-                image = equations.image(k)
-                lu = self._factor(equations) if iteration == 0 else lu
-            self._count(running, equations.evaluations - before)
+                image = self._counted(equations, running, equations.image, k)
             change = equations.solved(lu, image - k)
             size = measure(equations.moved(change))
             previous = convergence.size
@@ -162,22 +155,35 @@ class SampleNewton:
             if step.error is not None:  # which no tolerance allows
                 step.error = torch.where(spread(step.unsolved, step.error), math.inf, step.error)
 
-    def _count(self, running: Tensor, evaluations: int) -> None:
-        idle = ~running * evaluations
-        self.idle = idle if self.idle is None else self.idle + idle
+    def _linearized(self, equations: SampleEquations, k: Tensor, running: Tensor, renewed: Tensor | None, lu):
+        """The right-hand sides, and the factors of every sample's matrix.
 
-    def _factor(self, equations: SampleEquations):
+        Args:
+            renewed: samples that have new Jacobians of all stages, the last of which is kept; None: none but at first.
+            lu: the factors so far.
+        """
+        if renewed is not None:
+            image, linearization = self._counted(equations, running, equations.linearize, k)
+            jacobians, some = linearization.matrices(), renewed.view(-1, 1, 1)
+            self.jacobian, self.factors = torch.where(some, jacobians[-1], self.jacobian), {}
+            matrix, pivots = factors(equations.matrix(jacobians))
+            return image, (torch.where(some, matrix, lu[0]), torch.where(some[:, 0], pivots, lu[1]))
+        if self.jacobian is None:
+            image, self.jacobian = self._counted(equations, running, equations.linearize_once, k)
+        else:
+            image = self._counted(equations, running, equations.image, k)
         key = tuple(map(tuple, equations.A))
         if key not in self.factors:
             self.factors[key] = factors(equations.matrix([self.jacobian]))
-        return self.factors[key]
+        return image, self.factors[key]
 
-    def _renewed(self, equations: SampleEquations, jacobians: list[Tensor], some: Tensor, lu):
-        """The factors with those of some samples for new Jacobians of all stages; the last of these is kept."""
-        some = some.view(-1, 1, 1)
-        self.jacobian, self.factors = torch.where(some, jacobians[-1], self.jacobian), {}
-        matrix, pivots = factors(equations.matrix(jacobians))
-        return torch.where(some, matrix, lu[0]), torch.where(some[:, 0], pivots, lu[1])
+    def _counted(self, equations: SampleEquations, running: Tensor, evaluate, k: Tensor):
+        """What is evaluated at k; samples that do not run have no part in it."""
+        before = equations.evaluations
+        found = evaluate(k)
+        idle = ~running * (equations.evaluations - before)
+        self.idle = idle if self.idle is None else self.idle + idle
+        return found
 
     def damped(self, error: Tensor, dt: Tensor, mass: None = None) -> Tensor:
         """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""

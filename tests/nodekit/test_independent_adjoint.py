@@ -232,6 +232,24 @@ def test_states_of_every_kind_with_tolerances_and_norms_of_their_own():
     assert set(calls) == {6}  # a time, two states, their two adjoints, a parameter
 
 
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_a_norm_gets_the_tensors_of_any_state(batch):
+    """Not the names of a state that is a dict."""
+    y0, kinds = {"x": torch.ones(2, 1, requires_grad=True), "z": torch.ones(2, 3)}, set()
+
+    def norm(parts):
+        kinds.add((len(parts), *map(type, parts)))
+        return parts[1].abs().max()
+
+    y = nodekit.solve(
+        lambda t, y: {"x": -y["x"], "z": y["z"] - y["z"]}, y0, [0.0, 1.0], batch=batch, gradient="adjoint",
+        adjoint_options={"norm": norm}, rtol=1e-4, atol=1e-5,
+    ).y  # fmt: skip
+    y["x"][-1].sum().backward()
+    torch.testing.assert_close(y0["x"].grad, torch.full((2, 1), math.exp(-1)), rtol=1e-3, atol=1e-4)
+    assert {count for count, *_ in kinds} == {5}
+
+
 def test_numbers_for_samples_float32_and_images():
     for shape, dtype in (((5,), torch.float64), ((3, 2, 4), torch.float32), ((2, 0), torch.float64)):
         y0 = torch.rand(shape, dtype=dtype).requires_grad_()

@@ -276,6 +276,64 @@ def test_states_of_every_kind():
     torch.testing.assert_close(y[-1], images * torch.exp(-rate.view(2, 1, 1, 1)), rtol=1e-4, atol=1e-5)
 
 
+def test_the_automatic_method_switches_for_each_sample_alone():
+    mu = torch.tensor([[1.0], [100.0], [1000.0]], dtype=torch.float64)
+    y0 = torch.tensor([[2.0, 0.0]], dtype=torch.float64).expand(3, 2)
+    way = {"method": "auto", "rtol": 1e-4, "atol": 1e-6}
+    t = torch.tensor([0.0, 2.0, 100.0], dtype=torch.float64)
+    together = independently(van_der_pol(mu), y0, t, **way)
+    for i in range(3):
+        apart = independently(van_der_pol(mu[i : i + 1]), y0[i : i + 1], t, **way)
+        assert torch.equal(together.y[:, i], apart.y[:, 0])
+        assert (together.stats.nfe[i], together.stats.accepted[i]) == (apart.stats.nfe[0], apart.stats.accepted[0])
+        single = alone(van_der_pol(mu[i]), y0[i], t, **way)
+        torch.testing.assert_close(together.y[:, i], single.y, rtol=1e-3, atol=1e-3)
+        assert together.stats.accepted[i].item() == pytest.approx(single.stats.accepted, abs=3)
+    # The stiff ones are not for an explicit method, the first is.
+    explicit = independently(van_der_pol(mu), y0, [0.0, 1.0], **{**way, "method": "tsit5"}).stats.nfe
+    mixed = independently(van_der_pol(mu), y0, [0.0, 1.0], **way).stats.nfe
+    assert mixed[0] == explicit[0]
+    assert 5 * mixed[2] < explicit[2]
+
+
+def test_gradients_by_the_automatic_method_are_those_of_single_solves():
+    rates = torch.tensor([[1.0], [300.0], [20.0]], dtype=torch.float64, requires_grad=True)
+    y0 = torch.tensor([[1.0, 2.0], [0.5, -1.0], [2.0, 0.3]], dtype=torch.float64, requires_grad=True)
+    t = torch.tensor([[0.0, 0.5, 2.0], [0.0, 1.0, 3.0], [1.0, 1.5, math.nan]], dtype=torch.float64)
+
+    def gradient(loss):
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [y0, rates])])
+
+    found = []
+    for way in ({}, {"gradient": "backprop"}, {"options": {"graph_bytes": 0}}):
+        y = independently(lambda t, y: -rates * (y - torch.cos(t)) + torch.sin(y), y0, t, method="auto", **way).y
+        found.append(gradient((y**2).nansum()))
+    losses = []
+    for i, rate in enumerate(rates):
+        times = t[i][~t[i].isnan()]
+        y = alone(lambda t, y, k=rate: -k * (y - torch.cos(t)) + torch.sin(y), y0[i], times, method="auto").y
+        losses.append((y**2).sum())
+    single = gradient(sum(losses))
+    for gradients in found:
+        torch.testing.assert_close(gradients, single, rtol=1e-6, atol=1e-8)
+
+
+def test_the_automatic_method_finds_events_and_names_failures_of_each_sample():
+    weight = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    rate = torch.tensor([[1.0], [300.0], [-1.0]], dtype=torch.float64)
+    y0 = torch.tensor([[1.0], [2.0], [1.0]], dtype=torch.float64)
+    solution = independently(
+        lambda t, y: torch.where(rate > 0, -rate * weight * y, weight * y * y), y0, [0.0, 0.3, 5.0], method="auto",
+        rtol=1e-8, atol=1e-10, events=[lambda t, y: y[:, 0] - 0.5], throw=False,
+    )  # fmt: skip
+    assert list(solution.status.failures) == [2]
+    assert solution.status.failures[2].t == pytest.approx(1.0, abs=1e-3)
+    exact = torch.log(2 * y0[:2, 0]) / rate[:2, 0]
+    torch.testing.assert_close(solution.events.t[:2].detach(), exact, rtol=1e-6, atol=1e-8)
+    (found,) = torch.autograd.grad(solution.events.t[:2].sum() + solution.y[1, 2].sum(), weight)
+    assert found.item() == pytest.approx(-exact.sum().item() + 0.3 / 0.7**2, rel=1e-5)
+
+
 @pytest.mark.parametrize("arguments", [{"method": "kvaerno3"}, {"method": "implicit_euler"}])
 def test_samples_that_touch_each_other_are_refused(arguments):
     y0 = torch.randn(4, 2, dtype=torch.float64)

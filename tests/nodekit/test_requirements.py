@@ -54,10 +54,10 @@ CASES = {
     ),
     "batch='independent'": (
         {"batch": "independent"},
-        {"method": "auto"},
+        {"method": "alf"},
         {"method": "kvaerno3", "options": {"solver": "krylov"}},
         {"gradient": "interpolated"},
-        {"gradient": "adjoint", "adjoint_method": "alf"},
+        {"gradient": "adjoint", "method": "auto"},
         {"events": [first], "method": "rk4"},
         {"events": [nodekit.Event(first, max_count=2)]},
         {"options": {"grid_constructor": grid}},
