@@ -12,6 +12,7 @@ from ._dense import DenseSolution
 from ._events import Event, Occurrences
 from ._forcing import Forcing
 from ._loops import Stats
+from ._mass import consistent_state
 from ._methods import METHODS, Method
 from ._neural_ode import NeuralODE
 from ._odeint import odeint, odeint_adjoint, odeint_dense, odeint_event
@@ -38,6 +39,7 @@ __all__ = [
     "Options",
     "Solution",
     "Stats",
+    "consistent_state",
     "errors",
     "odeint",
     "odeint_adjoint",

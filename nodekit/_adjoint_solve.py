@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from . import _methods
 from ._callbacks import callbacks_of
@@ -18,6 +19,7 @@ from ._options import is_fixed, parse
 from ._plan import make_plan
 from ._problem import Problem, Record
 from ._requirements import require
+from ._sample_adjoint_solve import sample_backward_solve
 from ._state import Derivative, Packing
 from ._tolerance import Tolerance, tolerance_of
 
@@ -38,16 +40,18 @@ def backward_solve(choices: Choices, derivative: Derivative, tolerance: Toleranc
     norm = given.pop("norm", None)
     norm = norm if own else None
     parsed, own_options = parse(method, given, choices.strict)
-    require(Choices(method, parsed))
+    require(Choices(method, parsed, batch=choices.batch, own_options=own_options))
     if choices.adjoint_rtol is not None or choices.adjoint_atol is not None:
         chosen = (forward if mine is None else mine for forward, mine in zip(
             (tolerance.rtol, tolerance.atol), (choices.adjoint_rtol, choices.adjoint_atol), strict=True
         ))  # fmt: skip
         tolerance = tolerance_of(*chosen, packing)
     stepper = method.stepper(**own_options)
-    clock = choices.gradient.clock(stepper.nodes, packing)
-    callbacks = callbacks_of(choices.func, derivative, method, parsed, "_adjoint")
-    state_norm, fixed = norm_of(parsed, packing), is_fixed(method, parsed)
+    callbacks, fixed = callbacks_of(choices.func, derivative, method, parsed, "_adjoint"), is_fixed(method, parsed)
+    if choices.batch == "independent":
+        more = {"own": own, "norm": norm, "patient": "max_num_steps" in given, "callbacks": callbacks}
+        return sample_backward_solve(method, parsed, stepper, packing, tolerance, **more)
+    clock, state_norm = choices.gradient.clock(stepper.nodes, packing), norm_of(parsed, packing)
 
     def backward(forward: Problem, augmented, span: list[float], previous: Problem | None) -> Problem:
         if not own and fixed and isinstance(forward.plan, Given):
@@ -80,7 +84,7 @@ def _norm(chosen, state_norm: Callable, packing: Packing, parameters) -> Callabl
         if not callable(chosen):
             return torch.stack([state_norm(part) for part in parts]).max()
         z, a = map(packing.unpack, parts)
-        states = (z, a) if packing.single else (*z, *a)
+        states = tree_leaves([z, a])
         return torch.as_tensor(chosen((x.new_zeros(()), *states, *map(torch.zeros_like, parameters))))
 
     return norm

@@ -54,6 +54,10 @@ class Chosen(Plan):
         """By the errors of the steps tried so far."""
         return _Walk(self, problem, y, slope)
 
+    def allowed(self, clock, t, y):
+        """As of a step."""
+        return self.tolerance.scale(clock.shown(t), y.abs())
+
     def excludes(self, t):
         """Jumps."""
         return t in self.jump_t

@@ -12,7 +12,7 @@ from torch import Tensor
 from ._chosen import Chosen
 from ._clock import Interval
 from ._control import Pace, host_values
-from ._failures import failing_error_test, not_finite, too_many_steps, unresolved_step
+from ._failures import failing_error_test, not_finite, too_many_steps, too_slow, unresolved_step, unsolved_equations
 from ._loops import Accepted, Walk
 from ._numbers import Tensors
 from ._sample_steps import SamplePlan, SampleSteps, within
@@ -22,7 +22,7 @@ from .errors import EventNotReached, SamplesFailed, SolveFailed
 if TYPE_CHECKING:
     from ._problem import Problem
 
-_RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY = range(4)
+_RUNNING, _UNDERFLOW, _NOT_FINITE, _TOO_MANY, _UNSOLVED, _SLOW = range(6)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +80,7 @@ class _ChosenWalk(Walk):
             size = ones * plan.first_step
         self.pace = Pace(size, ones, ones)
         self.part: Tensor | int = 1
+        problem.stepper.prepare(plan.tolerance, plan.norm)
 
     def next(self, y):
         func, plan = self.problem.func, self.plan
@@ -88,6 +89,11 @@ class _ChosenWalk(Walk):
         if self.accepted is not None and self.accepted.ended is not None:
             self.active = self.part = self.active & ~self.accepted.ended
             self.fresh = self.fresh if self.fresh is False else self.fresh & self.active
+            self.going = host_values(self.active.any())
+        if self.attempts == plan.patience:
+            start = plan.times[:, 0]
+            slow = self.active & ((self.t - start).abs() < 0.01 * (self.end - start).abs())
+            self.code, self.active = torch.where(slow, _SLOW, self.code), self.active & ~slow
             self.going = host_values(self.active.any())
         if not self.going or self.attempts == plan.max_num_steps:
             self.code = torch.where(self.active, _TOO_MANY, self.code)
@@ -106,9 +112,11 @@ class _ChosenWalk(Walk):
     def judge(self, interval, y, carry, step):
         plan, jumps = self.plan, self.plan.jump_t.shape[1] > 0
         self.renews = False
+        if step.idle is not None:
+            self.stats.nfe -= step.idle * self.part
         with torch.no_grad():
             ratio = plan.error_ratio(self.problem.clock, step, interval.t1, y)
-            before, accepted = self.active, self._judged(ratio, interval)
+            before, accepted = self.active, self._judged(ratio, interval, step.unsolved)
             self.stats.accepted += accepted
             self.stats.rejected += before & ~accepted
             stopped = before != self.active
@@ -126,7 +134,8 @@ class _ChosenWalk(Walk):
                 self._end_where_no_step_leads_on(accepted, carry)
             if not some:
                 return None
-            kept, self.fresh = Interval(interval.t0, interval.t1, interval.times, interval.dt, self.fresh), False
+            kept = Interval(interval.t0, interval.t1, interval.times, interval.dt, self.fresh)
+            kept.method, self.fresh = interval.method, False
             if any(more):
                 self.fresh, self.renews = behind_jump, True  # until a step is accepted, and records it
             if not every:
@@ -148,15 +157,19 @@ class _ChosenWalk(Walk):
             self.active = self.active & sound
             self.going = host_values(self.active.any())
 
-    def _judged(self, ratio: Tensor, interval: Interval) -> Tensor:
+    def _judged(self, ratio: Tensor, interval: Interval, unsolved: Tensor | None) -> Tensor:
         """Which samples' steps are accepted; moves them in time, and paces all next steps."""
-        dt, plan = interval.t1 - interval.t0, self.plan
+        dt, plan, pace = interval.t1 - interval.t0, self.plan, self.pace
         # A sample that has arrived, or failed, takes a step of no length, which is never accepted.
         accepted, failed, self.pace, _ = plan.controller.judge(
-            Tensors, ratio, self.t, dt.abs(), self.cut, self.pace, plan.min_step
+            Tensors, ratio, self.t, dt.abs(), self.cut, pace, plan.min_step
         )
-        failed = failed & self.active
         why = torch.where(torch.isfinite(ratio) | (dt == 0), _UNDERFLOW, _NOT_FINITE)
+        if unsolved is not None:
+            without, hopeless = plan.controller.retry(Tensors, self.t, dt.abs(), pace, plan.min_step)
+            self.pace = Pace(*(torch.where(unsolved, *both) for both in zip(without, self.pace, strict=True)))
+            failed, why = torch.where(unsolved, hopeless, failed), torch.where(unsolved, _UNSOLVED, why)
+        failed = failed & self.active
         self.code = torch.where(failed, why, self.code)
         self.last_dt = torch.where(self.active, dt, self.last_dt)
         self.t = torch.where(accepted, interval.t1, self.t)
@@ -177,15 +190,11 @@ class _ChosenWalk(Walk):
         if not any(codes):
             return
         t, dt, seeking = (host_values(x) for x in (self.t, self.last_dt, torch.isinf(self.end)))
-        found = {
-            i: _failure(code, t[i], dt[i], i, seeking[i], self.plan.max_num_steps)
-            for i, code in enumerate(codes)
-            if code
-        }
+        found = {i: _failure(code, t[i], dt[i], i, seeking[i], self.plan) for i, code in enumerate(codes) if code}
         raise SamplesFailed.of(found, len(codes))
 
 
-def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: int) -> SolveFailed:
+def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, plan: ChosenSamples) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
     if code == _UNDERFLOW and dt == 0:
         return unresolved_step(**where)
@@ -193,6 +202,8 @@ def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: 
         return failing_error_test("or use a float64 state", **where)
     if code == _NOT_FINITE:
         return not_finite(**where)
+    if code == _UNSOLVED:
+        return unsolved_equations(**where)
     if seeking:
         return EventNotReached(
             "no event was found",
@@ -200,4 +211,6 @@ def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, steps: 
             "max_num_steps",
             **where,
         )
-    return too_many_steps(steps, **where)
+    if code == _SLOW:
+        return too_slow(plan.patience, **where)
+    return too_many_steps(plan.max_num_steps, **where)

@@ -172,6 +172,14 @@ class SampleClock(Clock):
         return [shift.view(self.packing.time_shape) for shift in rows.unbind(1)]
 
 
+class PairedSampleClock(SampleClock):
+    """That of samples' pairs of states, (batch, 2, …)."""
+
+    def length(self, dt: Tensor) -> Tensor:
+        """Differences of times, such that they broadcast to the pairs."""
+        return super().length(dt).unsqueeze(1)
+
+
 def has_time_gradients(t) -> bool:
     """Whether derivatives with respect to the times are asked for, backward or forward."""
     if not isinstance(t, Tensor):

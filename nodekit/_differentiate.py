@@ -70,7 +70,13 @@ def _with_time_gradients(problem: Problem, gradient: Gradient, y0: Tensor, t: Te
 def _steps_are_between_outputs(problem: Problem) -> bool:
     """Whether the grid is the output times, and each step depends on where it begins alone."""
     plan = problem.plan
-    return problem.stepper.one_step and type(plan) is Given and plan.points == problem.times and not plan.perturb
+    return (
+        problem.func.mass is None
+        and problem.stepper.one_step
+        and type(plan) is Given
+        and plan.points == problem.times
+        and not plan.perturb
+    )
 
 
 def _with_gradients_of_the_steps(problem: Problem, gradient: Gradient, y0: Tensor, shifts: Tensor, named):

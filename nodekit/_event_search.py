@@ -109,6 +109,9 @@ class Watch:
         self.stop: list[int] = []
         self.residuals: dict[int, float] = {}
 
+    def anew(self) -> None:
+        """What a solve of the same watches: nothing, for the events that were found are among its times."""
+
     def over(self, steps: Iterable[Accepted], problem) -> Iterator[Accepted]:
         """The accepted steps, the events within them added to their output times, up to the step that ends it all."""
         reached, pending = [problem.times[0]], list(problem.times[1:])

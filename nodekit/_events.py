@@ -140,6 +140,9 @@ def solve_with_events(
             if events[i].change is not None:
                 moment = when[-1].detach().numpy() if packing.numpy else when[-1]
                 state = packing.pack(events[i].change(moment, packing.unpack(state)), "the state after an event")
+                if func.mass is not None:
+                    now = clock.instant(time)
+                    state = func.projected(now if shift is None else now + shift, state)
         y = state if shift is None else carried_on(func, clock.instant(time) + shift, state, -shift)
         repeats = repeats + 1 if time == times[0] else 0
         if repeats > _REPEATS:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ._numbers import host
-from .errors import MaxStepsReached, NonFiniteDerivative, StepSizeUnderflow
+from .errors import MaxStepsReached, NewtonDidNotConverge, NonFiniteDerivative, StepSizeUnderflow
 
 #: Steps longer than this over the spectral radius are as long as the stability of most explicit methods allows.
 STABLE = 1.5
@@ -22,6 +22,11 @@ def too_many_steps(steps: int, stiff: bool = False, **where) -> MaxStepsReached:
     return MaxStepsReached(
         f"{steps} steps did not reach the end", remedy=f"{remedy} (method='kvaerno5', or 'auto', which chooses)", **where
     )
+
+
+def too_slow(steps: int, **where) -> MaxStepsReached:
+    """The failure of a solve that made so little way that its steps seem to shrink to nothing."""
+    return MaxStepsReached(f"{steps} steps were not a hundredth of the way", **where)
 
 
 def failing_error_test(others: str, **where) -> StepSizeUnderflow:
@@ -38,6 +43,15 @@ def not_finite(**where) -> NonFiniteDerivative:
     return NonFiniteDerivative(
         "the derivative is infinite or not a number",
         remedy="The solution may grow without bound before the end, or the derivative may not be defined there",
+        **where,
+    )
+
+
+def unsolved_equations(why: str = "could not be solved", **where) -> NewtonDidNotConverge:
+    """The failure of one of several samples' implicit steps."""
+    return NewtonDidNotConverge(
+        f"the equations of an implicit step {why}",
+        remedy="Take smaller steps (step_size, max_step), raise max_newton_iterations or loosen newton_tol",
         **where,
     )
 

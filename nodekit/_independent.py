@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ._clock import has_time_gradients
+from ._context import RandomState
+from ._control import host_values
 from ._differentiate import differentiably
 from ._events import Occurrences
 from ._gradients import Gradient
@@ -16,6 +18,7 @@ from ._problem import Problem, Record
 from ._sample_events import SampleWatch
 from ._sample_steps import SampleStats
 from ._samples import SamplePacking, SoundDerivative, spread
+from .errors import InvalidDerivative
 
 
 def solve_samples(
@@ -31,15 +34,49 @@ def solve_samples(
         The outputs after the first, and what happened to every sample, if events were looked for.
     """
     y0, watch, later = packing.y0, problem.watch, len(problem.times) - 1
+    if packing.samples > 1 and (problem.stepper.implicit or gradient.solves_backwards):
+        _insist_on_separate_samples(problem, y0)
     if not packing.samples:
         outputs = _of_none(problem, y0, t)
     elif not later:
         outputs = [torch.full_like(y0, torch.nan)]  # at events
     else:
         outputs = differentiably(problem, gradient, y0, t, named)
-        if problem.record.void is not None and torch.is_grad_enabled():
+        if gradient.records and problem.record.void is not None and torch.is_grad_enabled():
             outputs = _without_the_failed(problem, gradient, y0, t, named)
     return outputs[:later], None if watch is None else _occurrences(watch, problem, packing, t, outputs[-1])
+
+
+def _insist_on_separate_samples(problem: Problem, y0: Tensor) -> None:
+    """Look at the start whether a sample's slope changes as others' states do.
+
+    The blocks of Jacobians that are solved with, and backward solves at each sample's own times, would be wrong then.
+
+    Raises:
+        InvalidDerivative: one does.
+    """
+    func, t, start = problem.func, problem.start(), RandomState(y0.device)
+    evaluations, eps = func.evaluations, torch.finfo(y0.dtype).eps
+    with torch.no_grad(), problem.surroundings.again():
+        y, even = y0.detach(), torch.arange(len(y0), device=y0.device) % 2 == 0
+        slope, first = func(t, y), RandomState(y0.device)
+        for moves in (even, ~even):
+            # To another sample's state, which is one that the function is made for, and a little beside it.
+            other = y.roll(1, 0)
+            again = func(t, torch.where(spread(moves, y), other + eps**0.5 * (1 + other.abs()), y))
+            near = (again - slope).abs() <= 64 * eps * (1 + slope.abs())
+            apart = (near | ~torch.isfinite(slope)) | spread(moves, y)
+            if RandomState(y0.device) != first:  # it draws anew each time: that other slopes come out tells nothing
+                start.restore(y0.device)
+                break
+            if not host_values(apart.all()):
+                raise InvalidDerivative(
+                    "the slope of a sample depends on other samples' states",
+                    sample=host_values(apart.view(len(y), -1).all(1)).index(False),
+                    remedy="Solve them as one system, batch='shared'; independent samples that touch each other "
+                    "(batch normalisation?) have no implicit methods and no continuous adjoint",
+                )
+    func.evaluations = evaluations
 
 
 def _without_the_failed(problem: Problem, gradient: Gradient, y0: Tensor, t: Any, named) -> list[Tensor]:

@@ -74,6 +74,10 @@ class Stats:
     rejected: int = 0
     first_step: float | None = None
 
+    def anew(self) -> Stats:
+        """Those of another solve of the same, before it begins."""
+        return Stats()
+
 
 class SegmentedStats(Stats):
     """The statistics of a solve in several segments, each of which has its own backward pass."""
@@ -117,6 +121,10 @@ class Plan:
     def walk(self, problem: Problem, y: Tensor, slope: Tensor) -> Walk:
         """The walk over the steps of a solve that starts with state y and slope f(t0, y)."""
         raise NotImplementedError
+
+    def allowed(self, clock: Clock, t: Number, y: Tensor) -> Tensor:
+        """How large an error of each component of a state passes for none."""
+        return torch.finfo(y.dtype).eps ** 0.5 * (1 + y.abs())
 
     def steps(self, problem: Problem, y: Tensor, slope: Tensor) -> Iterator[Accepted]:
         """The accepted steps of a solve that starts with state y and slope f(t0, y)."""

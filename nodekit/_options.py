@@ -146,6 +146,13 @@ class Options:
             'states that gradient="checkpoint" keeps at most of the steps that are taken again.', range=_FROM_ONE
         ),
     )
+    mass_matrix: Any = field(
+        default=None,
+        metadata=_about(
+            "M of M y' = func(t, y), constant: (n, n), or (n,) if diagonal, on the last dimension of the state (n). It "
+            "may be singular, with equations without a derivative then (index 1), which y0 must satisfy."
+        ),
+    )
     dtype: torch.dtype | None = field(
         default=None, metadata=_about("accepted for torchdiffeq's sake; times are float64 always.", (*_OURS, SCIPYS))
     )

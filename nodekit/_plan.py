@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ._chosen import Chosen
@@ -17,7 +16,7 @@ from ._given import Endless, Given, grid_points
 from ._loops import Callbacks
 from ._methods import Method
 from ._options import Options, is_fixed
-from ._sample_steps import GivenSamples
+from ._sample_steps import GivenSamples, padded
 from ._times import as_floats, sample_stops
 from ._tolerance import Tolerance
 from .errors import InvalidOption
@@ -70,9 +69,7 @@ def make_sample_plan(
     if is_fixed(method, options):
         rows = [tuple(row) for row in host_times.tolist()]
         grids = {row: grid_points(list(dict.fromkeys(row)), _step_size(options), None) for row in set(rows)}
-        longest = max((len(grid) for grid in grids.values()), default=1)
-        padded = [grids[row] + [row[-1]] * (longest - len(grids[row])) for row in rows]
-        points = torch.tensor(padded, dtype=torch.float64).view(len(rows), longest)
+        points = padded([grids[row] for row in rows])
         given = {"perturb": options.perturb, "check_finite": options.check_finite, "callbacks": callbacks}
         return GivenSamples(times=on_device, absent=absent, points=points, host_times=host_times, **given)
     stops = {

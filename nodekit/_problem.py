@@ -13,6 +13,7 @@ from torch import Tensor
 from ._clock import Clock, Interval
 from ._context import RandomState, Surroundings, replayed_randomness
 from ._control import Pace
+from ._failures import unsolved_equations
 from ._leaves import UnknownLeaves
 from ._loops import Accepted, Plan, Stats
 from ._progress import Progress
@@ -108,7 +109,7 @@ class Problem:
     @property
     def reached(self) -> list[float]:
         """The output times of a solve that is over, with its events among them."""
-        return self.times if self.watch is None else self.watch.times
+        return getattr(self.watch, "times", self.times)  # of samples, each has its own
 
     def start(self) -> Tensor:
         """The time of the slope that the first step begins with."""
@@ -124,6 +125,8 @@ class Problem:
 
     def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Accepted]:
         """The accepted steps of the solve."""
+        if getattr(self.func, "mass", None) is not None:  # a continuous adjoint's has none
+            self.func.refuse_inconsistent(self.start(), y0, self.plan.allowed(self.clock, self.times[0], y0))
         accepted = self.plan.steps(self, y0, slope)
         return accepted if self.watch is None else self.watch.over(accepted, self)
 
@@ -179,6 +182,8 @@ class Problem:
             step = self.stepper.step(func, interval, y, carry, estimate=False, final=final)
             if self.dense or accepted.thetas:  # as in the forward pass: what is carried depends on it
                 self.stepper.extend(func, interval, y, carry, step)
+        if step.unsolved is not None:  # of all that move, they were
+            raise unsolved_equations("were solved, and cannot be solved again")
         return step if interval.moves is None else accepted.settle(step, y, carry)
 
     def repeat(self, accepted: Accepted, y: Tensor, carry: tuple[Tensor, ...] | None, final: bool):

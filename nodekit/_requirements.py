@@ -17,6 +17,7 @@ from ._callbacks import NAMES as CALLBACKS
 from ._choices import Choices
 from ._events import Event
 from ._gradients import GRADIENTS
+from ._methods import METHODS, Method
 from ._parameters import is_transformed
 from .errors import UnsupportedCombination
 
@@ -62,12 +63,24 @@ def _ends_its_sample(event: Event) -> bool:
     return event.terminal and event.change is None and event.max_count is None
 
 
+def _is_tableau_of_samples(method: Method) -> bool:
+    return method.samples and method.tableau is not None
+
+
 def _is_pair(state: Any) -> bool:
     if not (isinstance(state, tuple | list) and len(state) == 2):
         return False
     (leaves, structure), (others, other_structure) = map(tree_flatten, state)
     alike = structure == other_structure and all(hasattr(x, "dtype") for x in (*leaves, *others))
     return alike and all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(leaves, others, strict=True))
+
+
+def _is_real_tensor(state: Any) -> bool:
+    if isinstance(state, Tensor):
+        return not state.is_complex()
+    if isinstance(state, list | tuple):
+        return all(isinstance(number, int | float) for number in state)
+    return isinstance(state, np.ndarray) and state.dtype.kind != "c"
 
 
 def _trains_batch_norm(func: Any) -> bool:
@@ -77,11 +90,33 @@ def _trains_batch_norm(func: Any) -> bool:
 
 TABLE = (
     Row(
+        "the option mass_matrix",
+        lambda c: c.options.mass_matrix is not None,
+        {
+            f"method={_either(name for name, method in METHODS.items() if method.mass)}": lambda c: c.method.mass,
+            f"gradient={_either(g.name for g in GRADIENTS.values() if g.exact and not g.undoes)}": lambda c: (
+                c.gradient.exact and not c.gradient.undoes
+            ),
+            "a state that is one real tensor": lambda c: _is_real_tensor(c.y0),
+            "batch='shared'": lambda c: c.batch == "shared",
+            "a solver of implicit steps with a matrix or its products": lambda c: (
+                c.own_options.get("solver", "auto") in ("auto", "newton", "krylov")
+            ),
+        },
+        "Otherwise give the equation solved for y'",
+    ),
+    Row(
         "batch='independent'",
         lambda c: c.batch == "independent",
         {
-            "an explicit Runge–Kutta method": lambda c: c.method.samples,
+            "a Runge–Kutta method, explicit or implicit, or 'auto'": lambda c: c.method.samples,
+            "the solver 'auto' or 'newton', where the method is implicit": lambda c: (
+                c.own_options.get("solver", "auto") in ("auto", "newton")
+            ),
             f"gradient={_either(g.name for g in GRADIENTS.values() if g.samples)}": lambda c: c.gradient.samples,
+            "a Runge–Kutta method, not 'auto', backwards, where the gradient solves backwards": lambda c: (
+                not c.gradient.solves_backwards or _is_tableau_of_samples(c.adjoint_method or c.method)
+            ),
             "adaptive steps, where it has events": lambda c: not (c.events and c.fixed),
             "events each of which ends its sample (terminal=True, no change, no max_count)": lambda c: all(
                 map(_ends_its_sample, c.events)

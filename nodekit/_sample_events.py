@@ -39,6 +39,10 @@ class SampleWatch:
         self.index = torch.full_like(self.t, -1, dtype=torch.int64)
         self._values: Tensor | None = None  # where every sample is now
 
+    def anew(self) -> SampleWatch:
+        """The same, before the solve begins."""
+        return SampleWatch(self.events, self.packing, self.clock, self.column)
+
     def over(self, steps: Iterable[SampleSteps], problem) -> Iterator[SampleSteps]:
         """The steps, the states at events added to their outputs, and those behind them left out."""
         for accepted in steps:

@@ -7,6 +7,7 @@ no sample notices anything: what it does is computed from its own row alone, in 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,12 @@ from torch import Tensor
 
 from ._clock import Interval, SampleClock
 from ._control import host_values
+from ._failures import unsolved_equations
 from ._given import Given, GivenWalk
 from ._loops import Accepted, Plan, Stats
 from ._samples import finite_samples, spread
 from ._stepper import Step, Stepper
-from .errors import NonFiniteDerivative, SamplesFailed
+from .errors import NonFiniteDerivative, SamplesFailed, SolveFailed
 
 if TYPE_CHECKING:
     from ._problem import Problem
@@ -38,6 +40,10 @@ class SampleStats(Stats):
         super().__init__()
         self.nfe, self.accepted, self.rejected = torch.zeros(3, samples, dtype=torch.int64, device=device)
         self._counted = 0
+
+    def anew(self) -> SampleStats:
+        """Those of another solve of the same, before it begins."""
+        return SampleStats(len(self.nfe), self.nfe.device)
 
     def count(self, evaluations: int, part: Tensor | int) -> None:
         """So many evaluations have been, of which those not counted yet were of samples that had a part in them."""
@@ -85,15 +91,19 @@ class SampleSteps(Accepted):
 
     def settled(self, problem: Problem, carry: tuple[Tensor, ...], step: Step) -> Step:
         """The step as it was taken from the carry; if it is spoiled and recorded, without what is not finite."""
-        if self.spoiled and step.y1.requires_grad:
-            return problem.again(self, self.y, self.carry, final=False)
-        return self.settle(step, self.y, carry)
+        recorded, step = step.y1.requires_grad, self.settle(step, self.y, carry)
+        if self.spoiled and recorded:
+            again = problem.again(self, self.y, self.carry, final=False)
+            again.carry = (*again.carry, *step.carry[len(again.carry) :])  # what is remembered besides the slope
+            return again
+        return step
 
     def settle(self, step: Step, y: Tensor, carry: tuple[Tensor, ...]) -> Step:
         """The step, but that the samples that do not move stay where they are, with the slope that they have."""
-        moves = spread(self.interval.moves, y)
-        step.y1 = torch.where(moves, step.y1, y)
-        step.carry = tuple(torch.where(moves, *pair) for pair in zip(step.carry, carry, strict=False))
+        moves = self.interval.moves
+        step.y1 = torch.where(spread(moves, y), step.y1, y)
+        pairs = zip(step.carry, carry, strict=False)
+        step.carry = tuple(torch.where(spread(moves, new), new, old) for new, old in pairs)
         return step
 
 
@@ -127,7 +137,7 @@ class SamplePlan(Plan):
         if interval.moves is None:
             return interval
         again = self.interval(clock, interval.t0, interval.t1)
-        again.fresh, again.moves = interval.fresh, interval.moves
+        again.fresh, again.moves, again.method = interval.fresh, interval.moves, interval.method
         return again
 
     def completed(self, problem: Problem, outputs: list[Tensor], y0: Tensor) -> list[Tensor]:
@@ -170,10 +180,12 @@ class GivenSamples(SamplePlan, Given):
     Attributes:
         points: shape (batch, points), float64 on the host, the last of each sample again and again.
         host_times: the output times on the host.
+        renews: whether the slope at the start of every step is evaluated anew, since states may jump there.
     """
 
     points: Tensor
     host_times: Tensor
+    renews: bool = False
 
     def walk(self, problem, y, slope):
         """Over the points."""
@@ -190,21 +202,35 @@ class GivenSamples(SamplePlan, Given):
 
     def ahead(self, problem):
         """The steps to be taken, and which output times lie in them, found on the host."""
-        clock, times = problem.clock, self.host_times
+        device, ends = problem.clock.device, itertools.pairwise(self.points.unbind(1))
+        for interval, span in zip(self.intervals(problem.clock, []), ends, strict=True):
+            found = within(self.host_times, *span)
+            yield SampleSteps(interval, *(tuple(x.to(device) for x in places) for places in found))
+
+    def intervals(self, clock, taken):
+        """The intervals between every sample's points."""
         for start, end in itertools.pairwise(self.points.unbind(1)):
             interval = self.interval(clock, *(x.to(clock.exact).to(clock.device) for x in (start, end)))
-            interval.fresh, moves = self.perturb, end != start
+            interval.fresh, moves = self.perturb or self.renews, end != start
             interval.moves = None if moves.all() else moves.to(clock.device)
-            inside, at_end = (tuple(x.to(clock.device) for x in found) for found in within(times, start, end))
-            yield SampleSteps(interval, inside, at_end)
+            yield interval
 
-    def check(self, y, record):
-        """Look which samples' last states are finite; of others no output is known to be."""
+    def without(self, clock: SampleClock, step: SampleSteps, stuck: Tensor) -> SampleSteps:
+        """A step in which some samples stay where they are, so that they have no more outputs."""
+        old = step.interval
+        moves = ~stuck if old.moves is None else old.moves & ~stuck
+        interval = self.interval(clock, old.t0, torch.where(moves, old.t1, old.t0))
+        interval.fresh, interval.moves = old.fresh, moves
+        found = (tuple(x[~stuck[rows[0]]] for x in rows) if rows else () for rows in (step.thetas, step.lands))
+        return SampleSteps(interval, *found, spoiled=True)
+
+    def not_finite(self, y: Tensor, record) -> dict[int, SolveFailed]:
+        """The samples whose last states are not finite; no output of theirs is known to be."""
         finite = finite_samples(y)
         if not self.check_finite or all(arrived := host_values(finite)):
-            return
+            return {}
         record.void = ~finite
-        failures = {
+        return {
             i: NonFiniteDerivative(
                 "the state is infinite or not a number at the end",
                 t=self.host_times[i, -1].item(),
@@ -214,11 +240,49 @@ class GivenSamples(SamplePlan, Given):
             for i, fine in enumerate(arrived)
             if not fine
         }
-        raise SamplesFailed.of(failures, len(arrived))
+
+
+def padded(grids: Sequence[Sequence[float]]) -> Tensor:
+    """Points of every sample (batch, points), the last of each again and again."""
+    longest = max(map(len, grids), default=1)
+    rows = [[*grid, *[grid[-1]] * (longest - len(grid))] for grid in grids]
+    return torch.tensor(rows, dtype=torch.float64).view(len(rows), longest)
 
 
 class _GivenWalk(GivenWalk):
+    def __init__(self, plan: GivenSamples, problem):
+        super().__init__(plan, problem)
+        self.clock, self.part, self.unsolved = problem.clock, 1, {}
+        self.renews = (plan.perturb or plan.renews) and problem.stepper.renewable
+        #: which samples have steps behind them whose equations could not be solved
+        self.stuck: Tensor | None = None
+
     def next(self, y):
-        moves = self.step.interval.moves if self.taken else None
-        self.record.stats.count(self.func.evaluations, 1 if moves is None else moves)
-        return super().next(y)
+        self.stats.count(self.func.evaluations, self.part)
+        self.step = next(self.ahead, None)
+        if self.step is None:
+            if failures := self.plan.not_finite(y, self.record) | self.unsolved:
+                raise SamplesFailed.of(dict(sorted(failures.items())), len(y))
+            return None
+        if self.stuck is not None:
+            self.step = self.plan.without(self.clock, self.step, self.stuck)
+        self.taken += 1
+        self.final, interval = self.taken == self.count, self.step.interval
+        self.part = 1 if interval.moves is None else interval.moves
+        return interval
+
+    def judge(self, interval, y, carry, step):
+        if step.idle is not None:
+            self.stats.nfe -= step.idle * self.part
+        if step.unsolved is not None:
+            self._stick(interval, step.unsolved)
+        return super().judge(interval, y, carry, step)
+
+    def _stick(self, interval: Interval, unsolved: Tensor) -> None:
+        """From here on, samples stay where they are."""
+        for i in host_values(unsolved.nonzero()[:, 0]):
+            t0, dt = (x[i].item() for x in (interval.t0, interval.t1 - interval.t0))
+            self.unsolved[i] = unsolved_equations(t=t0, dt=dt, sample=i)
+        self.stuck = unsolved if self.stuck is None else self.stuck | unsolved
+        self.step = self.plan.without(self.clock, self.step, self.stuck)
+        interval.moves = self.step.interval.moves

@@ -128,10 +128,11 @@ def sample_norm(norm: Callable | None, packing: SamplePacking) -> Callable[[Tens
     if callable(norm):
         return torch.func.vmap(lambda x: torch.as_tensor(norm(packing.sample(x))))
     if packing.single:
-        return lambda x: _rms(x)
-    return lambda x: torch.stack([_rms(part) for part in packing.parts(x)]).amax(0)
+        return lambda x: rms(x)
+    return lambda x: torch.stack([rms(part) for part in packing.parts(x)]).amax(0)
 
 
-def _rms(x: Tensor) -> Tensor:
+def rms(x: Tensor) -> Tensor:
+    """√(mean x²) of every sample's part, shape (batch,)."""
     rows = x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
     return torch.linalg.vector_norm(rows, dim=1) / max(rows.shape[1], 1) ** 0.5

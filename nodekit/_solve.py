@@ -24,6 +24,7 @@ from ._gradients import GRADIENTS
 from ._gradients._graphs import Graphs
 from ._independent import solve_samples
 from ._loops import Stats
+from ._mass import MassDerivative
 from ._methods import SCIPY
 from ._plan import make_plan, make_sample_plan
 from ._problem import Problem, Record
@@ -126,8 +127,9 @@ def solve(
         batch: "shared": one solve of the whole state. "independent": every sample (first dimension) has its own steps,
             error test and, if t has shape (batch, times), times: rows of fewer times end in NaN, where the outputs are
             NaN, too, or in the last time again, which repeats the last output. func is evaluated on the whole batch,
-            with t of shape (batch, 1, …), which broadcasts to the state. A sample that fails leaves the others as they
-            are; the statistics count for each.
+            with t of shape (batch, 1, …), which broadcasts to the state; for implicit methods and the adjoint, no
+            sample's slope may depend on another's state. A sample that fails leaves the others as they are; the
+            statistics count for each.
         dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
         compile: whether to solve in loops compiled by torch.compile, once for each module and shape of state (half a
             minute, or seconds where its caches know them): for small systems, solved often, whose derivative is a
@@ -181,8 +183,10 @@ def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
     samples = choices.batch == "independent"
     packing = (SamplePacking if samples else Packing)(choices.y0, choices.strict)
     derivative = Derivative(func, packing, choices.args)
+    if options.mass_matrix is not None:
+        derivative = MassDerivative(options.mass_matrix, func, packing, choices.args)
     tolerance, norm = tolerance_of(choices.rtol, choices.atol, packing), norm_of(options, packing)
-    stepper = method.stepper(**choices.own_options)
+    stepper = (method.sample_stepper if samples else method.stepper)(**choices.own_options)
     callbacks = callbacks_of(func, derivative, method, options)
     watch, backward = None, None
     if samples:

@@ -178,7 +178,12 @@ class Derivative:
 
     Raises:
         InvalidDerivative: the function changes its argument, or differentiates what carries no graph.
+
+    Attributes:
+        mass: the matrix M of M y' = f(t, y), see `MassDerivative`; None: 1.
     """
+
+    mass = None
 
     def __init__(self, func: Callable, packing: Packing, args: tuple = ()):
         self.func, self.packing, self.args, self.evaluations = func, packing, args, 0

@@ -22,13 +22,17 @@ class Step:
         slopes: values of the derivative such that y1 = y0 + dt Σ weights·slopes; continuous adjoints integrate the
             parameters' gradient with them. None where a method has no such form.
         weights: these weights.
+        unsolved: which of independent samples have no result, since their equations could not be solved; None: none.
+        idle: how many evaluations each of these had no part in, while others' equations were solved; None: none.
+        func: the derivative, where interpolation asks it again.
     """
 
-    __slots__ = ("carry", "error", "error_third", "slopes", "weights", "y1")
+    __slots__ = ("carry", "error", "error_third", "func", "idle", "slopes", "unsolved", "weights", "y1")
 
     def __init__(self, y1, carry=(), error=None, error_third=None, slopes=None, weights=None):
         self.y1, self.carry, self.error, self.error_third = y1, carry, error, error_third
         self.slopes, self.weights = slopes, weights
+        self.unsolved = self.idle = self.func = None
 
 
 class Stepper:

@@ -159,6 +159,13 @@ class ButcherTableau:
         stages = np.linalg.solve(np.eye(self.stages) - z[:, None, None] * self.A, np.ones((len(z), self.stages, 1)))
         return bool((abs(1 + z * (self.b @ stages)[:, 0]) <= 1 + 1e-8).all())
 
+    @property
+    def l_stable(self) -> bool:
+        """Whether it is A-stable and R(z) → 0 for z → −∞: a step forgets what decays within it."""
+        far = -1e9
+        stages = np.linalg.solve(np.eye(self.stages) - far * self.A, np.ones(self.stages))
+        return self.a_stable and bool(abs(1 + far * (self.b @ stages)) < 1e-4)
+
     def dense_order(self, highest: int | None = None) -> int:
         """The order of the dense output: the conditions Σ bᵢ(θ) Φᵢ(tree) = θʳ/γ(tree) that hold for every θ."""
         A = np.zeros((len(self.interpolation),) * 2)

@@ -53,9 +53,9 @@ class LatentODE(nn.Module):
     A recurrent encoder run backwards gives q(z0 | x) = N(mean, exp(log-variance)), the prior is N(0, I); z(t) solves
     dz/dt = derivative(t, z) from z0 at the first time, and an observation at t is N(decoder(z(t)), noise² I).
 
-    Times are (T,), of all series, or (n, T), of each its own; these are solved as independent samples, whose methods
-    are explicit and whose t the derivative sees as (n, 1). Rows of fewer times end in padding, as in `nodekit.solve`:
-    NaN, or the last time again. Nothing is observed there.
+    Times are (T,), of all series, or (n, T), of each its own; these are solved as independent samples, by Runge–Kutta
+    methods, whose t the derivative sees as (n, 1). Rows of fewer times end in padding, as in `nodekit.solve`: NaN, or
+    the last time again. Nothing is observed there.
 
     Args:
         observed: p, dimension of the observations.

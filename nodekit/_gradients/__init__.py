@@ -63,6 +63,7 @@ GRADIENTS = {
             adjoint,
             "the continuous adjoint (Chen et al. 2018), solved backwards",
             exact=False,
+            samples=True,
             clock=Clock,
         ),
         Gradient(

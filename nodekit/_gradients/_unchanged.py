@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._loops import Stats
 from .._problem import Problem, Record
 from .._reachable import reachable
 from ..errors import DerivativeChanged
@@ -97,17 +96,21 @@ class Watched:
             same.insist()
             places = (now.keys() | self._steady.keys()) - self._changing
             if any(now.get(place, _GONE) != self._steady.get(place, _GONE) for place in places):
-                for found, output in zip(self._again(problem), outputs, strict=False):
-                    # To an event of then, steps are cut otherwise.
-                    same.add(found, output, 0.0 if problem.watch is None else 1e-3 * output.abs().max())
+                again = self._again(problem)
+                # To an event of a shared solve, which is a time of the solve again, steps are cut otherwise.
+                cut = problem.watch is not None and again.watch is None
+                for found, output in zip(again.integrate(self.y0, self.slope), outputs, strict=False):
+                    same.add(found, output, 1e-3 * output.abs().max() if cut else 0.0)
+                if again.watch is not None:
+                    same.add(again.watch.t, problem.watch.t)
                 same.insist()
         func.evaluations = before
 
-    def _again(self, problem: Problem) -> list[Tensor]:
-        """The outputs of the same solve today."""
-        record, times = Record(Stats(), pace=self._pace), problem.reached
-        again = dataclasses.replace(problem, record=record, times=times, watch=None, progress=None, throw=False)
-        return again.integrate(self.y0, self.slope)
+    def _again(self, problem: Problem) -> Problem:
+        """The same solve today."""
+        record, times = Record(problem.record.stats.anew(), pace=self._pace), problem.reached
+        watch = None if problem.watch is None else problem.watch.anew()
+        return dataclasses.replace(problem, record=record, times=times, watch=watch, progress=None, throw=False)
 
 
 _GONE = object()

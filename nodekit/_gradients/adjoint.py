@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 
+from .._clock import SampleClock
 from .._context import RandomState
 from .._loops import Accepted
 from .._problem import Problem
 from .._vjp import GradientSum, once, vector_jacobian
 from .._warning import warn
-from ..errors import SolveFailed
+from ._backward import failing_as_gradient, zeros_for_own
+from ._sample_adjoint import solve_samples_backwards
 from ._unchanged import Watched
 
 #: Gauss–Legendre points and weights on [0, 1], for methods whose steps are no weighted sum of slopes
@@ -80,6 +81,8 @@ class _Adjoint(Function):
 
         def found(gradients):
             ctx.watched.insist(ctx.problem, outputs)
+            if isinstance(ctx.problem.clock, SampleClock):
+                return solve_samples_backwards(ctx.problem, outputs, gradients, differentiated[0])
             return solve_backwards(ctx.problem, AugmentedDerivative(ctx.problem), outputs[: ctx.reached], gradients)
 
         return None, None, *once(found, gradients, differentiated, "adjoint")
@@ -93,23 +96,7 @@ def reached(problem: Problem, outputs) -> int:
     return count
 
 
-@contextlib.contextmanager
-def _failing_as_gradient() -> Iterator[None]:
-    """Say of a failure that it is the backward solve's, and what else differentiates."""
-    try:
-        yield
-    except SolveFailed as failure:
-        raise type(failure)(
-            f"the backward solve of the continuous adjoint failed: {failure.message}",
-            t=failure.t,
-            dt=failure.dt,
-            sample=failure.sample,
-            remedy='What decays forwards explodes backwards: gradient="checkpoint" solves nothing backwards, '
-            '"interpolated" not the state; or give adjoint_rtol, adjoint_atol, adjoint_method and adjoint_options',
-        ) from failure
-
-
-@_failing_as_gradient()
+@failing_as_gradient()
 def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[Tensor | None, ...]:
     """From the last output reached to the first: at each, z is the stored output and a takes up its gradient.
 
@@ -131,15 +118,7 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
                     totals.add(integrand, -accepted.interval.dt * weight)
                 state = accepted.step.y1
             a = derivative.adjoint(state)
-    return a, *_zeros_for_own(problem, totals.values)
-
-
-def _zeros_for_own(problem: Problem, gradients) -> list[Tensor | None]:
-    """The gradients; zeros for the function's own parameters that it did not use, as in torchdiffeq."""
-    func = problem.func.func
-    own = {id(x) for x in func.parameters()} if isinstance(func, nn.Module) else set()
-    pairs = zip(gradients, problem.record.parameters, strict=True)
-    return [torch.zeros_like(x) if g is None and id(x) in own else g for g, x in pairs]
+    return a, *zeros_for_own(problem, totals.values)
 
 
 def _quadrature(backward: Problem, accepted: Accepted):

@@ -17,6 +17,7 @@ from .implicit_runge_kutta import ImplicitRungeKutta
 from .multistep import AdamsBashforth, AdamsBashforthMoulton
 from .reversible import AsynchronousLeapfrog, ReversibleRungeKutta
 from .runge_kutta import ExplicitRungeKutta
+from .sample_switching import SampleSwitching
 from .scipy import ScipySolver
 from .switching import Switching
 from .symplectic import Leapfrog, Yoshida4
@@ -56,6 +57,11 @@ class Method:
         if self._prepared is not None and options in ({}, {"interp": "dense"}):
             return self._prepared
         return self._make(**options)
+
+    def sample_stepper(self, **options: Any) -> Stepper:
+        """The same over times of every sample."""
+        stepper = self.stepper(**options)
+        return SampleSwitching(stepper) if isinstance(stepper, Switching) else stepper
 
     def _make(self, **options) -> Stepper:
         return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
@@ -101,6 +107,11 @@ class Method:
     def compiled(self) -> bool:
         """Whether its steps can be taken in compiled loops."""
         return self.family.compiled
+
+    @property
+    def mass(self) -> bool:
+        """Whether it solves M y' = f(t, y): a step is its last stage, and forgets what decays within it."""
+        return issubclass(self.family, ImplicitRungeKutta) and self.tableau.l_stable and self.stepper().stiffly_accurate
 
     @property
     def differentiable(self) -> bool:

@@ -53,7 +53,7 @@ class FixedPoint:
             k = image - _combination(residuals, images, residual) if slow else image
         raise equations.failure("did not converge", size, iteration + 1)
 
-    def damped(self, error: Tensor, dt: float) -> Tensor:
+    def damped(self, error: Tensor, dt: float, mass=None) -> Tensor:
         """The error as it is: where fixed points converge there are no stiff components."""
         return error
 
@@ -82,7 +82,7 @@ class Automatic:
 
     def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations."""
-        if self.chosen is None and equations.unknowns > _SMALL:
+        if self.chosen is None and equations.unknowns > _SMALL and equations.mass is None:
             patient = FixedPoint(self.iterations or 30, self.floor, window=3)
             try:
                 return patient.solve(equations, guess, measure)
@@ -93,9 +93,9 @@ class Automatic:
             self.chosen = newton(self.iterations, self.floor)
         return self.chosen.solve(equations, guess, measure)
 
-    def damped(self, error: Tensor, dt: float) -> Tensor:
+    def damped(self, error: Tensor, dt: float, mass=None) -> Tensor:
         """The error without its stiff components, if there were any."""
-        return error if self.chosen is None else self.chosen.damped(error, dt)
+        return error if self.chosen is None else self.chosen.damped(error, dt, mass)
 
 
 SOLVERS = {

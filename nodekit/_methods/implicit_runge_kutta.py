@@ -16,6 +16,7 @@ from ..errors import UnknownOption, nearest
 from .fixed_point import SOLVERS
 from .ranges import whole, within
 from .runge_kutta import ExplicitRungeKutta, nonzero
+from .sample_newton import SampleEquations, SampleNewton
 from .stages import StageEquations, differentiable_solution
 
 
@@ -61,7 +62,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
     """
 
     implicit = True
-    samples = compiled = False
+    compiled = False
 
     def __init__(
         self,
@@ -106,8 +107,12 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
 
     def step(self, func, interval, y, carry, estimate=True, final=False):
         """One step: every block of stages, then the result. The slope carried over is the first guess."""
-        dt, times = interval.dt, interval.times
-        solver = self.solver(self.iterations, 1e2 if self._to_rounding else 1.0)
+        dt, times, mass = interval.dt, interval.times, getattr(func, "mass", None)
+        right_hand_side = func if mass is None else func.right_hand_side
+        solver, equations_of = self.solver, StageEquations
+        if of_samples := isinstance(dt, Tensor):
+            solver, equations_of = SampleNewton, SampleEquations
+        solver = solver(self.iterations, 1e2 if self._to_rounding else 1.0)
         slopes: list[Tensor] = []
         for block in self.blocks:
             known = [combine(y, dt, row, slopes) if row else y for row in block.outer]
@@ -116,16 +121,22 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
                 slopes.append(carry[0] if first else func(times[block.first + 1], known[0]))
                 continue
             within = times[block.first + 1 : block.last + 1]
-            equations = StageEquations(func, within, known, dt, block.rows, block.columns, interval.t0)
-            slopes += self._solve(equations, solver, slopes[-1] if slopes else carry[0], interval.t1)
+            equations = equations_of(right_hand_side, within, known, dt, block.rows, block.columns, interval.t0, mass)
+            t1 = times[-1] if of_samples else interval.t1
+            slopes += self._solve(equations, solver, slopes[-1] if slopes else carry[0], t1)
+            if of_samples:
+                solver.note(equations)
         y1 = combine(y, dt, self.weights, slopes)
         error = None
         if estimate and self.error_weights is not None:
             with torch.no_grad():  # step sizes are constants of the gradient
                 error = combine(None, dt, self.error_weights, slopes)
                 if self.damping:
-                    error = solver.damped(error, self.damping * dt)
-        return Step(y1, (slopes[-1],), error, None, slopes, self.weights)
+                    error = solver.damped(error, self.damping * dt, mass)
+        step = Step(y1, (slopes[-1],), error, None, slopes, self.weights)
+        if of_samples:
+            solver.tell(step)
+        return step
 
     @property
     def _to_rounding(self) -> bool:
@@ -149,23 +160,28 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         if not self._to_rounding:
             scale = 0.01 * self.tolerance.scale(t1, x.abs()) + 10 * eps * x.abs()
             scale = scale.clamp(min=torch.finfo(x.dtype).tiny)  # a component that stays zero does not change
-            return lambda change: torch.stack([self.norm(part / scale) for part in change.unbind()]).max()
+            return lambda change: torch.stack([self.norm(part / scale) for part in change.unbind()]).amax(0)
         parts = getattr(equations.func, "parts", lambda x: (x,))
-        scales = [self._rounding(*both) for both in zip(parts(x), parts(equations.moved(guess)[0]), strict=True)]
+        pairs = zip(parts(x), parts(equations.moved(guess)[0]), strict=True)
+        scales = [self._rounding(*map(equations.largest, both), x) for both in pairs]
 
         def measure(change: Tensor) -> Tensor:
             sizes = [
-                part.abs().max() / scale
+                equations.largest(part) / scale
                 for stage in change.unbind()
                 for part, scale in zip(parts(stage), scales, strict=True)
             ]
-            return sizes[0] if len(sizes) == 1 else torch.stack(sizes).max()
+            return sizes[0] if len(sizes) == 1 else torch.stack(sizes).amax(0)
 
         return measure
 
-    def _rounding(self, x: Tensor, motion: Tensor) -> Tensor:
-        """The error of x that its type, and that of the slope under autocast, make unavoidable; or newton_tol."""
-        size, motion, numbers = x.abs().max(), motion.abs().max(), torch.finfo(x.dtype)
+    def _rounding(self, size: Tensor, motion: Tensor, x: Tensor) -> Tensor:
+        """The error of x that its type, and that of the slope under autocast, make unavoidable; or newton_tol.
+
+        Args:
+            size, motion: the largest number in x, and the furthest that it moves.
+        """
+        numbers = torch.finfo(x.dtype)
         if self.newton_tol is not None:
             return self.newton_tol * torch.maximum(size, motion) + numbers.tiny
         kind, eps = x.device.type, numbers.eps
@@ -174,6 +190,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
 
     def extend(self, func, interval, y, carry, step):
         """The extra stages of the dense output."""
+        step.func = func
         for i, row in enumerate(self.extra_rows, start=self.tableau.stages):
             time = interval.times[i + 1]
             if row:
@@ -181,3 +198,17 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
                 step.slopes.append(func(time, stage))
             else:
                 step.slopes.append(carry[0] if self.stiffly_accurate else func(time, y))
+
+    def interpolate(self, interval, y, step, thetas):
+        """As of every tableau; components without a derivative are those that belong to the others there.
+
+        The polynomial through their slopes is of low order: stages are more accurate than the slopes between them.
+        """
+        states = super().interpolate(interval, y, step, thetas)
+        if getattr(step.func, "mass", None) is None:
+            return states
+        (start, *_, end), scale = interval.times, None
+        if not self._to_rounding:
+            scale = 0.01 * self.tolerance.positive_scale(interval.t1, y.detach().abs())
+        times = [torch.lerp(start, end, theta) for theta in thetas]
+        return [step.func.projected(t, x, scale) for t, x in zip(times, states, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,25 +15,42 @@ from .._parameters import is_transformed
 _ROWS = 8
 
 
-def jacobian(func, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+def jacobian(func, t: Tensor, x: Tensor, lead: int = 0) -> tuple[Tensor, Tensor]:
     """f(t, x) and its Jacobian (n, n).
 
     Where the derivative records no graph (NumPy, R, an adjoint that differentiates by itself), n differences give it.
+
+    Args:
+        lead: first dimensions of x that count systems of which none depends on another: (…, n, n) is every one's own.
     """
     if is_transformed():
-        return func(t, x), torch.func.jacrev(lambda x: func(t, x))(x).reshape(x.numel(), x.numel())
+        value, pull = torch.func.vjp(lambda x: func(t, x), x)
+        return value, _as_matrices(torch.func.vmap(pull)(_unit_vectors(x, lead))[0], lead)
     with torch.enable_grad():
         point = x.detach().requires_grad_()
         value = func(t, point)
     if value.requires_grad:
-        return value.detach(), rows_of_jacobian(value, point)
-    return value, _differences(func, t, x, value)
+        return value.detach(), rows_of_jacobian(value, point, lead)
+    return value, _differences(func, t, x, value, lead)
 
 
-def rows_of_jacobian(value: Tensor, point: Tensor) -> Tensor:
-    """∂value/∂point (n, n) from a recorded graph, many rows in one batch where its operations can be batched."""
-    n = point.numel()
-    unit = torch.eye(n, dtype=point.dtype, device=point.device).view(n, *point.shape)
+def _unit_vectors(x: Tensor, lead: int) -> Tensor:
+    """Shaped like x, as many as each of its systems has unknowns: the same for each."""
+    n = math.prod(x.shape[lead:]) if lead else x.numel()
+    unit = torch.eye(n, dtype=x.dtype, device=x.device)
+    return unit.view(n, *[1] * lead, *x.shape[lead:]).expand(n, *x.shape) if lead else unit.view(n, *x.shape)
+
+
+def _as_matrices(rows: Tensor, lead: int) -> Tensor:
+    """Rows of Jacobians, each shaped like the state, as (…, n, n)."""
+    n = len(rows)
+    return rows.reshape(n, *rows.shape[1 : 1 + lead], n).movedim(0, lead) if lead else rows.reshape(n, n)
+
+
+def rows_of_jacobian(value: Tensor, point: Tensor, lead: int = 0) -> Tensor:
+    """∂value/∂point (…, n, n) from a recorded graph, many rows in one batch where its operations can be batched."""
+    unit = _unit_vectors(point, lead)
+    n = len(unit)
     keep = {"retain_graph": True, "allow_unused": True}
     rows = None
     if n > _ROWS:
@@ -41,16 +59,14 @@ def rows_of_jacobian(value: Tensor, point: Tensor) -> Tensor:
     if rows is None:
         found = [torch.autograd.grad(value, point, row, **keep)[0] for row in unit]
         rows = torch.zeros_like(unit) if found[0] is None else torch.stack(found)
-    return rows.reshape(n, n)
+    return _as_matrices(rows, lead)
 
 
-def _differences(func, t: Tensor, x: Tensor, value: Tensor) -> Tensor:
-    n = x.numel()
+def _differences(func, t: Tensor, x: Tensor, value: Tensor, lead: int) -> Tensor:
     # Hairer & Wanner II, section IV.8: half the digits, and a floor for components near zero.
-    sizes = torch.sqrt(torch.finfo(x.dtype).eps * x.detach().abs().clamp_min(1e-5)).reshape(n)
-    moves = torch.diag(sizes).view(n, *x.shape)
-    columns = [(func(t, x + move) - value).reshape(n) for move in moves]
-    return torch.stack(columns, 1) / sizes
+    sizes = torch.sqrt(torch.finfo(x.dtype).eps * x.detach().abs().clamp_min(1e-5))
+    columns = torch.stack([func(t, x + move) - value for move in _unit_vectors(x, lead) * sizes])
+    return _as_matrices(columns, lead).mT / sizes.reshape(*x.shape[:lead], 1, len(columns))
 
 
 class Linearization:
@@ -60,19 +76,22 @@ class Linearization:
         func: the derivative.
         times: of the stages.
         points: their states; the graphs that lead to them are kept.
+        lead: as of `jacobian`.
     """
 
-    def __init__(self, func, times: Sequence[Tensor], points: Sequence[Tensor]):
-        self.func, self.times = func, times
+    def __init__(self, func, times: Sequence[Tensor], points: Sequence[Tensor], lead: int = 0):
+        self.func, self.times, self.lead = func, times, lead
         with torch.enable_grad():
             self.points = [x if x.requires_grad else x.detach().requires_grad_() for x in points]
             self.values = [func(t, x) for t, x in zip(times, self.points, strict=True)]
         self._forward = None
 
     def matrices(self) -> list[Tensor]:
-        """Every Jᵢ (n, n)."""
+        """Every Jᵢ (…, n, n)."""
         return [
-            rows_of_jacobian(value, x) if value.requires_grad else _differences(self.func, t, x.detach(), value)
+            rows_of_jacobian(value, x, self.lead)
+            if value.requires_grad
+            else _differences(self.func, t, x.detach(), value, self.lead)
             for t, x, value in zip(self.times, self.points, self.values, strict=True)
         ]
 

@@ -18,7 +18,7 @@ from .stages import StageEquations, factors
 
 Measure = Callable[[Tensor], Tensor]
 #: Iterations that do not halve the least change yet before it counts as stalled.
-_STALLED = 4
+STALLED = 4
 
 
 class Convergence:
@@ -43,7 +43,7 @@ class Convergence:
         self.least = min(self.least, size)
         if self.rate is None:
             return size == 0.0
-        if self.rate >= 0.5 and size <= self.floor * (100 if self.stalled >= _STALLED else 1):
+        if self.rate >= 0.5 and size <= self.floor * (100 if self.stalled >= STALLED else 1):
             return True
         return self.rate < 1.0 and size * self.rate <= 1.0 - self.rate
 
@@ -51,7 +51,7 @@ class Convergence:
         """Whether the rate of convergence would take more iterations than are left."""
         if self.size > self.floor * 100:
             return self.rate >= 1.0 or self.size * self.rate**left > 1.0
-        return self.stalled > 2 * _STALLED
+        return self.stalled > 2 * STALLED
 
 
 class DenseNewton:
@@ -80,7 +80,7 @@ class DenseNewton:
             else:
                 image = equations.image(k)
                 lu = self._factor(equations, [self.jacobian]) if iteration == 0 else lu
-            change = torch.linalg.lu_solve(*lu, (image - k).reshape(-1, 1)).view(k.shape)
+            change = equations.solved(lu, equations.residual(image, k))
             size = host(measure(equations.moved(change)))
             previous = convergence.size
             if convergence.converged(size):
@@ -104,9 +104,13 @@ class DenseNewton:
             self.factors[key] = factors(equations.matrix(jacobians))
         return self.factors[key]
 
-    def damped(self, error: Tensor, dt: float) -> Tensor:
-        """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""
-        matrix = torch.eye(error.numel(), dtype=error.dtype, device=error.device) - dt * self.jacobian
+    def damped(self, error: Tensor, dt: float, mass=None) -> Tensor:
+        """(M − dt J)⁻¹ M error: an error estimate without its stiff components."""
+        if mass is None:
+            matrix = torch.eye(error.numel(), dtype=error.dtype, device=error.device)
+        else:
+            matrix, error = mass.full(error.numel()), mass.times(error)
+        matrix = matrix - dt * self.jacobian
         return torch.linalg.lu_solve(*factors(matrix), error.reshape(-1, 1)).view(error.shape)
 
 
@@ -127,7 +131,7 @@ class NewtonKrylov:
             def product(v, linearization=self.linearization):
                 return equations.times_matrix(linearization, v)
 
-            residual = image.detach() - k
+            residual = equations.residual(image.detach(), k)
             change, found = gmres(product, residual, self.forcing)
             size = host(measure(equations.moved(change)))
             previous = convergence.size
@@ -139,11 +143,14 @@ class NewtonKrylov:
                 break
         raise equations.failure("did not converge", size, iteration)
 
-    def damped(self, error: Tensor, dt: float) -> Tensor:
-        """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""
+    def damped(self, error: Tensor, dt: float, mass=None) -> Tensor:
+        """(M − dt J)⁻¹ M error: an error estimate without its stiff components."""
+
+        def weighted(v):
+            return v if mass is None else mass.times(v)
 
         def product(v):
             earlier = [torch.zeros_like(v)] * (len(self.linearization.points) - 1)
-            return v - dt * self.linearization.jvp([*earlier, v])[-1]
+            return weighted(v) - dt * self.linearization.jvp([*earlier, v])[-1]
 
-        return gmres(product, error, self.forcing)[0]
+        return gmres(product, weighted(error), self.forcing)[0]

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -48,10 +47,17 @@ class StageEquations:
         A: the block's coefficients, lists of (index, coefficient) pairs, by rows.
         At: the same by columns.
         t0: the step's start, for messages.
+        mass: the matrix M of M kᵢ = …; None: 1.
+
+    Attributes:
+        lead: first dimensions of the state that count systems of their own, see `jacobian`.
     """
 
-    def __init__(self, func, times: Sequence[Tensor], known: Sequence[Tensor], dt: float, A, At, t0: float):
+    lead = 0
+
+    def __init__(self, func, times: Sequence[Tensor], known: Sequence[Tensor], dt: float, A, At, t0: float, mass=None):
         self.func, self.times, self.known, self.dt, self.A, self.At, self.t0 = func, times, known, dt, A, At, t0
+        self.mass = mass
         #: the derivative at the points evaluated last
         self.values: list[Tensor] = []
 
@@ -72,17 +78,27 @@ class StageEquations:
 
     def linearize(self, k: Tensor) -> tuple[Tensor, Linearization]:
         """The right-hand sides, and the Jacobians there."""
-        linearization = Linearization(self.func, self.times, self.points(k))
+        linearization = Linearization(self.func, self.times, self.points(k), self.lead)
         self.values = linearization.values
         return stacked(self.values), linearization
 
     def linearize_once(self, k: Tensor) -> tuple[Tensor, Tensor]:
-        """The right-hand sides, and the Jacobian (n, n) of the first stage."""
+        """The right-hand sides, and the Jacobian (…, n, n) of the first stage."""
         points = self.points(k)
-        value, matrix = jacobian(self.func, self.times[0], points[0])
+        value, matrix = jacobian(self.func, self.times[0], points[0], self.lead)
+        if self.mass is not None:
+            self.mass.insist(matrix, NewtonDidNotConverge, t=self.t0, dt=self.dt)
         rest = zip(self.times[1:], points[1:], strict=True)
         self.values = [value, *(self.func(t, x) for t, x in rest)]
         return stacked(self.values), matrix
+
+    def residual(self, image: Tensor, k: Tensor) -> Tensor:
+        """f − M k: what is left of the equations where their right-hand sides are f."""
+        return image - k if self.mass is None else image - self.mass.times(k)
+
+    def largest(self, x: Tensor) -> Tensor:
+        """The largest number in a state."""
+        return x.abs().max()
 
     def moved(self, v: Tensor) -> Tensor:
         """dt A v: what a change v of the slopes changes in the states of the stages."""
@@ -95,24 +111,38 @@ class StageEquations:
         return torch.stack([combine(None, self.dt, row, slopes) for row in rows])
 
     def matrix(self, jacobians: Sequence[Tensor]) -> Tensor:
-        """1 − dt A ⊗ J of the unknowns, from one Jacobian (n, n) for all stages or one for each."""
-        count, n = len(self.A), jacobians[0].shape[-1]
-        coefficients = np.zeros((count, count))
+        """M − dt A ⊗ J of the unknowns, from one Jacobian (…, n, n) for all stages or one for each."""
+        dt, rows = self.dt.view(-1, 1, 1) if self.lead else self.dt, []
         for i, row in enumerate(self.A):
+            coefficients = [0.0] * len(self.A)
             for j, a in row:
-                coefficients[i, j] = -self.dt * a
-        rows = [
-            torch.cat([jacobians[i % len(jacobians)] * float(a) for a in row], 1) for i, row in enumerate(coefficients)
-        ]
-        return torch.cat(rows) + torch.eye(count * n, dtype=rows[0].dtype, device=rows[0].device)
+                coefficients[j] = a
+            J = jacobians[i % len(jacobians)]
+            rows.append(torch.cat([J * (-dt * a) for a in coefficients], -1))
+        unknowns = rows[0].shape[-1]
+        if self.mass is not None:
+            return torch.cat(rows, -2) + self.mass.full(unknowns)
+        return torch.cat(rows, -2) + torch.eye(unknowns, dtype=rows[0].dtype, device=rows[0].device)
+
+    def solved(self, lu: tuple[Tensor, Tensor], b: Tensor, adjoint: bool = False) -> Tensor:
+        """The solution of the linear system with the factors of a matrix of the unknowns, or of its transpose."""
+        return torch.linalg.lu_solve(*lu, b.reshape(-1, 1), adjoint=adjoint).view(b.shape)
 
     def times_matrix(self, linearization: Linearization, v: Tensor) -> Tensor:
-        """(1 − J dt A) v."""
-        return v - stacked(linearization.jvp(self.moved(v).unbind()))
+        """(M − J dt A) v."""
+        first = v if self.mass is None else self.mass.times(v)
+        return first - stacked(linearization.jvp(self.moved(v).unbind()))
 
     def transposed_times_matrix(self, linearization: Linearization, v: Tensor) -> Tensor:
-        """(1 − J dt A)ᵀ v."""
-        return v - self._moved(self.At, stacked(linearization.vjp(v.unbind())))
+        """(M − J dt A)ᵀ v."""
+        first = v if self.mass is None else self.mass.transposed_times(v)
+        return first - self._moved(self.At, stacked(linearization.vjp(v.unbind())))
+
+    def refuse_gradient(self, x: Tensor, b: Tensor) -> Tensor:
+        """The solution x of a linear system of b in a backward pass, unless it has none."""
+        if not is_finite(x) and is_finite(b):  # what comes in as it is goes out as it is
+            self.refuse(x, "have no gradient: their matrix is singular, or not finite, at the solution")
+        return x
 
     def refuse(self, x: Tensor, why: str) -> None:
         """Raise NewtonDidNotConverge, for this reason, where x is infinite or not a number."""
@@ -152,8 +182,9 @@ def stacked(parts: Sequence[Tensor]) -> Tensor:
 def differentiable_solution(equations: StageEquations, k: Tensor) -> Tensor:
     """The solution k with its derivative: that of the equations it solves, not of the iterations that found it.
 
-    With M = 1 − dt A ⊗ J at the solution held constant, k − M⁻¹(k − f(k)) is k, and has its first derivative by the
-    implicit function theorem; done n times, it has the first n. Backward passes solve Mᵀ once for each.
+    With M − dt A ⊗ J at the solution held constant, k + (M − dt A ⊗ J)⁻¹(f(k) − M k) is k, and has its first
+    derivative by the implicit function theorem; done n times, it has the first n. Backward passes solve its
+    transpose once for each.
     """
     if not torch.is_grad_enabled():
         return k
@@ -163,12 +194,13 @@ def differentiable_solution(equations: StageEquations, k: Tensor) -> Tensor:
     image, linearization = equations.linearize(k)
     # The solution is the last iterate moved once more: nobody has evaluated the derivative there yet.
     equations.refuse(image, "were solved where the derivative is infinite or not a number")
-    if not any(x.requires_grad for x in equations.known) and not captured(image, linearization.points):
+    mass = equations.mass is not None and equations.mass.matrix.requires_grad
+    if not (mass or any(x.requires_grad for x in equations.known) or captured(image, linearization.points)):
         return k
     system = _System(equations, linearization, _differentiations.get())
     for _ in range(system.differentiations):
-        residual = k - image
-        k = k - _Solve.apply(residual, residual, system, False, 0)
+        residual = equations.residual(image, k)
+        k = k + _Solve.apply(residual, residual, system, False, 0)
         if system.differentiations > 1:
             image = equations.image(k)
     return k
@@ -182,32 +214,28 @@ def _plainly_differentiable(equations: StageEquations, k: Tensor) -> Tensor:
             remedy=f"Up to {DENSE} are supported; use torch.autograd, or an explicit method",
         )
     pairs = zip(equations.times, equations.points(k), strict=True)
-    jacobians = [jacobian(equations.func, t, x)[1] for t, x in pairs]
+    jacobians = [jacobian(equations.func, t, x, equations.lead)[1] for t, x in pairs]
     lu = factors(equations.matrix(jacobians))
     for _ in range(max(1, torch._C._functorch.maybe_current_level() or 1)):
-        residual = (k - equations.image(k)).reshape(-1, 1)
-        k = k - torch.linalg.lu_solve(*lu, residual).view(k.shape)
+        k = k + equations.solved(lu, equations.residual(equations.image(k), k))
     equations.refuse(k, "have no derivative: their matrix is singular at the solution")
     return k
 
 
 class _System:
-    """M at a solution, held constant, and how many derivatives the solution is to have."""
+    """M − dt A ⊗ J at a solution, held constant, and how many derivatives the solution is to have."""
 
     def __init__(self, equations: StageEquations, linearization: Linearization, differentiations: int):
         self.equations, self.linearization, self.differentiations = equations, linearization, differentiations
         self.factors = None
 
     def solve(self, b: Tensor, transposed: bool) -> Tensor:
-        """M⁻¹ b, or M⁻ᵀ b."""
+        """The solution for b, or that of the transpose."""
         equations, linearization = self.equations, self.linearization
-        if equations.unknowns <= DENSE:
+        if equations.lead or equations.unknowns <= DENSE:
             if self.factors is None:
                 self.factors = factors(equations.matrix(linearization.matrices()))
-            x = torch.linalg.lu_solve(*self.factors, b.reshape(-1, 1), adjoint=transposed).view(b.shape)
-            if not is_finite(x) and is_finite(b):  # what comes in as it is goes out as it is
-                equations.refuse(x, "have no gradient: their matrix is singular, or not finite, at the solution")
-            return x
+            return equations.refuse_gradient(equations.solved(self.factors, b, adjoint=transposed), b)
         product = equations.transposed_times_matrix if transposed else equations.times_matrix
         eps = torch.finfo(b.dtype).eps
         x, found = gmres(lambda v: product(linearization, v), b, 10 * eps)
@@ -221,7 +249,7 @@ class _System:
 
 
 class _Solve(Function):
-    """M⁻¹ b as a function of b; at a solution of the equations (order 0) b is zero, and so is the result."""
+    """The solution of a linear system as a function of b; where the equations are solved (order 0) both are zero."""
 
     @staticmethod
     def forward(ctx, b: Tensor, anchor: Tensor, system: _System, transposed: bool, order: int):

@@ -91,7 +91,7 @@ class Switching(Stepper):
     """
 
     error_exponent = 5  # of both
-    implicit = stiff = True
+    implicit = stiff = samples = True
     fixed = False
     dense_order = 4
 
@@ -121,34 +121,34 @@ class Switching(Stepper):
         """A step of the method that took it before, or of the one that the memory names."""
         slope, *remembered = carry
         if interval.method is not None:
-            return interval.method.step(func, self._own(interval), y, (slope,), estimate, final)
+            return interval.method.step(func, self.own(interval, interval.method), y, (slope,), estimate, final)
         memory = Memory(*remembered[0].tolist())
         interval.method = self.for_stiff if memory.implicit else self.for_nonstiff
-        step = interval.method.step(func, self._own(interval), y, (slope,), estimate, final)
+        step = interval.method.step(func, self.own(interval, interval.method), y, (slope,), estimate, final)
         with torch.no_grad():
             if memory.implicit:
                 stiffness, direction = self._after_implicit(func, interval, y, step, remembered[1])
             else:
                 stiffness, direction = self._after_explicit(interval, y, step)
-        memory = memory.after(stiffness, self._worthwhile(y))
+        memory = memory.after(stiffness, worthwhile(y.numel()))
         step.carry = (*step.carry, memory.tensor(), *([direction] if memory.implicit else []))
         return step
 
     def extend(self, func, interval, y, carry, step):
         """What the dense output of the step's own method needs."""
         kept = step.carry
-        interval.method.extend(func, self._own(interval), y, carry[:1], step)
+        interval.method.extend(func, self.own(interval, interval.method), y, carry[:1], step)
         step.carry = kept
 
     def interpolate(self, interval, y, step, thetas):
         """The dense output of the step's own method."""
         return interval.method.interpolate(interval, y, step, thetas)
 
-    def _own(self, interval: Interval) -> Interval:
-        """The interval with the nodes of the step's own method."""
-        first = 1 if interval.method is self.for_nonstiff else 1 + len(self.for_nonstiff.nodes)
+    def own(self, interval: Interval, method: Stepper) -> Interval:
+        """The interval with the nodes of one of the two methods."""
+        first = 1 if method is self.for_nonstiff else 1 + len(self.for_nonstiff.nodes)
         start, *_, end = interval.times
-        inside = interval.times[first : first + len(interval.method.nodes)]
+        inside = interval.times[first : first + len(method.nodes)]
         return Interval(interval.t0, interval.t1, [start, *inside, end])
 
     def _after_explicit(self, interval: Interval, y: Tensor, step: Step) -> tuple[float, Tensor]:
@@ -167,10 +167,10 @@ class Switching(Stepper):
         stiffness = _number(abs(interval.dt) * rms_norm(grown / scale))
         return stiffness, grown.detach() if stiffness > 0 else direction
 
-    @staticmethod
-    def _worthwhile(y: Tensor) -> float:
-        """The stiffness of one implicit step whose cost is that of stable explicit ones."""
-        return STABLE * (SOLVING * KVAERNO5.stages + min(y.numel(), COLUMNS)) / (TSIT5.stages - 1)
+
+def worthwhile(unknowns: int) -> float:
+    """The stiffness of one implicit step whose cost is that of stable explicit ones, in systems of this size."""
+    return STABLE * (SOLVING * KVAERNO5.stages + min(unknowns, COLUMNS)) / (TSIT5.stages - 1)
 
 
 def _number(x: Tensor) -> float:

@@ -303,8 +303,9 @@ def test_the_layer_solves_samples_independently():
 def test_what_independent_samples_cannot_have_is_said():
     y0 = torch.ones(2, 1, dtype=torch.float64)
     for arguments, error, words in (
-        ({"method": "trapezoid"}, errors.UnsupportedCombination, "explicit"),
-        ({"gradient": "adjoint"}, errors.UnsupportedCombination, "checkpoint"),
+        ({"method": "explicit_adams"}, errors.UnsupportedCombination, "explicit or implicit"),
+        ({"gradient": "interpolated"}, errors.UnsupportedCombination, "checkpoint"),
+        ({"gradient": "adjoint", "adjoint_method": "auto"}, errors.UnsupportedCombination, "backwards"),
         ({"options": {"jump_t": torch.zeros(3, 1)}}, errors.InvalidOption, "jump_t"),
         ({"options": {"jump_t": [[0.5], [0.5, 0.7]]}}, errors.InvalidOption, "NaN"),
         ({"options": {"grid_constructor": max}, "method": "rk4"}, errors.UnsupportedCombination, "grid_constructor"),

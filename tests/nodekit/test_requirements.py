@@ -41,12 +41,23 @@ def grid(func, y0, t):
 
 Y0 = torch.ones(3, 2, dtype=torch.float64)
 ENDLESS = {"t": [0.0, math.inf], "events": [lambda t, y: y[0, 0] - 0.5], "func": lambda t, y: -y}
+MASS = {"mass_matrix": torch.tensor([1.0, 2.0])}
 #: choice → arguments that make it and go together; then, in the order of the table, what breaks one of its needs each
 CASES = {
+    "the option mass_matrix": (
+        {"method": "radauIIA5", "options": MASS},
+        {"method": "gl4"},
+        {"gradient": "adjoint"},
+        {"y0": Y0 + 0j},
+        {"batch": "independent"},
+        {"options": {**MASS, "solver": "anderson"}},
+    ),
     "batch='independent'": (
         {"batch": "independent"},
-        {"method": "trapezoid"},
-        {"gradient": "adjoint"},
+        {"method": "alf"},
+        {"method": "kvaerno3", "options": {"solver": "krylov"}},
+        {"gradient": "interpolated"},
+        {"gradient": "adjoint", "method": "auto"},
         {"events": [first], "method": "rk4"},
         {"events": [nodekit.Event(first, max_count=2)]},
         {"options": {"grid_constructor": grid}},

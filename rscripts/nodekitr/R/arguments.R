@@ -10,7 +10,8 @@ FOREIGN_ARGUMENTS <- c(
   lags = "delays are not possible; use deSolve::dede()", dimens = "give y as a matrix or an array",
   names = "name the elements of y", nroot = "rootfunc alone says how many roots there are",
   res = "give the problem as dy/dt = func(t, y)", dy = "give the problem as dy/dt = func(t, y)",
-  mass = "give the problem as dy/dt = func(t, y)", massup = "give the problem as dy/dt = func(t, y)",
+  mass = "give method = \"radauIIA5\" and options = list(mass_matrix = mass)",
+  massup = "give options = list(mass_matrix = ) the whole matrix",
   estini = "give the problem as dy/dt = func(t, y)"
 )
 

@@ -73,3 +73,24 @@ test_that("tcrit is not passed, and ynames = FALSE takes the names away from fun
   }
   expect_identical(colnames(nk_ode(c(x = 1), 0:2, unnamed, ynames = FALSE)), c("time", "x"))
 })
+
+test_that("a mass matrix makes equations of constraints, as in deSolve's radau()", {
+  needs_python()
+  skip_if_not_installed("deSolve")
+  robertson <- function(t, y, parms) {
+    first <- -0.04 * y[1] + 1e4 * y[2] * y[3]
+    list(c(first, -first - 3e7 * y[2]^2, sum(y) - 1))
+  }
+  start <- c(1, 0, 0)
+  mass <- diag(c(1, 1, 0))
+  peer <- deSolve::radau(start, c(0, 0.4, 40), robertson, NULL, mass = mass, rtol = 1e-8, atol = 1e-10, nind = c(3, 0, 0))
+  for (matrix in list(mass, diag(mass))) {
+    expect_silent(found <- nk_ode(start, c(0, 0.4, 40), robertson,
+      method = "radauIIA5", rtol = 1e-8, atol = 1e-10, options = list(mass_matrix = matrix)
+    ))
+    expect_lt(relative_difference(found, peer), 1e-5)
+  }
+  wrong <- error_of(nk_ode(c(1, 0, 0.5), 0:1, robertson, method = "radauIIA5", options = list(mass_matrix = mass)))
+  expect_s3_class(wrong, "nodekit_invalid_state")
+  expect_error(nk_ode(start, 0:1, robertson, mass = mass), "mass_matrix", class = "nodekit_unknown_argument")
+})

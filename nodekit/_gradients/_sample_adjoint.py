@@ -1,0 +1,135 @@
+"""The continuous adjoint of independent samples: each is solved backwards in steps and over times of its own.
+
+The parameters are all samples', and their gradient is one sum. Each sample adds to it the quadrature of its own steps:
+a stage's vector–Jacobian product is taken once more, by the parameters alone and with each sample's adjoint times its
+step's length and weight, when it is known which samples' steps are accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .._problem import Problem
+from .._sample_steps import SampleSteps
+from .._samples import SoundDerivative, spread
+from .._vjp import GradientSum, vector_jacobian
+from ._backward import failing_as_gradient, zeros_for_own
+
+
+class SampleAugmentedDerivative:
+    """The derivative of (z, a) of every sample, shape (batch, 2, …): z' = f(t, z), a' = −aᵀ ∂f/∂z.
+
+    f's value with its graph and a ride on the returned tensor as `integrand`, for the parameters' quadrature.
+    """
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+
+    @property
+    def evaluations(self) -> int:
+        """Of f."""
+        return self.problem.func.evaluations
+
+    def parts(self, state: Tensor) -> tuple[Tensor, ...]:
+        """z and a, which differ in size."""
+        return state.unbind(1)
+
+    def __call__(self, t: Tensor, state: Tensor) -> Tensor:
+        z, a = state.unbind(1)
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            slope = self.problem.func(t, z)
+        (vjp,) = vector_jacobian([slope], [z], [a])
+        out = torch.stack([slope.detach(), torch.zeros_like(a) if vjp is None else vjp.detach().neg()], 1)
+        out.integrand = slope, a
+        return out
+
+
+@dataclass
+class _Backwards:
+    """The outputs of a solve in the order in which each sample comes to them on its way back.
+
+    Attributes:
+        times: shape (batch, outputs + 1): the times of the outputs that were reached, then the initial one again and
+            again.
+        outputs, gradients: shape (batch, outputs, …); zeros are the gradients of outputs that were not reached.
+    """
+
+    times: Tensor
+    outputs: Tensor
+    gradients: Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, outputs, gradients, y0: Tensor) -> _Backwards:
+        """From the outputs of a solve and their gradients; None is a gradient of zeros."""
+        times, states = problem.plan.times, torch.stack(list(outputs), 1)
+        first, at = times[:, :1], times[:, 1:]
+        if problem.watch is not None:
+            at = torch.cat([at, problem.watch.t.unsqueeze(1)], 1)
+        incoming = torch.stack([torch.zeros_like(y0) if g is None else g for g in gradients], 1)
+        missing = states.isnan()
+        reached = ~(missing.flatten(2).all(2) if missing.ndim > 2 else missing)
+        at, shape = torch.where(reached, at, first), (*at.shape, *[1] * (y0.ndim - 1))
+        order = ((at - first).abs()).argsort(dim=1, descending=True)
+        incoming = torch.where(reached.view(shape), incoming, 0.0)
+        states = torch.where(reached.view(shape), states, y0.unsqueeze(1))
+        index = order.view(shape).expand_as(states)
+        return cls(torch.cat([at.gather(1, order), first], 1), states.gather(1, index), incoming.gather(1, index))
+
+    def start(self) -> Tensor:
+        """(z, a) where each sample's way back begins."""
+        here = self.times[:, :-1] == self.times[:, :1]
+        a = torch.where(here.view(*here.shape, *[1] * (self.gradients.ndim - 2)), self.gradients, 0.0).sum(1)
+        return torch.stack([self.outputs[:, 0], a], 1)
+
+    def landed(self, accepted: SampleSteps) -> Tensor:
+        """(z, a) after a step: at an output, z is the output as it was, and a takes up its gradient."""
+        state = accepted.step.y1
+        if not accepted.lands:
+            return state
+        rows, columns = accepted.lands
+        inside = columns < self.outputs.shape[1]  # the last is the initial time
+        rows, columns = rows[inside], columns[inside]
+        z, a = (x.clone() for x in state.unbind(1))
+        z[rows] = self.outputs[rows, columns]
+        return torch.stack([z, a.index_put_((rows,), self.gradients[rows, columns], accumulate=True)], 1)
+
+
+@failing_as_gradient()
+def solve_samples_backwards(problem: Problem, outputs, gradients, y0: Tensor) -> tuple[Tensor | None, ...]:
+    """As `solve_backwards`, of every sample from the last output that it reached to its initial time."""
+    parameters = problem.record.parameters
+    totals, way = GradientSum(len(parameters)), _Backwards.of(problem, outputs, gradients, y0)
+    derivative, state = SampleAugmentedDerivative(problem), way.start()
+    with problem.differentiation():
+        backward = problem.backward(problem, derivative, way.times)
+        for accepted in backward.steps(state, derivative(backward.start(), state)):
+            totals.add(_integral(backward, accepted, parameters))
+            accepted.step.y1 = state = way.landed(accepted)
+    return state[:, 1], *zeros_for_own(problem, totals.values)
+
+
+def _integral(backward: Problem, accepted: SampleSteps, parameters) -> tuple[Tensor | None, ...]:
+    """The parameters' gradient over the steps of the samples that take one, by the steps' own weights."""
+    interval, derivative, step = accepted.interval, backward.func, accepted.step
+    if accepted.spoiled:  # a zero times what is not finite of other samples would not be zero
+        derivative = SampleAugmentedDerivative(_with_sound_slopes(derivative.problem))
+        again = backward.plan.remade(backward.clock, interval)
+        carry = backward.stepper.begin(accepted.y, derivative(again.times[0], accepted.y))
+        step = backward.stepper.step(derivative, again, accepted.y, carry, estimate=False)
+    lengths, slopes, seeds = interval.t0 - interval.t1, [], []
+    for i, weight in step.weights:
+        stage = step.slopes[i]
+        if not hasattr(stage, "integrand"):  # the slope that was carried over, of some samples from further back
+            stage = derivative(interval.times[0], accepted.y)
+        slope, a = stage.integrand
+        slopes.append(slope)
+        seeds.append(a * spread((weight * lengths).to(a.dtype), a))
+    return vector_jacobian(slopes, parameters, seeds)
+
+
+def _with_sound_slopes(problem: Problem) -> Problem:
+    return replace(problem, func=SoundDerivative(problem.func))

@@ -1,0 +1,197 @@
+"""Implicit steps of independent samples: each has equations of its own, which Newton's method solves for all together.
+
+A sample whose iteration has converged, or has failed, stays where it is while the others go on; what it finds is
+computed from its own row alone. A sample's slope must depend on no other sample's state.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .._control import host_values
+from .._failures import unsolved_equations
+from .._samples import finite_samples, spread
+from .._stepper import Step
+from .newton import STALLED, Measure
+from .stages import StageEquations, factors
+
+
+class SampleEquations(StageEquations):
+    """The equations of every sample's stages. The first dimension of states, and of dt, counts the samples.
+
+    Attributes:
+        moving: which samples take a step at all, shape (batch,).
+        unsolved: which have no solution.
+    """
+
+    lead = 1
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.moving = self.dt.flatten() != 0
+        self.unsolved = torch.zeros_like(self.moving)
+
+    @property
+    def evaluations(self) -> int:
+        """How often the derivative was evaluated so far, where that is counted."""
+        return getattr(self.func, "evaluations", 0)
+
+    @property
+    def unknowns(self) -> int:
+        """How many numbers the equations of one sample determine."""
+        return super().unknowns // max(len(self.moving), 1)
+
+    def largest(self, x):
+        """The largest number in every sample's state."""
+        return x.abs().flatten(1).amax(1) if x.ndim > 1 else x.abs()
+
+    def solved(self, lu, b, adjoint=False):
+        """As of one system, of every sample's."""
+        columns = b.transpose(0, 1).reshape(len(self.moving), -1, 1)
+        x = torch.linalg.lu_solve(*lu, columns, adjoint=adjoint)
+        return x.view(b.shape[1], b.shape[0], *b.shape[2:]).transpose(0, 1)
+
+    def refuse(self, x, why):
+        """Take note of the samples for which x is infinite or not a number."""
+        self.unsolved = self.unsolved | (self.moving & ~finite_samples(x.transpose(0, 1)))
+
+    def refuse_gradient(self, x, b):
+        """As of one system. A sample through which no gradient comes may have a matrix that is singular."""
+        by_sample = b.transpose(0, 1)
+        x = torch.where(_stages(by_sample.flatten(1).any(1), b), x, 0.0)
+        wrong = ~finite_samples(x.transpose(0, 1)) & finite_samples(by_sample)
+        if host_values(wrong.any()):
+            raise unsolved_equations(
+                "have no gradient: their matrix is singular, or not finite, at the solution",
+                sample=host_values(wrong).index(True),
+            )
+        return x
+
+
+class SampleConvergence:
+    """`Convergence` of every sample: all its numbers are tensors (batch,), a rate that is not known yet is NaN."""
+
+    def __init__(self, floor: float, rate: Tensor):
+        self.floor, self.rate = floor, rate
+        self.size, self.least = torch.full_like(rate, math.inf), torch.full_like(rate, math.inf)
+        self.stalled = torch.zeros_like(rate)
+
+    def converged(self, size: Tensor) -> Tensor:
+        """Take note of changes; of which samples what remains to be changed is below one."""
+        seen = torch.where(self.size > 0, size / self.size, 0.0)
+        self.rate = torch.where(self.size < math.inf, seen, self.rate)
+        self.size = size
+        self.stalled = torch.where(size > 0.5 * self.least, self.stalled + 1, 0.0)
+        self.least = torch.minimum(self.least, size)
+        rounding = self.floor * torch.where(self.stalled >= STALLED, 100.0, 1.0)
+        settled = (self.rate >= 0.5) & (size <= rounding)
+        near = (self.rate < 1.0) & (size * self.rate <= 1.0 - self.rate)
+        return torch.where(self.rate.isnan(), size == 0.0, settled | near)
+
+    def restart(self, some: Tensor) -> None:
+        """Forget what was seen of some samples."""
+        self.rate = torch.where(some, math.nan, self.rate)
+        self.size, self.least = (torch.where(some, math.inf, x) for x in (self.size, self.least))
+        self.stalled = torch.where(some, 0.0, self.stalled)
+
+
+class SampleNewton:
+    """`DenseNewton` of every sample: simplified, and full where that converges slowly.
+
+    Attributes:
+        unsolved: which samples' equations were not solved, in any block of the step.
+        idle: how many of the evaluations each sample had no part in.
+    """
+
+    def __init__(self, iterations: int | None = None, floor: float = 1.0):
+        self.iterations, self.floor = iterations or 20, floor
+        self.jacobian = self.rate = self.unsolved = self.idle = None
+        self.factors = {}
+
+    def solve(self, equations: SampleEquations, guess: Tensor, measure: Measure) -> Tensor:
+        """The slopes that solve the equations; anything for samples whose equations it does not solve."""
+        running = equations.moving if self.unsolved is None else equations.moving & ~self.unsolved
+        k, lu, full, any_full = guess, None, torch.zeros_like(running), False
+        if self.rate is None:
+            self.rate = torch.full(running.shape, math.nan, dtype=k.dtype, device=k.device)
+        convergence = SampleConvergence(self.floor, self.rate.clamp(min=1e-3) ** 0.8)
+        for iteration in range(self.iterations):
+            if iteration == 0 or any_full:
+                image, lu = self._linearized(equations, k, running, full & running if any_full else None, lu)
+            else:
+                image = self._counted(equations, running, equations.image, k)
+            change = equations.solved(lu, image - k)
+            size = measure(equations.moved(change))
+            previous = convergence.size
+            done = convergence.converged(size) & running
+            slow = running & ~done & ~full & torch.isfinite(size) & (size > 0.5 * previous)
+            failed = running & ~done & (~torch.isfinite(size) | (full & (size > 1e3 * previous)))
+            # The Jacobian held constant does not do: these start again with a new one in every iteration.
+            again = slow & (size > previous)
+            k = torch.where(_stages(running & ~failed & ~again, k), k + change, k)
+            k = torch.where(_stages(again, k), guess, k)
+            self.rate = torch.where(done, convergence.rate, self.rate)
+            convergence.restart(slow)
+            full, running = full | slow, running & ~(done | failed)
+            equations.unsolved = equations.unsolved | failed
+            going, any_full = host_values(torch.stack([running.any(), (full & running).any()]))
+            if not going:
+                break
+        equations.unsolved = equations.unsolved | running
+        return k
+
+    def note(self, equations: SampleEquations) -> None:
+        """Of a block: which samples have no solution."""
+        self.unsolved = equations.unsolved if self.unsolved is None else self.unsolved | equations.unsolved
+
+    def tell(self, step: Step) -> None:
+        """Whose equations were not solved, and who had no part in which evaluations."""
+        step.idle = self.idle
+        if host_values(self.unsolved.any()):
+            step.unsolved = self.unsolved
+            if step.error is not None:  # which no tolerance allows
+                step.error = torch.where(spread(step.unsolved, step.error), math.inf, step.error)
+
+    def _linearized(self, equations: SampleEquations, k: Tensor, running: Tensor, renewed: Tensor | None, lu):
+        """The right-hand sides, and the factors of every sample's matrix.
+
+        Args:
+            renewed: samples that have new Jacobians of all stages, the last of which is kept; None: none but at first.
+            lu: the factors so far.
+        """
+        if renewed is not None:
+            image, linearization = self._counted(equations, running, equations.linearize, k)
+            jacobians, some = linearization.matrices(), renewed.view(-1, 1, 1)
+            self.jacobian, self.factors = torch.where(some, jacobians[-1], self.jacobian), {}
+            matrix, pivots = factors(equations.matrix(jacobians))
+            return image, (torch.where(some, matrix, lu[0]), torch.where(some[:, 0], pivots, lu[1]))
+        if self.jacobian is None:
+            image, self.jacobian = self._counted(equations, running, equations.linearize_once, k)
+        else:
+            image = self._counted(equations, running, equations.image, k)
+        key = tuple(map(tuple, equations.A))
+        if key not in self.factors:
+            self.factors[key] = factors(equations.matrix([self.jacobian]))
+        return image, self.factors[key]
+
+    def _counted(self, equations: SampleEquations, running: Tensor, evaluate, k: Tensor):
+        """What is evaluated at k; samples that do not run have no part in it."""
+        before = equations.evaluations
+        found = evaluate(k)
+        idle = ~running * (equations.evaluations - before)
+        self.idle = idle if self.idle is None else self.idle + idle
+        return found
+
+    def damped(self, error: Tensor, dt: Tensor, mass: None = None) -> Tensor:
+        """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""
+        unit = torch.eye(self.jacobian.shape[-1], dtype=error.dtype, device=error.device)
+        lu = factors(unit - dt.view(-1, 1, 1) * self.jacobian)
+        return torch.linalg.lu_solve(*lu, error.reshape(len(error), -1, 1)).view(error.shape)
+
+
+def _stages(some: Tensor, k: Tensor) -> Tensor:
+    """One number for each sample, such that it broadcasts to slopes of stages."""
+    return spread(some, k[0])

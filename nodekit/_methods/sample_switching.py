@@ -1,0 +1,154 @@
+"""The automatic method of independent samples: each has its own present method."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from .._clock import Interval
+from .._control import host_values
+from .._samples import rms, spread
+from .._stepper import Step, Stepper, combine
+from .switching import GROWING, PATIENCE, STABLE, TRIAL, VAIN, Switching, worthwhile
+
+
+class SampleSwitching(Stepper):
+    """`Switching` of every sample. In a round both methods take their samples' steps, where both have any.
+
+    For the others a method's step has no length. The interval keeps which samples' steps were implicit; the carry is
+    the slope, the memory (batch, 5) and the direction.
+
+    Args:
+        shared: the method of one solve.
+    """
+
+    def __init__(self, shared: Switching):
+        self.shared, self.error_exponent, self.implicit = shared, shared.error_exponent, shared.implicit
+        self.nodes = shared.nodes
+
+    def prepare(self, tolerance, norm):
+        """As of one solve."""
+        self.shared.prepare(tolerance, norm)
+
+    def begin(self, y, slope):
+        """The slope, a memory of nothing and no direction."""
+        nothing = torch.tensor([0.0, 0.0, 0.0, 0.0, PATIENCE], dtype=y.dtype, device=y.device)
+        return slope, nothing.expand(len(y), -1), torch.zeros_like(y)
+
+    def step(self, func, interval, y, carry, estimate=True, final=False):
+        """Every sample's step of the method that took it before, or of the one that its memory names."""
+        slope, *remembered = carry
+        again = interval.method is not None
+        if not again:
+            interval.method = remembered[0][:, 0] > 0
+        stiff, evaluations = interval.method, [func.evaluations]
+        some, every = host_values(torch.stack([stiff.any(), stiff.all()]))
+        parts: list[Step | None] = [None, None]
+        for i, (method, mine, wanted) in enumerate(self._methods(stiff, some, every)):
+            if wanted:
+                # Whether a step follows or not: both methods are to carry a slope on.
+                parts[i] = method.step(func, self._own(interval, method, mine, y), y, (slope,), estimate)
+            evaluations.append(func.evaluations)
+        step = self._joined(stiff, *parts)
+        if again:
+            return step
+        with torch.no_grad():
+            stiffness, direction = self._stiffness(func, interval, y, step, remembered[1])
+            memory = self._after(remembered[0], stiffness.to(y.dtype), y)
+        evaluations.append(func.evaluations)
+        explicit, implicit, probing = (b - a for a, b in itertools.pairwise(evaluations))
+        idle = torch.where(stiff, explicit, implicit + probing)
+        if step.idle is not None:
+            idle = idle + torch.where(stiff, step.idle, 0)
+        step.idle = idle if step.unsolved is None else torch.where(step.unsolved, idle + probing, idle)
+        step.carry = (*step.carry, memory, direction)
+        return step
+
+    def extend(self, func, interval, y, carry, step):
+        """What the dense output of every sample's own method needs."""
+        stiff, *parts = step.slopes
+        for part, (method, mine, _) in zip(parts, self._methods(stiff, True, True), strict=True):
+            if part is not None:
+                method.extend(func, self._own(interval, method, mine, y), y, carry[:1], part)
+
+    def at_fractions(self, y: Tensor, step: Step, dt: Tensor, rows: Tensor, thetas: Tensor) -> Tensor:
+        """The dense output of every sample's own method."""
+        stiff, *parts = step.slopes
+        methods = self.shared.for_nonstiff, self.shared.for_stiff
+        found = [
+            None if part is None else method.at_fractions(y, part, dt, rows, thetas)
+            for method, part in zip(methods, parts, strict=True)
+        ]
+        return _chosen(stiff[rows], *found)
+
+    def _methods(self, stiff: Tensor, some: bool, every: bool):
+        """(method, whose steps it takes, whether it takes any) of both."""
+        return (self.shared.for_nonstiff, ~stiff, not every), (self.shared.for_stiff, stiff, some)
+
+    def _own(self, interval: Interval, method: Stepper, mine: Tensor, y: Tensor) -> Interval:
+        """The interval with the nodes of a method, of no length for samples that are the other's."""
+        own = self.shared.own(interval, method)
+        own.dt = torch.where(spread(mine, y), interval.dt, 0.0)
+        return own
+
+    @staticmethod
+    def _joined(stiff: Tensor, *parts: Step | None) -> Step:
+        """One step of those of both methods; its slopes are what dense output is made of."""
+        found = [(None, None, None) if step is None else (step.y1, step.carry[0], step.error) for step in parts]
+        y1, slope, error = (_chosen(stiff, *both) for both in zip(*found, strict=True))
+        step, implicit = Step(y1, (slope,), error, None, (stiff, *parts)), parts[1]
+        if implicit is not None:
+            step.unsolved, step.idle = implicit.unsolved, implicit.idle
+        return step
+
+    def _stiffness(self, func, interval: Interval, y: Tensor, step: Step, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """Every step's stiffness, and the direction in which it was seen."""
+        stiff, explicit, implicit = step.slopes
+        scale = self.shared.tolerance.of_step(interval.times[-1], y, step.y1)
+        length, seen, ahead = (interval.t1 - interval.t0).abs(), torch.zeros_like(interval.t0), direction
+        if explicit is not None:
+            apart = combine(None, interval.dt, self.shared.apart, explicit.slopes)
+            grown = explicit.slopes[-1] - explicit.slopes[-2]
+            seen, ahead = _finite(length * rms(grown / scale) / rms(apart / scale)), apart.detach()
+        if implicit is not None:
+            size = rms(direction / scale).clamp_min(torch.finfo(y.dtype).tiny)
+            grown = func(interval.times[-1], step.y1 + direction / spread(size, y)) - implicit.carry[0]
+            found = _finite(length * rms(grown / scale))
+            onward = torch.where(spread(found > 0, y), grown.detach(), direction)
+            seen, ahead = torch.where(stiff, found, seen), torch.where(spread(stiff, y), onward, ahead)
+        return seen, ahead
+
+    @staticmethod
+    def _after(memory: Tensor, stiffness: Tensor, y: Tensor) -> Tensor:
+        """Every sample's memory after one more step, as `Memory.after`."""
+        implicit, against, taken, before, patience = memory.unbind(1)
+        taken, nothing = taken + 1, torch.zeros_like(taken)
+        cheaper = stiffness < (GROWING * before).clamp(max=worthwhile(y[0].numel()))
+        on = torch.where(cheaper, against + 1, 0.0)
+        patient = torch.where(taken <= VAIN, 2 * patience, float(PATIENCE))
+        in_stiff = torch.where(
+            (on < TRIAL).unsqueeze(1),
+            torch.stack([nothing + 1, on, taken, stiffness, patience], 1),
+            torch.stack([nothing, nothing, nothing, nothing, patient], 1),
+        )
+        on = torch.where(stiffness > STABLE, against + 1, (against - 1).clamp(min=0))
+        in_nonstiff = torch.where(
+            (on < patience).unsqueeze(1),
+            torch.stack([nothing, on, taken, stiffness, patience], 1),
+            torch.stack([nothing + 1, nothing, nothing, stiffness, patience], 1),
+        )
+        return torch.where((implicit > 0).unsqueeze(1), in_stiff, in_nonstiff)
+
+
+def _chosen(stiff: Tensor, explicit: Tensor | None, implicit: Tensor | None) -> Tensor:
+    """Of every sample that of its own method."""
+    if explicit is None or implicit is None:
+        return implicit if explicit is None else explicit
+    return torch.where(spread(stiff, explicit), implicit, explicit)
+
+
+def _finite(x: Tensor) -> Tensor:
+    """Zero where two equal states tell nothing, or the derivative is not finite."""
+    return torch.where(torch.isfinite(x), x, 0.0)
