@@ -260,6 +260,22 @@ def test_every_sample_ends_at_its_own_event_and_jumps_at_its_own_times():
     assert doses.stats.accepted[2] < 10
 
 
+@pytest.mark.parametrize("method", ["kvaerno5", "radauIIA5", "auto"])
+def test_without_graphs_jacobians_are_differences_of_each_sample(method):
+    """Of NumPy arrays; what neighbours' Jacobians take is no sample's own number of evaluations."""
+    mu, y0 = MU.numpy(), np.array([[2.0, 0.0]] * 3)
+
+    def func(mu):
+        return lambda t, y: np.concatenate([y[:, 1:], mu * (1 - y[:, :1] ** 2) * y[:, 1:] - y[:, :1]], 1)
+
+    way = {"method": method, "rtol": 1e-4, "atol": 1e-6}
+    together = independently(func(mu), y0, [0.0, 2.0, 10.0], **way)
+    for i in range(3):
+        apart = independently(func(mu[i : i + 1]), y0[i : i + 1], [0.0, 2.0, 10.0], **way)
+        assert np.array_equal(together.y[:, i], apart.y[:, 0])
+        assert together.stats.nfe[i] == apart.stats.nfe[0]
+
+
 def test_states_of_every_kind():
     rate = torch.tensor([[1.0], [300.0]], dtype=torch.float64)
     t = torch.tensor([[0.0, 0.5, 1.0], [0.0, 1.0, 2.0]], dtype=torch.float64)
