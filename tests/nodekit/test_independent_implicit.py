@@ -114,13 +114,16 @@ def test_gradients_agree_with_each_other_and_with_single_solves(method):
     def gradient(loss):
         return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [y0, rates, *field.parameters()])])
 
-    found = []
+    found, tolerance = [], {"rtol": 1e-3, "atol": 1e-5}
     for way in ({}, {"gradient": "backprop"}, {"options": {"graph_bytes": 0, **options_of(method)}}):
-        y = independently(relaxing(rates, field), y0, t, method=method, **{"options": options_of(method), **way}).y
+        y = independently(
+            relaxing(rates, field), y0, t, method=method, **tolerance, **{"options": options_of(method), **way}
+        ).y
         found.append(gradient((y**2 * weights.unsqueeze(1)).sum()))
     losses = [
         (
-            alone(relaxing(rates[i], field), y0[i], t[i], method=method, options=options_of(method)).y ** 2 * weights
+            alone(relaxing(rates[i], field), y0[i], t[i], method=method, options=options_of(method), **tolerance).y ** 2
+            * weights
         ).sum()
         for i in range(4)
     ]
