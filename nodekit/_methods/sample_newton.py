@@ -7,6 +7,7 @@ computed from its own row alone. A sample's slope must depend on no other sample
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -164,7 +165,7 @@ class SampleNewton:
         """
         if renewed is not None:
             image, linearization = self._counted(equations, running, equations.linearize, k)
-            jacobians, some = linearization.matrices(), renewed.view(-1, 1, 1)
+            jacobians, some = self._counted(equations, renewed, linearization.matrices), renewed.view(-1, 1, 1)
             self.jacobian, self.factors = torch.where(some, jacobians[-1], self.jacobian), {}
             matrix, pivots = factors(equations.matrix(jacobians))
             return image, (torch.where(some, matrix, lu[0]), torch.where(some[:, 0], pivots, lu[1]))
@@ -177,11 +178,11 @@ class SampleNewton:
             self.factors[key] = factors(equations.matrix([self.jacobian]))
         return image, self.factors[key]
 
-    def _counted(self, equations: SampleEquations, running: Tensor, evaluate, k: Tensor):
-        """What is evaluated at k; samples that do not run have no part in it."""
+    def _counted(self, equations: SampleEquations, part: Tensor, evaluate: Callable, *arguments: Tensor):
+        """What is evaluated, in which some samples have no part."""
         before = equations.evaluations
-        found = evaluate(k)
-        idle = ~running * (equations.evaluations - before)
+        found = evaluate(*arguments)
+        idle = ~part * (equations.evaluations - before)
         self.idle = idle if self.idle is None else self.idle + idle
         return found
 
