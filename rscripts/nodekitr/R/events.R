@@ -116,7 +116,7 @@ change_by_table <- function(values, changes) {
 }
 
 # Solve from event to event. The row at an event's time holds the state before it, as in deSolve.
-solve_with_events <- function(slope, state, plan, stepping, parms = NULL) {
+solve_with_events <- function(derivative, state, plan, stepping, parms = NULL) {
   rows <- plan$rows
   change_at <- function(t, values) if (t %in% plan$times) plan$change(t, values) else values
   values <- matrix(NA_real_, length(rows), state$n)
@@ -128,11 +128,15 @@ solve_with_events <- function(slope, state, plan, stepping, parms = NULL) {
   failure <- NULL
   while (last < length(rows) && !roots$terminated && is.null(failure)) {
     end <- c(which(rows %in% plan$times & seq_along(rows) > last), length(rows))[1]
-    piece <- from_python(bridge()$solve, slope, array(current), array(rows[last:end]),
-      method = stepping$method, rtol = stepping$rtol, atol = stepping$atol,
-      options = options_between(rows[last:end], stepping), roots = plan$roots, watch = stepping$watch,
-      explain = explain_failure(state, rows, stepping$method, parms)
-    )
+    between <- rows[last:end]
+    piece <- if (is.null(plan$roots)) solve_in_r(derivative$in_r, current, between, stepping)
+    if (is.null(piece)) {
+      piece <- from_python(bridge()$solve, derivative$slope, array(current), array(between),
+        method = stepping$method, rtol = stepping$rtol, atol = stepping$atol,
+        options = options_between(between, stepping), roots = plan$roots, watch = stepping$watch,
+        explain = explain_failure(state, rows, stepping$method, parms)
+      )
+    }
     failure <- piece$failure
     statistics <- add_statistics(statistics, piece$statistics)
     roots <- add_roots(roots, piece$roots)

@@ -1,8 +1,5 @@
 # Names of methods: the library's, deSolve's, and the one that is chosen where none is named.
 
-# The method for "auto" and for deSolve's "lsoda": the library's automatic one; versions before it had none.
-automatic_method <- function() intersect(c("auto", "dopri5"), names(nodekit()$METHODS))[1]
-
 # What to use here where a user of deSolve thinks of one of its methods: the first that there is.
 DESOLVE_METHODS <- list(
   stiff = c("lsode", "lsodes", "vode", "daspk", "radau", "bdf", "bdf_d"),
@@ -14,7 +11,8 @@ as_method <- function(method) {
   if (!is.character(method) || length(method) != 1 || is.na(method)) {
     abort("type_error", "'method' must be one character string.", remedy = "Names: names(nodekit()$METHODS).")
   }
-  if (method %in% c("auto", "lsoda")) return(automatic_method())
+  if (method == "lsoda") return("auto")
+  if (method %in% c("auto", names(TABLEAUS))) return(method) # which starts no Python
   known <- names(nodekit()$METHODS)
   if (method %in% known) return(method)
   remedy <- if (method %in% DESOLVE_METHODS$nonstiff) {
@@ -31,4 +29,4 @@ as_method <- function(method) {
   abort("unknown_method", "There is no method '", method, "'.", remedy = remedy)
 }
 
-is_adaptive <- function(method) nodekit()$METHODS[[method]]$adaptive
+is_adaptive <- function(method) method %in% c("auto", names(TABLEAUS)) || nodekit()$METHODS[[method]]$adaptive
