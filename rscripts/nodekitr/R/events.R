@@ -10,7 +10,7 @@ as_events <- function(events, rootfunc, state, times, parms, ynames, ...) {
     table <- as_event_table(events$data, state)
     table$time <- snapped(table$time, times)
     plan$times <- table$time
-    plan$change <- function(t, values) change_by_table(values, table[table$time == t, ])
+    plan$change <- function(t, values) change_by_table(values, table, which(table$time == t))
   } else if (!is.null(events$func)) {
     if (!isTRUE(events$root)) plan$times <- snapped(as_numbers(events$time, "events$time"), times)
     plan$change <- function(t, values) {
@@ -105,12 +105,12 @@ as_event_table <- function(data, state) {
   )
 }
 
-change_by_table <- function(values, changes) {
-  for (i in seq_len(nrow(changes))) {
-    at <- changes$state[i]
-    values[at] <- switch(changes$kind[i],
-      replace = changes$value[i], add = values[at] + changes$value[i], multiply = values[at] * changes$value[i]
-    )
+# The rows `at` of a table of events, applied in turn.
+change_by_table <- function(values, table, at) {
+  for (i in at) {
+    state <- table$state[i]
+    value <- table$value[i]
+    values[state] <- switch(table$kind[i], replace = value, add = values[state] + value, multiply = values[state] * value)
   }
   values
 }
@@ -118,16 +118,18 @@ change_by_table <- function(values, changes) {
 # Solve from event to event. The row at an event's time holds the state before it, as in deSolve.
 solve_with_events <- function(derivative, state, plan, stepping, parms = NULL) {
   rows <- plan$rows
-  change_at <- function(t, values) if (t %in% plan$times) plan$change(t, values) else values
+  changes <- rows %in% plan$times
+  ends <- c(which(changes), length(rows))
+  change_at <- function(row, values) if (changes[row]) plan$change(rows[row], values) else values
   values <- matrix(NA_real_, length(rows), state$n)
   values[1, ] <- state$values
-  current <- change_at(rows[1], state$values)
+  current <- change_at(1, state$values)
   statistics <- list(steps = 0, nfe = 0, rejected = 0, order = NA)
   roots <- list(t = numeric(), y = NULL, index = integer(), terminated = FALSE)
   last <- 1
   failure <- NULL
   while (last < length(rows) && !roots$terminated && is.null(failure)) {
-    end <- c(which(rows %in% plan$times & seq_along(rows) > last), length(rows))[1]
+    end <- ends[ends > last][1]
     between <- rows[last:end]
     piece <- if (is.null(plan$roots)) solve_in_r(derivative$in_r, current, between, stepping)
     if (is.null(piece)) {
@@ -143,7 +145,7 @@ solve_with_events <- function(derivative, state, plan, stepping, parms = NULL) {
     reached <- piece$values[-1, , drop = FALSE]
     values[last + seq_len(nrow(reached)), ] <- reached
     last <- last + nrow(reached)
-    current <- if (last == end && end < length(rows) && is.null(failure)) change_at(rows[end], values[end, ])
+    current <- if (last == end && end < length(rows) && is.null(failure)) change_at(end, values[end, ])
   }
   times <- rows[seq_len(last)]
   values <- values[seq_len(last), , drop = FALSE]

@@ -5,7 +5,7 @@
 
 # The name in TABLEAUS of a method whose steps are taken in R; NULL: the library takes them.
 explicit_method <- function(method, options) {
-  if (!all(names(options) %in% c("first_step", "min_step", "max_step", "max_num_steps"))) return(NULL)
+  if (!all(names(options) %in% c("first_step", "min_step", "max_step", "max_num_steps", "step_t"))) return(NULL)
   name <- if (method == "auto") "tsit5" else method
   if (name %in% names(TABLEAUS)) name
 }
@@ -49,6 +49,7 @@ explicit_steps <- function(slope, y, times, tableau, stepping) {
   t <- times[1L]
   end <- times[length(times)]
   sign <- if (end < t) -1 else 1
+  stops <- if (is.null(limits$step_t)) end else sign * sort(sign * c(as.double(limits$step_t), end))
   values <- matrix(NA_real_, length(times), n)
   values[1L, ] <- y
   row <- 2L
@@ -60,9 +61,10 @@ explicit_steps <- function(slope, y, times, tableau, stepping) {
   accepted <- rejected <- against <- 0L
   while (t != end) {
     size <- if (size < low) low else if (size > high) high else size
-    # No step leaves a crumb before the end: without the controller's margin the error is just tolerable.
-    cut <- abs(end - t) <= min(size / CONTROL$safety, high)
-    ahead <- if (cut) end else t + sign * size
+    # No step leaves a crumb before a stop: without the controller's margin the error is just tolerable.
+    stop <- stops[sign * stops > sign * t][1L]
+    cut <- abs(stop - t) <= min(size / CONTROL$safety, high)
+    ahead <- if (cut) stop else t + sign * size
     length <- ahead - t
     if (length == 0 || accepted + rejected >= most) return(NULL)
     moments <- tableau$nodes * ahead + (1 - tableau$nodes) * t
@@ -82,7 +84,7 @@ explicit_steps <- function(slope, y, times, tableau, stepping) {
       size <- free
       next
     }
-    # A step that the end cut short says little about the sizes to come.
+    # A step that was cut short says little about the sizes to come.
     size <- if (cut) max(free, size) else free
     while (sign * times[row] < sign * ahead) {
       inside <- tableau$inside %*% ((times[row] - t) / length)^seq_len(ncol(tableau$inside))

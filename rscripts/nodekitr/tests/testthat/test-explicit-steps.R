@@ -6,11 +6,11 @@ lotka_volterra <- function(t, y, parms) {
 }
 
 # A solve in R and by the library: each a list of values and statistics.
-both_ways <- function(y, times, func, method = "auto", rtol = 1e-6, atol = 1e-6, ...) {
+both_ways <- function(y, times, func, method = "auto", rtol = 1e-6, atol = 1e-6, options = list(), ...) {
   state <- as_state(y)
   stepping <- list(
     method = method, rtol = as_tolerance(rtol, "rtol", state$n), atol = as_tolerance(atol, "atol", state$n),
-    options = step_options(method, list(), times = times, tcrit = NULL, ...), watch = TRUE
+    options = step_options(method, options, times = times, tcrit = NULL, ...), watch = TRUE
   )
   derivative <- as_derivative(func, state, times[1], NULL, FALSE, TRUE)
   list(
@@ -42,6 +42,9 @@ test_that("steps in R are the library's, accepted and rejected, with outputs bet
     expect_same_steps(start, 0:3, lotka_volterra, method, limits = steps(hini = 0.01, hmax = Inf))
     expect_same_steps(start, 0:3, lotka_volterra, method, limits = steps(hmin = 0.2))
     expect_same_steps(start, 0:3, lotka_volterra, method, 1e-11, 1e-12)
+    for (times in list(0:3, 3:0)) {
+      expect_same_steps(start, times, lotka_volterra, method, options = list(step_t = c(0, 1.1, 2, 2.9, 2.95, 7, -1)))
+    }
   }
   # nothing happens; no absolute tolerance; a pulse; many states
   expect_same_steps(1:3, 0:4, function(t, y, parms) list(0 * y))
