@@ -132,7 +132,8 @@ solve_with_events <- function(derivative, state, plan, stepping, parms = NULL) {
     end <- ends[ends > last][1]
     between <- rows[last:end]
     piece <- if (is.null(plan$roots)) solve_in_r(derivative$in_r, current, between, stepping)
-    if (is.null(piece)) {
+    if (identical(piece, "failed") && isTRUE(stepping$brief)) abort("solve_failed", "There is no solution within the limits.")
+    if (!is.list(piece)) {
       piece <- from_python(bridge()$solve, derivative$slope, array(current), array(between),
         method = stepping$method, rtol = stepping$rtol, atol = stepping$atol,
         options = options_between(between, stepping), roots = plan$roots, watch = stepping$watch,

@@ -10,10 +10,11 @@ explicit_method <- function(method, options) {
   if (name %in% names(TABLEAUS)) name
 }
 
-# Values at the `times` (rows) and what they took, in the form of the library's; NULL: the library is to solve it.
+# Values at the `times` (rows) and what they took, in the form of the library's. Else what speaks for the library: "method",
+# "stiff", or "failed".
 solve_in_r <- function(slope, y, times, stepping) {
   name <- if (!is.null(slope)) explicit_method(stepping$method, stepping$options)
-  if (is.null(name)) return(NULL)
+  if (is.null(name)) return("method")
   heard <- list()
   give <- function() for (warning in heard) base::warning(warning)
   solution <- withCallingHandlers(explicit_steps(slope, y, times, TABLEAUS[[name]], stepping),
@@ -23,7 +24,7 @@ solve_in_r <- function(slope, y, times, stepping) {
     },
     error = function(e) give()
   )
-  if (!is.null(solution)) give()
+  if (is.list(solution)) give()
   solution
 }
 
@@ -56,7 +57,7 @@ explicit_steps <- function(slope, y, times, tableau, stepping) {
   slopes <- matrix(0, n, last)
   slopes[, 1L] <- slope(t, y)
   size <- limits$first_step %||% first_step(slope, t, end, y, slopes[, 1L], tableau$exponent, allowed)
-  if (!is.finite(size)) return(NULL)
+  if (!is.finite(size)) return("failed")
   evaluations <- if (is.null(limits$first_step)) 2L else 1L
   accepted <- rejected <- against <- 0L
   while (t != end) {
@@ -66,7 +67,7 @@ explicit_steps <- function(slope, y, times, tableau, stepping) {
     cut <- abs(stop - t) <= min(size / CONTROL$safety, high)
     ahead <- if (cut) stop else t + sign * size
     length <- ahead - t
-    if (length == 0 || accepted + rejected >= most) return(NULL)
+    if (length == 0 || accepted + rejected >= most) return("failed")
     moments <- tableau$nodes * ahead + (1 - tableau$nodes) * t
     for (i in later) {
       stage <- y + length * (slopes %*% stages[[i]])
@@ -79,7 +80,7 @@ explicit_steps <- function(slope, y, times, tableau, stepping) {
     free <- abs(length) * step_factor(ratio, tableau$exponent, least)
     if (!is.finite(ratio) || (ratio > 1 && !least)) {
       rejected <- rejected + 1L
-      if (least || free <= 16 * .Machine$double.eps * abs(t) || !all(is.finite(slopes[, 1L]))) return(NULL)
+      if (least || free <= 16 * .Machine$double.eps * abs(t) || !all(is.finite(slopes[, 1L]))) return("failed")
       slopes[, later] <- 0 # what is not finite would spoil the next sums
       size <- free
       next
@@ -98,7 +99,7 @@ explicit_steps <- function(slope, y, times, tableau, stepping) {
     if (watched) {
       stiffness <- rms((slopes[, last] - slopes[, last - 1L]) / scale) / rms(slopes %*% apart / scale)
       against <- if (is.finite(stiffness) && stiffness > CONTROL$stable) against + 1L else max(against - 1L, 0L)
-      if (against >= CONTROL$patience) return(NULL)
+      if (against >= CONTROL$patience) return("stiff")
     }
     t <- ahead
     y <- stage

@@ -26,7 +26,7 @@ steps <- function(hini = NULL, hmin = 0, hmax = NULL, maxsteps = 5000) {
 
 expect_same_steps <- function(y, times, func, ..., limits = steps(), tolerance = 1e-9) {
   found <- do.call(both_ways, c(list(y, as.double(times), func, ...), limits))
-  expect_false(is.null(found$here))
+  expect_type(found$here, "list")
   expect_equal(lapply(found$here$statistics, as.double), lapply(found$there$statistics, as.double))
   expect_equal(found$here$values, found$there$values, tolerance = tolerance)
   found$here$statistics
@@ -68,18 +68,21 @@ test_that("a step that leaves the domain is tried again, shorter", {
 })
 
 test_that("what does not go well is the library's", {
-  vdp <- function(t, y, parms) list(c(y[2], 1000 * (1 - y[1]^2) * y[2] - y[1]))
-  stepping <- list(method = "auto", rtol = 1e-6, atol = 1e-6, options = list(max_step = 1), watch = TRUE)
-  derivative <- function(func, y) as_derivative(func, as_state(y), 0, NULL, FALSE, TRUE)$in_r
-  expect_null(solve_in_r(derivative(vdp, c(2, 0)), c(2, 0), c(0, 10), stepping))
-  expect_null(solve_in_r(derivative(vdp, c(2, 0)), c(2, 0), c(0, 10), utils::modifyList(stepping, list(method = "dopri5"))))
-  expect_null(solve_in_r(derivative(function(t, y, parms) list(-y), 0), 0, c(0, 1), utils::modifyList(stepping, list(atol = 0))))
-  growing <- derivative(function(t, y, parms) list(y^2), 1)
-  expect_null(solve_in_r(growing, 1, c(0, 2), stepping))
-  few <- utils::modifyList(stepping, list(options = list(max_num_steps = 3L)))
-  expect_null(solve_in_r(growing, 1, c(0, 0.9), few))
-  expect_null(solve_in_r(growing, 1, c(0, 0.5), utils::modifyList(stepping, list(options = list(jump_t = 0.3)))))
-  expect_null(solve_in_r(growing, 1, c(0, 0.5), utils::modifyList(stepping, list(method = "kvaerno5"))))
+  given_up <- function(func, y, end, method = "auto", atol = 1e-6, ...) {
+    derivative <- as_derivative(func, as_state(y), 0, NULL, FALSE, TRUE)
+    solve_in_r(derivative$in_r, y, c(0, end), list(method = method, rtol = 1e-6, atol = atol, options = list(...),
+      watch = TRUE))
+  }
+  stiff <- function(t, y, parms) list(c(y[2], 1000 * (1 - y[1]^2) * y[2] - y[1]))
+  growing <- function(t, y, parms) list(y^2) # is infinite at t = 1
+  expect_identical(given_up(stiff, c(2, 0), 10), "stiff")
+  expect_identical(given_up(stiff, c(2, 0), 10, method = "dopri5"), "stiff")
+  expect_identical(given_up(growing, 1, 2), "failed")
+  expect_identical(given_up(growing, 1, 0.9, max_num_steps = 3L), "failed")
+  expect_identical(given_up(function(t, y, parms) list(NaN * y), 1, 1), "failed")
+  expect_identical(given_up(growing, 0, 1, atol = 0), "failed")
+  expect_identical(given_up(growing, 1, 0.5, jump_t = 0.3), "method")
+  expect_identical(given_up(growing, 1, 0.5, method = "kvaerno5"), "method")
 })
 
 test_that("warnings and errors of a function arrive once, as they were", {

@@ -212,6 +212,31 @@ test_that("optim, nlminb and nlm find the parameters, absurd ones on the way cou
   expect_equal(found$estimate, unname(parms), tolerance = 1e-2)
 })
 
+test_that("absurd parameters cost little more than the best so far, whether the solve fails, grows or is stiff", {
+  needs_python()
+  calls <- 0
+  counted <- function(t, y, parms) {
+    calls <<- calls + 1
+    with(as.list(c(y, parms)), list(c(-b * S * I, b * S * I - g * I)))
+  }
+  objective <- nk_objective(start, times, counted, parms, function(out) mean((out$I - 0.1)^2))
+  expect_true(is.finite(objective$fn(parms)))
+  best <- calls
+  for (absurd in list(c(237, -269), c(1, -8), c(-50, -50), c(1e3, -3), c(10, -30), c(1e8, 1e8), c(NaN, 1))) {
+    calls <- 0
+    value <- objective$fn(absurd)
+    expect_false(is.na(value))
+    expect_lt(calls, 12 * best + 700)
+    expect_identical(all(is.nan(objective$gr(absurd))), value == Inf)
+  }
+  # The bound moves with the best: an optimum of more work than the start is found.
+  turning <- function(t, y, parms) list(c(parms[["w"]] * y[2], -parms[["w"]] * y[1]))
+  seen <- cos(6 * seq(0, 3, by = 0.1))
+  objective <- nk_objective(c(a = 1, b = 0), seq(0, 3, by = 0.1), turning, c(w = 5.5), function(out) sum((out$a - seen)^2))
+  found <- stats::optim(objective$par, objective$fn, objective$gr, method = "BFGS")
+  expect_equal(found$par, c(w = 6), tolerance = 1e-4)
+})
+
 test_that("value and gradient are those of nk_gradient(), kept, and parameters may be a list", {
   needs_python()
   calls <- 0
