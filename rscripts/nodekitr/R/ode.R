@@ -23,6 +23,13 @@
 #' stability keeps short, it stops with a condition of class `nodekit_stiff` that names the implicit methods;
 #' `maxsteps = Inf` goes on all the same.
 #'
+#' # Where the steps are taken
+#' Where `func` is an R function, explicit steps (of `"auto"`, `"dopri5"`, `"tsit5"`) are taken in R, with the
+#' coefficients and the control of steps of the library: Python is not started, and a small solve takes a few times as
+#' long as with deSolve's `lsoda`. Implicit steps, roots, `options` and forcings that jump are the library's, and so is
+#' whatever fails in R: it is solved again from the start, which says what is wrong. `func` is then evaluated more often
+#' than the result's statistics say.
+#'
 #' # Short inputs
 #' A method of adaptive steps could step over a pulse or a shower that lies between two of its evaluations. As in
 #' deSolve, no step is therefore longer than the largest difference of `times`, unless `hmax` says so: 0 or `Inf` is
