@@ -32,10 +32,25 @@ nk_objective <- function(y, times, func, parms, loss, ..., gradient = "checkpoin
   names <- names(start)
   kept <- list(par = NULL)
   best <- NULL # the value of the best solve so far, and the work it took
+  told_of_jumps <- FALSE
   differentiated <- function(par, gradient) {
     limit <- maxsteps %||% if (is.null(best)) 500 else ceiling((50 + 5 * best$steps) / length(times))
-    do.call(nk_gradient, c(list(y, times, func, in_form(par), loss, gradient = gradient, maxsteps = limit), more),
-      quote = TRUE)
+    heard <- list()
+    found <- withCallingHandlers(
+      do.call(nk_gradient, c(list(y, times, func, in_form(par), loss, gradient = gradient, maxsteps = limit), more),
+        quote = TRUE),
+      warning = function(w) {
+        heard <<- c(heard, list(w))
+        invokeRestart("muffleWarning")
+      }
+    )
+    # Of absurd parameters on the way, warnings - the logarithm of a negative state - say nothing new.
+    if (is.finite(found$value) || is.null(best)) for (w in heard) {
+      jumps <- inherits(w, "nodekit_slope_jumps")
+      if (!(jumps && told_of_jumps)) warning(w)
+      told_of_jumps <<- told_of_jumps || jumps
+    }
+    found
   }
   evaluate <- function(par, gradient) {
     par <- as.double(par)
