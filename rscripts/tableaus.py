@@ -14,22 +14,19 @@ FILE = Path(__file__).parent / "nodekitr/R/tableaus.R"
 WIDTH = 120
 HEADING = """\
 # Methods whose steps are taken in R, and what their control goes by: the library's numbers, written by
-# `python rscripts/tableaus.py`. A column of `stages` is what a stage takes of the slopes, the last one ends the step;
-# `error` is by what the solution differs from the embedded one; `inside`, the dense output, has a column for a power.
+# `python rscripts/tableaus.py`. A column of `stages` is what a stage takes of the slopes. Of adaptive methods `error`
+# is by what the solution differs from the embedded one, and `inside`, the dense output, has a column for a power.
 """
 
 
 def tableaus() -> dict[str, ExplicitRungeKutta]:
-    """Explicit pairs whose last two stages are at the step's end, and whose dense output needs no stages of its own."""
-    steppers = {name: method.stepper() for name, method in METHODS.items() if method.adaptive and not method.implicit}
+    """Explicit methods of fixed steps, and pairs whose last two stages are both at a step's end."""
+    steppers = {name: method.stepper() for name, method in METHODS.items() if not method.implicit}
     return {
         name: stepper
         for name, stepper in steppers.items()
         if type(stepper) is ExplicitRungeKutta
-        and stepper.fsal
-        and stepper.tableau.c[-2] == 1.0
-        and not stepper.extra_rows
-        and stepper.error_weights_third is None
+        and (not METHODS[name].adaptive or (stepper.fsal and stepper.nodes[-2] == 1.0 and not stepper.extra_rows))
     }
 
 
@@ -45,17 +42,20 @@ def vector(before: str, values: Sequence[float], after: str) -> str:
     return "\n".join([*lines, line]).strip().removesuffix(",")
 
 
-def method(stepper: ExplicitRungeKutta) -> str:
+def method(name: str, stepper: ExplicitRungeKutta) -> str:
     """A method as an element of a list."""
-    tableau = stepper.tableau
-    numbers = {"nodes": tableau.c, "error": tableau.b - tableau.b_embedded}
-    matrices = {"stages": tableau.A.T, "inside": tableau.interpolation}
+    tableau, adaptive = stepper.tableau, METHODS[name].adaptive
+    numbers, matrices = {"nodes": tableau.c, "weights": tableau.b}, {"stages": tableau.A.T}
+    if adaptive:
+        numbers["error"] = tableau.b - tableau.b_embedded
+        matrices["inside"] = tableau.interpolation
     parts = [
-        f"order = {tableau.order}, exponent = {stepper.error_exponent}",
-        *(vector(f"{name} = c(", values, ")") for name, values in numbers.items()),
+        f"order = {tableau.order}, adaptive = "
+        + (f"TRUE, exponent = {stepper.error_exponent}" if adaptive else "FALSE"),
+        *(vector(f"{part} = c(", values, ")") for part, values in numbers.items()),
         *(
-            vector(f"{name} = matrix(c(", matrix.T.reshape(-1), f"), {stepper.stages})")
-            for name, matrix in matrices.items()
+            vector(f"{part} = matrix(c(", matrix.T.reshape(-1), f"), {stepper.stages})")
+            for part, matrix in matrices.items()
         ),
     ]
     return ",\n    ".join(parts)
@@ -66,7 +66,7 @@ def text() -> str:
     limits = {name: getattr(Options(), name) for name in ("safety", "ifactor", "dfactor", "controller")}
     assert CONTROLLERS[limits.pop("controller")] == (0.0, 1.0, 0.0), "R's control is the classical one"
     control = {**limits, "stable": switching.STABLE, "patience": switching.PATIENCE}
-    methods = ",\n".join(f"  {name} = list(\n    {method(stepper)}\n  )" for name, stepper in tableaus().items())
+    methods = ",\n".join(f"  {name} = list(\n    {method(name, stepper)}\n  )" for name, stepper in tableaus().items())
     settings = ", ".join(f"{name} = {value:g}" for name, value in control.items())
     return f"{HEADING}TABLEAUS <- list(\n{methods}\n)\nCONTROL <- list({settings})\n"
 

@@ -5,19 +5,23 @@
 
 # The name in TABLEAUS of a method whose steps are taken in R; NULL: the library takes them.
 explicit_method <- function(method, options) {
-  if (!all(names(options) %in% c("first_step", "min_step", "max_step", "max_num_steps", "step_t"))) return(NULL)
   name <- if (method == "auto") "tsit5" else method
-  if (name %in% names(TABLEAUS)) name
+  tableau <- TABLEAUS[[name]]
+  if (is.null(tableau)) return(NULL)
+  known <- if (tableau$adaptive) c("first_step", "min_step", "max_step", "max_num_steps", "step_t") else "step_size"
+  if (all(names(options) %in% known)) name
 }
 
-# Values at the `times` (rows) and what they took, in the form of the library's. Else what speaks for the library: "method",
-# "stiff", or "failed".
+# Values at the `times` (rows) and what they took, in the form of the library's. Else what speaks for the library:
+# "method", "stiff", or "failed".
 solve_in_r <- function(slope, y, times, stepping) {
   name <- if (!is.null(slope)) explicit_method(stepping$method, stepping$options)
   if (is.null(name)) return("method")
+  tableau <- TABLEAUS[[name]]
+  steps <- if (tableau$adaptive) chosen_steps else given_steps
   heard <- list()
   give <- function() for (warning in heard) base::warning(warning)
-  solution <- withCallingHandlers(explicit_steps(slope, y, times, TABLEAUS[[name]], stepping),
+  solution <- withCallingHandlers(steps(slope, y, times, tableau, stepping),
     warning = function(w) {
       if (!conditionMessage(w) %in% vapply(heard, conditionMessage, "")) heard <<- c(heard, list(w))
       invokeRestart("muffleWarning")
@@ -28,7 +32,35 @@ solve_in_r <- function(slope, y, times, stepping) {
   solution
 }
 
-explicit_steps <- function(slope, y, times, tableau, stepping) {
+# Steps of a given size, or from each of the times to the next.
+given_steps <- function(slope, y, times, tableau, stepping) {
+  size <- stepping$options$step_size
+  grid <- if (is.null(size)) times else fixed_grid(times, size)
+  stages <- ncol(tableau$stages)
+  values <- matrix(NA_real_, length(times), length(y))
+  values[1L, ] <- y
+  row <- 2L
+  slopes <- matrix(0, length(y), stages)
+  for (k in seq_along(grid)[-1L]) {
+    length <- grid[k] - grid[k - 1L]
+    moments <- tableau$nodes * grid[k] + (1 - tableau$nodes) * grid[k - 1L]
+    slopes[, 1L] <- slope(moments[1L], y)
+    for (i in seq_len(stages)[-1L]) {
+      slopes[, i] <- slope(moments[i], y + length * (slopes %*% tableau$stages[, i]))
+    }
+    y <- y + length * (slopes %*% tableau$weights)
+    if (grid[k] == times[row]) {
+      values[row, ] <- y
+      row <- row + 1L
+    }
+  }
+  if (!all(is.finite(values))) return("failed")
+  taken <- length(grid) - 1L
+  list(values = values, statistics = list(steps = taken, nfe = stages * taken, rejected = 0L, order = tableau$order))
+}
+
+# Steps chosen by their errors.
+chosen_steps <- function(slope, y, times, tableau, stepping) {
   limits <- stepping$options
   low <- limits$min_step %||% 0
   high <- limits$max_step %||% Inf

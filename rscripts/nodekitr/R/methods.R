@@ -29,4 +29,6 @@ as_method <- function(method) {
   abort("unknown_method", "There is no method '", method, "'.", remedy = remedy)
 }
 
-is_adaptive <- function(method) method %in% c("auto", names(TABLEAUS)) || nodekit()$METHODS[[method]]$adaptive
+is_adaptive <- function(method) {
+  if (method == "auto") TRUE else TABLEAUS[[method]]$adaptive %||% nodekit()$METHODS[[method]]$adaptive
+}

@@ -24,9 +24,9 @@
 #' `maxsteps = Inf` goes on all the same.
 #'
 #' # Where the steps are taken
-#' Where `func` is an R function, explicit steps (of `"auto"`, `"dopri5"`, `"tsit5"`) are taken in R, with the
-#' coefficients and the control of steps of the library: Python is not started, and a small solve takes a few times as
-#' long as with deSolve's `lsoda`. Implicit steps, roots, `options` and forcings that jump are the library's, and so is
+#' Where `func` is an R function, explicit steps (of `"auto"`, `"dopri5"`, `"tsit5"`, and the fixed ones of `"euler"`,
+#' `"heun"`, `"midpoint"`, `"ralston"`, `"rk4"`) are taken in R, with the coefficients and the control of steps of the
+#' library: Python is not started, and a small solve takes a few times as long as with deSolve's `lsoda`. Implicit steps, roots, `options` and forcings that jump are the library's, and so is
 #' whatever fails in R: it is solved again from the start, which says what is wrong. `func` is then evaluated more often
 #' than the result's statistics say.
 #'

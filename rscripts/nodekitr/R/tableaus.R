@@ -1,10 +1,55 @@
 # Methods whose steps are taken in R, and what their control goes by: the library's numbers, written by
-# `python rscripts/tableaus.py`. A column of `stages` is what a stage takes of the slopes, the last one ends the step;
-# `error` is by what the solution differs from the embedded one; `inside`, the dense output, has a column for a power.
+# `python rscripts/tableaus.py`. A column of `stages` is what a stage takes of the slopes. Of adaptive methods `error`
+# is by what the solution differs from the embedded one, and `inside`, the dense output, has a column for a power.
 TABLEAUS <- list(
+  euler = list(
+    order = 1, adaptive = FALSE,
+    nodes = c(0.0),
+    weights = c(1.0),
+    stages = matrix(c(0.0), 1)
+  ),
+  midpoint = list(
+    order = 2, adaptive = FALSE,
+    nodes = c(0.0, 0.5),
+    weights = c(0.0, 1.0),
+    stages = matrix(c(0.0, 0.0, 0.5, 0.0), 2)
+  ),
+  heun = list(
+    order = 2, adaptive = FALSE,
+    nodes = c(0.0, 1.0),
+    weights = c(0.5, 0.5),
+    stages = matrix(c(0.0, 0.0, 1.0, 0.0), 2)
+  ),
+  heun3 = list(
+    order = 3, adaptive = FALSE,
+    nodes = c(0.0, 0.3333333333333333, 0.6666666666666666),
+    weights = c(0.25, 0.0, 0.75),
+    stages = matrix(c(0.0, 0.0, 0.0, 0.3333333333333333, 0.0, 0.0, 0.0, 0.6666666666666666, 0.0), 3)
+  ),
+  ralston = list(
+    order = 2, adaptive = FALSE,
+    nodes = c(0.0, 0.6666666666666666),
+    weights = c(0.25, 0.75),
+    stages = matrix(c(0.0, 0.0, 0.6666666666666666, 0.0), 2)
+  ),
+  rk4 = list(
+    order = 4, adaptive = FALSE,
+    nodes = c(0.0, 0.5, 0.5, 1.0),
+    weights = c(0.16666666666666666, 0.3333333333333333, 0.3333333333333333, 0.16666666666666666),
+    stages = matrix(c(0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0), 4)
+  ),
+  rk4_38 = list(
+    order = 4, adaptive = FALSE,
+    nodes = c(0.0, 0.3333333333333333, 0.6666666666666666, 1.0),
+    weights = c(0.125, 0.375, 0.375, 0.125),
+    stages = matrix(c(0.0, 0.0, 0.0, 0.0, 0.3333333333333333, 0.0, 0.0, 0.0, -0.3333333333333333, 1.0, 0.0, 0.0, 1.0,
+      -1.0, 1.0, 0.0), 4)
+  ),
   dopri5 = list(
-    order = 5, exponent = 5,
+    order = 5, adaptive = TRUE, exponent = 5,
     nodes = c(0.0, 0.2, 0.3, 0.8, 0.8888888888888888, 1.0, 1.0),
+    weights = c(0.09114583333333333, 0.0, 0.44923629829290207, 0.6510416666666666, -0.322376179245283,
+      0.13095238095238096, 0.0),
     error = c(0.0012326388888888873, 0.0, -0.004252770290506136, 0.036979166666666674, -0.05086379716981132,
       0.04190476190476192, -0.025),
     stages = matrix(c(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.075, 0.225, 0.0, 0.0, 0.0,
@@ -19,8 +64,10 @@ TABLEAUS <- list(
       2.382468931778144), 7)
   ),
   tsit5 = list(
-    order = 5, exponent = 5,
+    order = 5, adaptive = TRUE, exponent = 5,
     nodes = c(0.0, 0.161, 0.327, 0.9, 0.9800255409045097, 1.0, 1.0),
+    weights = c(0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774,
+      0.0),
     error = c(0.0017800110522257773, 0.0008164344596567463, -0.007880878010261994, 0.1447110071732629,
       -0.5823571654525557, 0.45808210592918686, -0.015151515151515152),
     stages = matrix(c(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.161, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.008480655492356989,
@@ -32,6 +79,12 @@ TABLEAUS <- list(
       3.930296236894751, -12.411077166933676, 37.50931341651104, -27.896526289197286, 1.5, 2.9132554618219126, -0.2234,
       -5.941033872131505, 30.338188630282318, -88.1789048947664, 65.09189467479368, -4.0, -1.0530884977290216, 0.1017,
       2.490627285651253, -16.548102889244902, 47.37952196281928, -34.87065786149661, 2.5), 7)
+  ),
+  heun2 = list(
+    order = 2, adaptive = FALSE,
+    nodes = c(0.0, 1.0),
+    weights = c(0.5, 0.5),
+    stages = matrix(c(0.0, 0.0, 1.0, 0.0), 2)
   )
 )
 CONTROL <- list(safety = 0.9, ifactor = 10, dfactor = 0.2, stable = 2, patience = 12)

@@ -16,7 +16,7 @@ both_ways <- function(y, times, func, method = "auto", rtol = 1e-6, atol = 1e-6,
   list(
     here = solve_in_r(derivative$in_r, state$values, times, stepping),
     there = from_python(bridge()$solve, derivative$slope, array(state$values), array(times), method = method,
-      rtol = stepping$rtol, atol = stepping$atol, options = stepping$options, watch = TRUE)
+      rtol = stepping$rtol, atol = stepping$atol, options = options_between(times, stepping), watch = TRUE)
   )
 }
 
@@ -35,7 +35,7 @@ expect_same_steps <- function(y, times, func, ..., limits = steps(), tolerance =
 test_that("steps in R are the library's, accepted and rejected, with outputs between and at their ends", {
   needs_python()
   start <- c(prey = 4, predator = 2)
-  for (method in c("auto", names(TABLEAUS))) {
+  for (method in c("auto", names(Filter(function(tableau) tableau$adaptive, TABLEAUS)))) {
     expect_gt(expect_same_steps(start, 0:10, lotka_volterra, method)$rejected, 0)
     expect_same_steps(start, seq(10, 0, by = -0.25), lotka_volterra, method)
     expect_same_steps(start, c(0, 1e-9, 0.1, 7, 7.3), lotka_volterra, method, 1e-9, c(1e-9, 1e-3))
@@ -51,6 +51,16 @@ test_that("steps in R are the library's, accepted and rejected, with outputs bet
   expect_same_steps(c(1, 2), 0:4, function(t, y, parms) list(c(0, -y[2])), atol = 0)
   expect_same_steps(0, 0:9, function(t, y, parms) list(if (t > 2.2 && t < 2.6) 5 else -0.1 * y), tolerance = 1e-7)
   expect_same_steps(sin(1:40), 0:2, function(t, y, parms) list(cos(t * (1:40)) - y))
+})
+
+test_that("fixed steps in R are the library's", {
+  needs_python()
+  for (method in names(Filter(function(tableau) !tableau$adaptive, TABLEAUS))) {
+    for (times in list(seq(0, 2, by = 0.05), c(1, 0.9, 0.2))) {
+      expect_same_steps(c(4, 2), times, function(t, y, parms) list(c(y[2] + sin(t), -y[1])), method, tolerance = 1e-12)
+      expect_same_steps(c(4, 2), times, lotka_volterra, method, limits = steps(hini = 0.03), tolerance = 1e-12)
+    }
+  }
 })
 
 test_that("a step that leaves the domain is tried again, shorter", {
@@ -82,6 +92,8 @@ test_that("what does not go well is the library's", {
   expect_identical(given_up(function(t, y, parms) list(NaN * y), 1, 1), "failed")
   expect_identical(given_up(growing, 0, 1, atol = 0), "failed")
   expect_identical(given_up(growing, 1, 0.5, jump_t = 0.3), "method")
+  expect_identical(given_up(growing, 1, 0.5, method = "rk4", perturb = TRUE), "method")
+  expect_identical(given_up(function(t, y, parms) list(y / 0), 1, 0.5, method = "rk4"), "failed")
   expect_identical(given_up(growing, 1, 0.5, method = "kvaerno5"), "method")
 })
 
