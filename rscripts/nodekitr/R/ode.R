@@ -26,9 +26,9 @@
 #' # Where the steps are taken
 #' Where `func` is an R function, explicit steps (of `"auto"`, `"dopri5"`, `"tsit5"`, and the fixed ones of `"euler"`,
 #' `"heun"`, `"midpoint"`, `"ralston"`, `"rk4"`) are taken in R, with the coefficients and the control of steps of the
-#' library: Python is not started, and a small solve takes a few times as long as with deSolve's `lsoda`. Implicit steps, roots, `options` and forcings that jump are the library's, and so is
-#' whatever fails in R: it is solved again from the start, which says what is wrong. `func` is then evaluated more often
-#' than the result's statistics say.
+#' library: Python is not started, and a small solve takes about twice as long as with deSolve's `lsoda`. Implicit
+#' steps, roots, `options` and forcings that jump are the library's, and so is whatever fails in R: it is solved again
+#' from the start, which says what is wrong. `func` is then evaluated more often than the result's statistics say.
 #'
 #' # Short inputs
 #' A method of adaptive steps could step over a pulse or a shower that lies between two of its evaluations. As in
