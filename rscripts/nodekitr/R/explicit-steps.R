@@ -88,8 +88,9 @@ chosen_steps <- function(slope, y, times, tableau, stepping) {
   row <- 2L
   slopes <- matrix(0, n, last)
   slopes[, 1L] <- slope(t, y)
+  if (!all(is.finite(slopes[, 1L]))) return("failed")
+  if (min(abs(y) * rtol + atol) <= 0) return("method") # without a size of what is allowed, the first step has none
   size <- limits$first_step %||% first_step(slope, t, end, y, slopes[, 1L], tableau$exponent, allowed)
-  if (!is.finite(size)) return("failed")
   evaluations <- if (is.null(limits$first_step)) 2L else 1L
   accepted <- rejected <- against <- 0L
   while (t != end) {
@@ -152,15 +153,13 @@ step_factor <- function(ratio, exponent, least) {
   min(max(factor, CONTROL$dfactor), if (ratio > 1 && !least) 1 else CONTROL$ifactor)
 }
 
-# A first step from the sizes of y, y' and y'' (Hairer, Norsett & Wanner I, section II.4), one evaluation; NA where
-# these have no size: they are not finite, or no error is allowed at all.
+# A first step from the sizes of y, y' and y'' (Hairer, Norsett & Wanner I, section II.4), one evaluation.
 first_step <- function(slope, t, end, y, now, exponent, allowed) {
   scale <- allowed(abs(y))
   span <- abs(end - t)
   d0 <- rms(y / scale)
   d1 <- rms(now / scale)
-  if (!is.finite(d0) || !is.finite(d1) || min(scale) <= .Machine$double.xmin) return(NA)
-  h0 <- min(if (d0 >= 1e-5 && d1 >= 1e-5) 0.01 * d0 / d1 else 1e-6, span)
+  h0 <- min(if (d0 >= 1e-5 && d1 >= 1e-5 && is.finite(d1)) 0.01 * d0 / d1 else 1e-6, span)
   signed <- if (end > t) h0 else -h0
   largest <- max(d1, rms((slope(t + signed, y + signed * now) - now) / scale) / h0)
   if (!is.finite(largest)) return(h0)

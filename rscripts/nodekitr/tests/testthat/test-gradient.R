@@ -229,6 +229,10 @@ test_that("absurd parameters cost little more than the best so far, whether the 
     expect_lt(calls, 12 * best + 700)
     expect_identical(all(is.nan(objective$gr(absurd))), value == Inf)
   }
+  # What R leaves to the library is not absurd: no absolute tolerance beside a state of zero.
+  filling <- function(t, y, parms) list(c(-parms[["k"]] * y[1], parms[["k"]] * y[1]))
+  objective <- nk_objective(c(a = 1, b = 0), 0:2, filling, c(k = 1), function(out) out$b[3], atol = 0)
+  expect_equal(vapply(c(1, 1.1), objective$fn, 1), 1 - exp(-2 * c(1, 1.1)), tolerance = 1e-5)
   # The bound moves with the best: an optimum of more work than the start is found.
   turning <- function(t, y, parms) list(c(parms[["w"]] * y[2], -parms[["w"]] * y[1]))
   seen <- cos(6 * seq(0, 3, by = 0.1))
