@@ -174,8 +174,6 @@ test_that("the network may see some states only, and add to some slopes only", {
   fit <- nk_fit(lotka_data(count = 1), states = c("prey", "predator"), known = without_meeting,
     parms = lotka_truth, inputs = "prey", learnt = "predator",
     layers = 3, epochs = 2, seed = 1, progress = FALSE)
-  # A parameter beside a network has no error of its own.
-  expect_error(vcov(fit), "what the network may learn beside it", class = "nodekit_value_error")
   expect_output(print(fit), "1 - 3 - 1")
   expect_identical(nk_terms(fit)$learnt_prey, rep(0, 13))
   expect_gt(max(abs(nk_terms(fit)$learnt_predator)), 0)
