@@ -8,7 +8,7 @@ explicit_method <- function(method, options) {
   name <- if (method == "auto") "tsit5" else method
   tableau <- TABLEAUS[[name]]
   if (is.null(tableau)) return(NULL)
-  known <- if (tableau$adaptive) c("first_step", "min_step", "max_step", "max_num_steps", "step_t") else "step_size"
+  known <- if (tableau$adaptive) c("first_step", "min_step", "max_step", "max_num_steps", "step_t", "jump_t") else "step_size"
   if (all(names(options) %in% known)) name
 }
 
@@ -82,12 +82,17 @@ chosen_steps <- function(slope, y, times, tableau, stepping) {
   t <- times[1L]
   end <- times[length(times)]
   sign <- if (end < t) -1 else 1
-  stops <- if (is.null(limits$step_t)) end else sign * sort(sign * c(as.double(limits$step_t), end))
+  jumps <- as.double(limits$jump_t)
+  stops <- c(as.double(limits$step_t), jumps, end)
+  if (length(stops) > 1L) stops <- sign * sort(sign * stops)
+  # Where the slope jumps, it is asked next to that time, on the side of the step.
+  jumps_at <- function(t) length(jumps) && t %in% jumps
+  beside <- function(t, side) if (jumps_at(t)) t + side * max(abs(t) * .Machine$double.eps, 5e-324) else t
   values <- matrix(NA_real_, length(times), n)
   values[1L, ] <- y
   row <- 2L
   slopes <- matrix(0, n, last)
-  slopes[, 1L] <- slope(t, y)
+  slopes[, 1L] <- slope(beside(t, sign), y)
   if (!all(is.finite(slopes[, 1L]))) return("failed")
   if (min(abs(y) * rtol + atol) <= 0) return("method") # without a size of what is allowed, the first step has none
   size <- limits$first_step %||% first_step(slope, t, end, y, slopes[, 1L], tableau$exponent, allowed)
@@ -101,7 +106,7 @@ chosen_steps <- function(slope, y, times, tableau, stepping) {
     ahead <- if (cut) stop else t + sign * size
     length <- ahead - t
     if (length == 0 || accepted + rejected >= most) return("failed")
-    moments <- tableau$nodes * ahead + (1 - tableau$nodes) * t
+    moments <- tableau$nodes * beside(ahead, -sign) + (1 - tableau$nodes) * beside(t, sign)
     for (i in later) {
       stage <- y + length * (slopes %*% stages[[i]])
       slopes[, i] <- slope(moments[i], stage)
@@ -138,6 +143,11 @@ chosen_steps <- function(slope, y, times, tableau, stepping) {
     y <- stage
     slopes[, 1L] <- slopes[, last]
     accepted <- accepted + 1L
+    if (t != end && jumps_at(t)) {
+      slopes[, 1L] <- slope(beside(t, sign), y)
+      evaluations <- evaluations + 1L
+      against <- 0L
+    }
   }
   list(values = values, statistics = list(
     steps = accepted, nfe = evaluations, rejected = rejected, order = tableau$order

@@ -27,7 +27,7 @@
 #' Where `func` is an R function, explicit steps (of `"auto"`, `"dopri5"`, `"tsit5"`, and the fixed ones of `"euler"`,
 #' `"heun"`, `"midpoint"`, `"ralston"`, `"rk4"`) are taken in R, with the coefficients and the control of steps of the
 #' library: Python is not started, and a small solve takes about twice as long as with deSolve's `lsoda`. Implicit
-#' steps, roots, `options` and forcings that jump are the library's, and so is whatever fails in R: it is solved again
+#' steps, roots and most `options` are the library's, and so is whatever fails in R: it is solved again
 #' from the start, which says what is wrong. `func` is then evaluated more often than the result's statistics say.
 #'
 #' # Short inputs

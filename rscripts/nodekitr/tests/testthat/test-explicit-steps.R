@@ -54,6 +54,18 @@ test_that("steps in R are the library's, accepted and rejected, with outputs bet
   expect_same_steps(sin(1:40), 0:2, function(t, y, parms) list(cos(t * (1:40)) - y))
 })
 
+test_that("jumps of the slope are stopped at, and asked for on the side of the step", {
+  needs_python()
+  infusion <- stats::approxfun(c(0, 0.5, 1, 4, 6), c(1, 3, 0, 5, 0), method = "constant", rule = 2)
+  filling <- function(t, y, parms) list(infusion(t) - 0.8 * y)
+  for (times in list(0:8, 8:0, c(1, 6), c(0.2, 4))) {
+    for (method in c("auto", "dopri5")) {
+      expect_same_steps(1, times, filling, method, options = list(jump_t = c(0, 0.5, 1, 4, 6)))
+      expect_same_steps(1, times, filling, method, options = list(jump_t = c(4, 6), step_t = c(0.5, 1)))
+    }
+  }
+})
+
 test_that("fixed steps in R are the library's", {
   needs_python()
   for (method in names(Filter(function(tableau) !tableau$adaptive, TABLEAUS))) {
@@ -92,7 +104,7 @@ test_that("what does not go well is the library's", {
   expect_identical(given_up(growing, 1, 0.9, max_num_steps = 3L), "failed")
   expect_identical(given_up(function(t, y, parms) list(NaN * y), 1, 1), "failed")
   expect_identical(given_up(growing, 0, 1, atol = 0), "method")
-  expect_identical(given_up(growing, 1, 0.5, jump_t = 0.3), "method")
+  expect_identical(given_up(growing, 1, 0.5, safety = 0.8), "method")
   expect_identical(given_up(growing, 1, 0.5, method = "rk4", perturb = TRUE), "method")
   expect_identical(given_up(function(t, y, parms) list(y / 0), 1, 0.5, method = "rk4"), "failed")
   expect_identical(given_up(growing, 1, 0.5, method = "kvaerno5"), "method")
