@@ -170,6 +170,7 @@ trained <- function(fit, epochs, learning_rate, seed, progress) {
   fit$theta <- if (!is.null(fit$model$known$scale)) {
     stats::setNames(as.double(bridge()$values(dynamics$parameters_of_known$searched())), names(fit$model$known$scale$start))
   }
+  if (!is.null(fit$history)) fit$history$kept <- FALSE
   fit$history <- rbind(fit$history, history)
   fit$learning_rate <- learning_rate
   if (fit$estimated_starts) fit$first <- from_python(training$first_states)

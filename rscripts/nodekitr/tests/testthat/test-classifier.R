@@ -33,8 +33,7 @@ test_that("images it has not seen are classified", {
   grDevices::pdf(NULL)
   on.exit(grDevices::dev.off())
   expect_no_error(plot(model))
-  skip_if_not_installed("generics")
-  expect_identical(generics::glance(model)$weights, length(coef(model)))
+  expect_identical(glance.nk_classifier(model)$weights, length(coef(model)))
 })
 
 test_that("the orientation of the arrays is rows then columns, with channels last", {

@@ -90,6 +90,12 @@ test_that("what is wrong with events is said", {
   expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) c(1, 2), time = 1)),
     "2 values for 1", class = "nodekit_value_error"
   )
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) list(1), time = 1)), "class list",
+    class = "nodekit_value_error"
+  )
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(data = table, func = function(t, y, p) y, time = 1)),
+    "both data and func", class = "nodekit_value_error"
+  )
   expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) y, root = TRUE)), "rootfunc",
     class = "nodekit_value_error"
   )
@@ -109,4 +115,20 @@ test_that("times of events that differ from `times` by rounding add no row, and 
   out <- suppressWarnings(nk_ode(c(x = 0), c(0, 1), decay, 0.5, events = list(data = two)))
   expect_identical(nrow(out), 3L)
   expect_equal(out[[3, "x"]], 2 * exp(-0.35), tolerance = 1e-5)
+})
+
+test_that("roots at the same time are one event, as in deSolve: two states that reach their threshold together", {
+  needs_python()
+  skip_if_not_installed("deSolve")
+  grow <- function(t, y, parms) list(c(1, 1))
+  call <- function(solver) {
+    solver(c(a = 0, b = 0), seq(0, 10, by = 0.5), grow, NULL, rootfunc = function(t, y, parms) y - 1.75,
+      events = list(func = function(t, y, parms) y - 1, root = TRUE))
+  }
+  found <- call(nk_ode)
+  peer <- call(deSolve::ode)
+  expect_lt(relative_difference(found, peer), 1e-5)
+  expect_equal(attr(found, "troot"), attr(peer, "troot"), tolerance = 1e-6)
+  both <- nk_ode(c(a = 0, b = 0), 0:10, grow, rootfunc = function(t, y, parms) c(y - 1.75, 5))
+  expect_identical(attr(both, "iroot"), c(1L, 1L, 0L))
 })
