@@ -36,12 +36,21 @@ nk_objective <- function(y, times, func, parms, loss, ..., gradient = "checkpoin
     par <- as.double(par)
     if (identical(kept$par, par) && (gradient == "none" || !is.null(kept$gradient))) return(kept)
     limit <- maxsteps %||% if (is.null(best)) 500 else ceiling((50 + 10 * best$steps) / length(times))
-    found <- tryCatch(
-      do.call(nk_gradient, c(list(y, times, func, in_form(par), loss, gradient = gradient, maxsteps = limit), more),
-        quote = TRUE),
-      nodekit_solve_failed = function(e) if (is.null(best)) stop(e) else NULL
+    warnings <- list()
+    found <- withCallingHandlers(
+      tryCatch(
+        do.call(nk_gradient, c(list(y, times, func, in_form(par), loss, gradient = gradient, maxsteps = limit), more),
+          quote = TRUE),
+        nodekit_solve_failed = function(e) if (is.null(best)) stop(e) else NULL
+      ),
+      warning = function(w) {
+        warnings <<- c(warnings, list(w))
+        invokeRestart("muffleWarning")
+      }
     )
     failed <- is.null(found) || !is.finite(found$value)
+    # Of absurd parameters on the way, warnings - the logarithm of a negative state - say nothing new.
+    if (!failed || is.null(best)) for (w in warnings) warning(w)
     slope <- if (failed) rep(NaN, length(par)) else if (!is.null(found$parms)) as.double(unlist(found$parms))
     if (!is.null(slope)) names(slope) <- names
     kept <<- list(par = par, value = if (failed) Inf else found$value, gradient = slope)

@@ -231,3 +231,17 @@ test_that("value and gradient are those of nk_gradient(), kept, and parameters m
   failing <- nk_objective(c(a = 1), c(0, 2), function(t, y, parms) list(parms * y^2), c(k = 1), function(out) out$a[2])
   expect_error(failing$fn(1), class = "nodekit_solve_failed") # the first parameters must be possible ones
 })
+
+test_that("absurd parameters on the way warn of nothing; the first ones do, with the user's function named", {
+  needs_python()
+  falling <- function(t, y, parms) list(-parms)
+  by_logarithm <- function() nk_objective(c(x = 1), c(0, 1), falling, c(k = 0.5), function(out) log(out$x[2])^2)
+  objective <- by_logarithm()
+  expect_silent(found <- objective$fn(0.5))
+  expect_equal(found, log(0.5)^2, tolerance = 1e-5)
+  expect_silent(found <- objective$gr(2))
+  expect_true(is.nan(found))
+  expect_warning(by_logarithm()$gr(2), "NaNs produced")
+  said <- tryCatch(by_logarithm()$gr(2), warning = identity)
+  expect_identical(as.character(conditionCall(said)[[1]]), "log")
+})
