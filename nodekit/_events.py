@@ -148,7 +148,7 @@ def solve_with_events(
                 t=time,
                 remedy="Let its change move the state off the event's surface, or give a direction or a max_count",
             )
-        near = {component: 2 * watch.residuals[component] for component in watch.stop}
+        near = {c: (2 * size, is_rounding) for c in watch.stop for size, is_rounding in [watch.residuals[c]]}
         times = [time, *problem.times[1 + len(outputs) :]]
     problem.record.stats, problem.record.failure = stats, failure
     record.t = torch.stack(when) if when else y0.new_zeros(0, dtype=torch.float64)

@@ -106,16 +106,15 @@ refuse_questions <- function(f, argument, within = character()) {
   if (is.primitive(f)) return(invisible())
   for (name in setdiff(all.names(body(f), unique = TRUE), within)) {
     found <- get0(name, environment(f), mode = "function")
+    of_package <- !is.null(environment(found)) && isNamespace(environment(found))
     if (name %in% names(QUESTIONS_TO_SOLVER)) {
-      theirs <- is.null(found) || identical(topenv(environment(found)), asNamespace("deSolve"))
+      theirs <- is.null(found) || (of_package && getNamespaceName(environment(found)) == "deSolve")
       if (theirs && any(grepl(paste0("\\b", name, " *\\("), deparse(body(f))))) {
         abort("value_error", "'", argument, "' calls deSolve's ", name, "(), which only deSolve's solvers answer.",
           remedy = paste0("Here, ", QUESTIONS_TO_SOLVER[[name]], ".")
         )
       }
     }
-    if (!is.null(environment(found)) && !isNamespace(topenv(environment(found)))) {
-      refuse_questions(found, argument, c(within, name))
-    }
+    if (is.function(found) && !of_package) refuse_questions(found, argument, c(within, name))
   }
 }

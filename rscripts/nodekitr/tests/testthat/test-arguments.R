@@ -63,6 +63,10 @@ test_that("what is left of deSolve's last solve is not taken for this one's", {
 })
 
 test_that("calls for deSolve's other solvers are answered with what to do", {
+  # None of them passes in silence, also where func takes anything.
+  for (name in names(FOREIGN_ARGUMENTS)) {
+    unknown(do.call(nk_ode, c(list(c(a = 1), 0:1, open), stats::setNames(list(1), name))), paste0("'", name, "'"))
+  }
   unknown(nk_ode(1:4, 0:1, decay, NULL, nspec = 2, names = c("a", "b")), "ode.1D")
   unknown(nk_ode(1, 0:1, res = function(t, y, dy, parms) list(dy + y), dy = -1), "'res'.*\\n.*dy/dt")
   expect_error(nk_ode(1, 0:1), "no 'func'", class = "nodekit_value_error")

@@ -132,3 +132,28 @@ test_that("roots at the same time are one event, as in deSolve: two states that 
   both <- nk_ode(c(a = 0, b = 0), 0:10, grow, rootfunc = function(t, y, parms) c(y - 1.75, 5))
   expect_identical(attr(both, "iroot"), c(1L, 1L, 0L))
 })
+
+test_that("a root of the size of the slope ends a solve at its steady state", {
+  needs_python()
+  growth <- function(t, y, parms) list(parms * y * (1 - y / 8))
+  out <- nk_ode(c(size = 0.1), c(0, 1000), growth, 0.5, rootfunc = function(t, y, parms) {
+    sum(abs(unlist(growth(t, y, parms)))) - 1e-6
+  })
+  expect_lt(out[nrow(out), "time"], 100)
+  expect_equal(out[[nrow(out), "size"]], 8, tolerance = 1e-5)
+})
+
+test_that("deSolve's thermostat switches when it should, at its last time too", {
+  needs_python()
+  heating <- function(t, y, parms) list(c(if (y[2] == 1) 1 else -0.5, 0))
+  call <- function(times, root) {
+    nk_ode(c(temp = 18, on = 1), times, heating, rootfunc = root,
+      events = list(func = function(t, y, parms) c(y[1], 1 - y[2]), root = TRUE))
+  }
+  # Warming from 18 to 20 takes 2, cooling 4. deSolve 1.34 switches three times at 6 and at 18.
+  switches <- c(2, 6, 8, 12, 14, 18, 20)
+  for (root in list(function(t, y, parms) c(y[1] - 18, y[1] - 20), function(t, y, parms) y[1] - 18 - 2 * y[2])) {
+    expect_equal(attr(call(seq(0, 20, by = 0.1), root), "troot"), switches, tolerance = 1e-9)
+    expect_equal(attr(call(seq(0, 21, by = 0.5), root), "troot"), switches, tolerance = 1e-9)
+  }
+})
