@@ -44,7 +44,7 @@ lint: setup ## check the style of Python, Snakemake and R code, public types, an
 	@$(IN_ENVIRONMENT) mypy
 	@$(IN_ENVIRONMENT) snakefmt --check Snakefile pipeline/rules
 	@$(IN_ENVIRONMENT) snakemake --lint
-	@$(IN_ENVIRONMENT) Rscript tests/r/lint.R rscripts tests
+	@$(IN_ENVIRONMENT) Rscript tests/r/lint.R rscripts tests docs
 	@$(IN_ENVIRONMENT) python tests/settings_files.py
 
 fetch: setup ## fill the folder MIRROR (mirror) with all data, for machines without a network

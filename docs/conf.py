@@ -60,8 +60,8 @@ def write_r_pages(app):
     else:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        text = "# R reference\n\nThese pages were built where there is no R. In R, `help(package = \"nodekitr\")` has them.\n"
-        (folder / "index.md").write_text(text, encoding="utf-8")
+        text = "This site was built where there is no R. In R, `help(package = 'nodekitr')` has these pages."
+        (folder / "index.md").write_text(f"# R reference\n\n{text}\n", encoding="utf-8")
 
 
 def escape(app, what, name, object, options, lines):

@@ -42,7 +42,8 @@ running <- function(x, pages) {
 split_items <- function(x) {
   marks <- vapply(x, function(piece) identical(tag_of(piece), "\\item") && !length(piece), NA)
   if (!any(marks)) return(x)
-  lapply(unname(split(x, cumsum(marks))[-1]), function(entry) structure(entry, Rd_tag = "listed"))
+  entry <- cumsum(marks)
+  lapply(unname(split(x[entry > 0], entry[entry > 0])), function(entry) structure(entry[-1], Rd_tag = "listed"))
 }
 
 # Text that is a link, if there is one in it to a topic of this package.
@@ -127,11 +128,8 @@ index_page <- function(helps, vignettes) {
   )
 }
 
-main <- function(package, folder) {
-  unlink(folder, recursive = TRUE)
-  dir.create(folder, recursive = TRUE)
-  package <- normalizePath(package)
-  folder <- normalizePath(folder)
+# The help pages of the package in a folder, written to another one; their titles by name.
+write_help <- function(package, folder) {
   files <- sort(list.files(file.path(package, "man"), "[.]Rd$", full.names = TRUE))
   rds <- lapply(stats::setNames(files, tools::file_path_sans_ext(basename(files))), tools::parse_Rd)
   of <- function(rd, tag) vapply(Filter(function(part) identical(tag_of(part), tag), rd), plain, "")
@@ -140,16 +138,26 @@ main <- function(package, folder) {
     stats::setNames(rep(name, length(aliases)), aliases)
   }))
   for (name in names(rds)) writeLines(help_page(rds[[name]], pages), file.path(folder, paste0(name, ".md")))
+  vapply(rds, function(rd) trimws(of(rd, "\\title")), "")
+}
+
+main <- function(package, folder) {
+  unlink(folder, recursive = TRUE)
+  dir.create(folder, recursive = TRUE)
+  package <- normalizePath(package)
+  folder <- normalizePath(folder)
+  helps <- write_help(package, folder)
   library <- tempfile("library")
   dir.create(library)
   utils::install.packages(package, lib = library, repos = NULL, type = "source", quiet = TRUE)
   .libPaths(c(library, .libPaths()))
   vignettes <- list.files(file.path(package, "vignettes"), "[.]Rmd$", full.names = TRUE)
   for (file in vignettes) vignette_page(file, folder)
-  helps <- vapply(rds, function(rd) trimws(of(rd, "\\title")), "")
   writeLines(index_page(helps, tools::file_path_sans_ext(basename(vignettes))), file.path(folder, "index.md"))
 }
 
-arguments <- commandArgs(trailingOnly = TRUE)
-if (length(arguments) != 2) stop("Usage: Rscript docs/r_pages.R PACKAGE-FOLDER TARGET-FOLDER")
-main(arguments[1], arguments[2])
+if (sys.nframe() == 0) {
+  arguments <- commandArgs(trailingOnly = TRUE)
+  if (length(arguments) != 2) stop("Usage: Rscript docs/r_pages.R PACKAGE-FOLDER TARGET-FOLDER")
+  main(arguments[1], arguments[2])
+}
