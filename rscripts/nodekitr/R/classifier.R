@@ -135,7 +135,7 @@ build_classifier <- function(model, weights = NULL) {
 #' @param type `"class"`: a factor; `"prob"`: a matrix, one column a class.
 #' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
 #' @return `predict`: see `type`. `coef`: a named vector of all weights. `tidy` and `glance` (where the package
-#'   generics is there): data frames, one row a weight and one row a model.
+#'   generics is there): data frames, of no rows, as weights are no estimates, and of one.
 #' @examples
 #' # see nk_classifier()
 #' @export
@@ -212,8 +212,7 @@ half_life_mean <- function(x, half_life) {
 #' @exportS3Method generics::tidy
 tidy.nk_classifier <- function(x, ...) {
   refuse_arguments(NULL, ...)
-  weights <- coef(x)
-  data.frame(term = names(weights), estimate = unname(weights))
+  data.frame(term = character(), estimate = numeric(), std.error = numeric()) # weights are no estimates
 }
 
 #' @rdname predict.nk_classifier

@@ -35,6 +35,9 @@ explain_failure <- function(state, times, method, parms = NULL) {
     failure$fields[c("t", "state")] <- list(seen$t, name)
     failure$remedy <- if (seen$t == times[1]) {
       paste0("That is the first time. ", missing_value_advice(parms))
+    } else if (is.na(seen$value) && !is.nan(seen$value)) {
+      paste0("NA is what approxfun() gives beyond its table: extend the table, or hold its first and last values by ",
+        "rule = 2. Otherwise, a value is missing there.")
     } else {
       SOLVE_REMEDIES[["non_finite_derivative"]]
     }

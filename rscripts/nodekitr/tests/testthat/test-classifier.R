@@ -34,6 +34,7 @@ test_that("images it has not seen are classified", {
   on.exit(grDevices::dev.off())
   expect_no_error(plot(model))
   expect_identical(glance.nk_classifier(model)$weights, length(coef(model)))
+  expect_identical(dim(tidy.nk_classifier(model)), c(0L, 3L))
 })
 
 test_that("the orientation of the arrays is rows then columns, with channels last", {
