@@ -14,10 +14,11 @@
 #' @param forcings,events instead of those of the fit, as in [nk_fit()].
 #' @param rtol,atol tolerances of the prediction.
 #' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
-#' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector, of
-#'   the parameters of the known part or of all weights. `fitted` and `residuals` (observed minus fitted): data frames with the rows of the data, in their order
-#'   and with their names. `nobs`: the rows with a value that was observed. `tidy` and `glance` (where the package generics is
-#'   there): data frames, one row a parameter of the known part - none where there is no such part - and one row a model.
+#' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector, of the
+#'   parameters of the known part or of all weights. `fitted` and `residuals` (observed minus fitted): data frames with
+#'   the rows of the data, in their order and with their names. `nobs`: the rows with a value that was observed. `tidy`
+#'   and `glance` (where the package generics is there): data frames, one row a parameter of the known part - none where
+#'   there is no such part - and one row a model.
 #' @examples
 #' # see nk_fit()
 #' @export

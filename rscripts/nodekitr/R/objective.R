@@ -31,6 +31,7 @@ nk_objective <- function(y, times, func, parms, loss, ..., gradient = "checkpoin
   start <- unlist(parms_of_numbers(parms))
   names <- names(start)
   kept <- list(par = NULL)
+  told_of_jumps <- FALSE
   best <- NULL # the value of the best solve so far, and its steps
   evaluate <- function(par, gradient) {
     par <- as.double(par)
@@ -50,7 +51,11 @@ nk_objective <- function(y, times, func, parms, loss, ..., gradient = "checkpoin
     )
     failed <- is.null(found) || !is.finite(found$value)
     # Of absurd parameters on the way, warnings - the logarithm of a negative state - say nothing new.
-    if (!failed || is.null(best)) for (w in warnings) warning(w)
+    if (!failed || is.null(best)) for (w in warnings) {
+      jumps <- inherits(w, "nodekit_slope_jumps")
+      if (!(jumps && told_of_jumps)) warning(w)
+      told_of_jumps <<- told_of_jumps || jumps
+    }
     slope <- if (failed) rep(NaN, length(par)) else if (!is.null(found$parms)) as.double(unlist(found$parms))
     if (!is.null(slope)) names(slope) <- names
     kept <<- list(par = par, value = if (failed) Inf else found$value, gradient = slope)
