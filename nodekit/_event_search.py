@@ -22,6 +22,9 @@ LOOKS = (0.25, 0.5, 0.75)
 #: stands for a value of known sign that is zero but for rounding
 _TINY = 1e-37
 
+#: An event so soon after a restart, in units of where the side that is left to shows, may be the last that is seen.
+_SOON = 100.0
+
 
 def with_leaves(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor) -> Tensor:
     """function(t, y); if it differentiates by what does not require a gradient, again with what does."""
@@ -101,6 +104,7 @@ class Watch:
         found: index into the outputs after the first → component.
         stop: the components that ended the segment.
         residuals: component → size of its value where its event was found, and whether that is rounding.
+        soon: whether the segment ended right behind its start.
     """
 
     def __init__(self, functions: EventFunctions, counts: list[int], near: dict[int, tuple[float, bool]] | None = None):
@@ -109,6 +113,7 @@ class Watch:
         self.found: dict[int, int] = {}
         self.stop: list[int] = []
         self.residuals: dict[int, tuple[float, bool]] = {}
+        self.soon = False
 
     def over(self, steps: Iterable[Accepted], problem) -> Iterator[Accepted]:
         """The accepted steps, the events within them added to their output times, up to the step that ends it all."""
@@ -130,6 +135,7 @@ class Watch:
                     reached.append(t)
                 accepted.thetas = [theta for _, theta, _ in kept]
                 if last is not None:
+                    self.soon = abs(last - problem.times[0]) <= _SOON * _root_eps(accepted) * abs(accepted.interval.dt)
                     accepted.lands, accepted.until = accepted.lands and last == accepted.interval.t1, last
                 if accepted.lands:
                     reached.append(pending.pop(0))

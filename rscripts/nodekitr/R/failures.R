@@ -15,6 +15,7 @@ explain_failure <- function(state, times, method, parms = NULL) {
   at <- function(t) paste("at t =", format(zapsmall(c(t, times), 12)[1]))
   function(failure) {
     kind <- failure$classes[[1]]
+    if (kind == "invalid_event") return(of_roots(failure))
     if (!kind %in% names(SOLVE_REMEDIES)) return(failure)
     failure$remedy <- SOLVE_REMEDIES[[kind]]
     if (kind %in% c("stiff", "max_steps_reached")) {
@@ -44,6 +45,19 @@ explain_failure <- function(state, times, method, parms = NULL) {
     failure
   }
 }
+
+# The library counts events from 0, and has other arguments for them.
+of_roots <- function(failure) {
+  number <- sub("^event ([0-9]+).*", "\\1", failure$message)
+  failure$message <- sub("^event [0-9]+", paste("root", as.integer(number) + 1L), failure$message)
+  if (grepl("happens", failure$message)) {
+    failure$remedy <- paste0(
+      "Let events$func move the state away from the root, or end the motion where it is small; or end 'times' before that."
+    )
+  }
+  failure
+}
+
 SOLVE_REMEDIES <- list(
   non_finite_derivative = paste0(
     "It may not be defined there, or the solution may grow without bound: ask for times before that. With a method of ",

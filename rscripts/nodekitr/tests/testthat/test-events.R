@@ -157,3 +157,18 @@ test_that("deSolve's thermostat switches when it should, at its last time too", 
     expect_equal(attr(call(seq(0, 21, by = 0.5), root), "troot"), switches, tolerance = 1e-9)
   }
 })
+
+test_that("a ball that bounces without end does not fall through the floor, as it does in deSolve", {
+  needs_python()
+  bounce <- function(until, func) {
+    nk_ode(c(height = 1, speed = 0), seq(0, until, by = 0.05), function(t, y, parms) list(c(y[2], -9.81)),
+      rootfunc = function(t, y, parms) y[1], events = list(func = func, root = TRUE))
+  }
+  # Every flight takes half of the time of the one before: the last begins before three times the fall.
+  end <- 3 * sqrt(2 / 9.81)
+  error <- error_of(bounce(2, function(t, y, parms) c(0, -0.5 * y[2])))
+  expect_s3_class(error, "nodekit_invalid_event")
+  expect_match(conditionMessage(error), "^root 1 happens faster and faster.*\\n.*events.func")
+  expect_equal(error$t, end, tolerance = 1e-4)
+  expect_identical(dim(bounce(1.3, function(t, y, parms) c(0, -0.5 * y[2]))), c(27L, 3L))
+})
