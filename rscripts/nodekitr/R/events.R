@@ -16,8 +16,9 @@ as_events <- function(events, rootfunc, state, times, parms, ynames, ...) {
     plan$change <- function(t, values) {
       after <- events$func(t, shaped(as.double(values), shape), parms, ...)
       if (!is.numeric(after) || length(after) != state$n) {
-        abort("value_error", "'events$func' returned ", length(after), " values for ", state$n, " states.",
-          remedy = "It must return the whole state, changed."
+        abort("value_error", "'events$func' returned ", if (!is.numeric(after)) paste("a value of class", class(after)[1]) else
+          paste(length(after), "values"), " for ", state$n, " states.",
+          remedy = "It must return the whole state, changed, as a vector of numbers."
         )
       }
       as.double(after)
@@ -69,6 +70,11 @@ check_events <- function(events, rootfunc) {
     )
   }
   if (!is.null(events$func)) check_function(events$func, "events$func")
+  if (!is.null(events$func) && !is.null(events$data)) {
+    abort("value_error", "'events' has both data and func.",
+      remedy = "Make the changes of the table in func, with all times in events$time."
+    )
+  }
   if (isTRUE(events$root) && is.null(rootfunc)) {
     abort("value_error", "'events$root' is TRUE but there is no 'rootfunc'.",
       remedy = "Give rootfunc = function(t, y, parms)."
@@ -179,11 +185,14 @@ add_roots <- function(a, b) {
 
 # deSolve's attributes for roots: where they were found, which they were, the states there (as columns).
 root_attributes <- function(roots, plan) {
-  kept <- seq_len(min(length(roots$t), plan$maxroot))
+  kept <- utils::head(which(!duplicated(roots$t)), plan$maxroot) # several roots at one time are one row, as in deSolve
   found <- if (length(kept)) {
     list(troot = as.vector(roots$t)[kept], indroot = roots$index[kept], valroot = t(roots$y[kept, , drop = FALSE]))
   }
   if (length(kept) && !is.null(plan$change)) found$nroot <- length(kept)
-  if (roots$terminated) found$iroot <- as.integer(seq_len(plan$roots$count) == utils::tail(roots$index, 1))
+  if (roots$terminated) {
+    last <- roots$index[roots$t == utils::tail(roots$t, 1)]
+    found$iroot <- as.integer(seq_len(plan$roots$count) %in% last)
+  }
   found
 }

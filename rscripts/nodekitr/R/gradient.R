@@ -23,7 +23,9 @@
 #'
 #' `t` is a plain number, so that what depends on it alone may be computed by anything. What is not understood is a
 #' condition of class `nodekit_not_differentiable` that says what to write instead. Where a function has a corner
-#' (`max(0, x)`) the gradient is that of the branch taken; by what decides between branches there is none.
+#' (`max(0, x)`) the gradient is that of the branch taken; by what decides between branches there is none. Where the
+#' slopes jump when a state passes a threshold, that is not all of the gradient, as the time of the jump depends on
+#' states and parameters, too: a warning of class `nodekit_slope_jumps` says so.
 #'
 #' @inheritParams nk_ode
 #' @param y initial state, as in [nk_ode()], or a function of `parms` that returns it.
@@ -177,15 +179,23 @@ recorder_of <- function(name, func, shape, parms, further) {
   copy <- differentiable(func)
   further_copy <- lapply(further, function(x) if (is.function(x)) differentiable(x) else x)
   evaluate <- function(t, y, entries) do.call(copy, c(list(t, y, entries), further_copy), quote = TRUE)
-  pull <- function(t, y, g) called_back(recorded({
-    y <- shaped(as.double(y), shape)
-    state <- new_number(y)
-    entries <- as_numbers_within(parms)
+  slopes_at <- function(t, y, state, entries) {
     found <- differentiably(name, evaluate(t, state, entries$form), {
       do.call(func, c(list(t, y, parms), further), quote = TRUE)
     })
     slopes <- if (is.list(found)) found[[1L]] else found
-    if (is.list(slopes)) slopes <- unlisted(slopes)
+    if (is.list(slopes)) unlisted(slopes) else slopes
+  }
+  watch_jumps <- jump_watcher(function(t, y) {
+    recorded(as.double(value_of(slopes_at(t, y, new_number(y), as_numbers_within(parms)))))
+  })
+  pull <- function(t, y, g) called_back(recorded({
+    y <- shaped(as.double(y), shape)
+    state <- new_number(y)
+    entries <- as_numbers_within(parms)
+    found <- with_decisions(slopes_at(t, y, state, entries))
+    slopes <- found$value
+    if (name == "func") watch_jumps(t, y, found$made)
     gradients <- pull_back(list(slopes), list(as.double(g)), c(list(state), entries$leaves))
     array(as.double(unlist(gradients)))
   }))

@@ -51,9 +51,13 @@ load_nodekit <- function() {
   Sys.setenv(RETICULATE_MINICONDA_ENABLED = "FALSE")
   on.exit(if (is.na(offer)) Sys.unsetenv("RETICULATE_MINICONDA_ENABLED") else
     Sys.setenv(RETICULATE_MINICONDA_ENABLED = offer))
-  # The environment that install_nodekit() made, unless the user chose a Python.
+  # The environment that install_nodekit() made, or that of the source around, unless the user chose a Python.
   if (!reticulate::py_available() && !nzchar(Sys.getenv("RETICULATE_PYTHON"))) {
-    if (reticulate::virtualenv_exists("r-nodekit")) reticulate::use_virtualenv("r-nodekit", required = FALSE)
+    if (reticulate::virtualenv_exists("r-nodekit")) {
+      reticulate::use_virtualenv("r-nodekit", required = FALSE)
+    } else if (!is.null(known_python())) {
+      reticulate::use_python(known_python(), required = FALSE)
+    }
   }
   module <- tryCatch(without_poetry_warning(reticulate::import("nodekit")), error = function(e) {
     abort_not_installed(conditionMessage(e))
