@@ -8,7 +8,7 @@ PROFILE ?= overnight
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study figures report benchmarks reference test lint fetch scale docs clean
+.PHONY: help setup study figures report benchmarks reference test lint fetch scale docs nodekitr clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,7 +44,7 @@ lint: setup ## check the style of Python, Snakemake and R code, public types, an
 	@$(IN_ENVIRONMENT) mypy
 	@$(IN_ENVIRONMENT) snakefmt --check Snakefile pipeline/rules
 	@$(IN_ENVIRONMENT) snakemake --lint
-	@$(IN_ENVIRONMENT) Rscript tests/r/lint.R rscripts tests
+	@$(IN_ENVIRONMENT) Rscript tests/r/lint.R rscripts tests docs
 	@$(IN_ENVIRONMENT) python tests/settings_files.py
 
 fetch: setup ## fill the folder MIRROR (mirror) with all data, for machines without a network
@@ -56,6 +56,11 @@ scale: setup ## compute what a study needs on 1, 8 and 64 workers, from its run 
 docs: setup ## build the documentation site, warnings as errors: build/docs/index.html
 	@PATH="$(CURDIR)/.tools/bin:$$PATH" uv sync --frozen --inexact --quiet --group docs
 	@$(IN_ENVIRONMENT) python -m sphinx --fail-on-warning --keep-going --fresh-env -q docs build/docs
+
+nodekitr: setup ## build the R package nodekitr with its vignettes (a minute), and install it: build/nodekitr_*.tar.gz
+	@mkdir -p build && rm -f build/nodekitr_*.tar.gz
+	@export $(IN_ENVIRONMENT) && export RETICULATE_PYTHON="$$(command -v python)" && cd build && \
+		R CMD build ../rscripts/nodekitr && R CMD INSTALL nodekitr_*.tar.gz
 
 clean: ## remove the results (not the data, not the environment)
 	find results -mindepth 1 ! -path results/README.md -delete

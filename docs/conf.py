@@ -1,6 +1,10 @@
 """The documentation site: `make docs`."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -14,7 +18,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ex
 html_theme = "furo"
 html_title = f"nodekit {release}"
 
-myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 # The guides are notebooks as text: they run as the site is built, and an error is an error of the build.
@@ -46,6 +50,20 @@ def read_root_page(app, page, source):
         source[0] = re.sub(r"\[(\w+(?:\.cff)?)\]\(\1\)", r"`\1`", text) + "\n" + source[0]
 
 
+def write_r_pages(app):
+    """The help pages of the R package, and its vignettes, run: docs/r. Where there is no R, a page says so."""
+    folder = ROOT / "docs/r"
+    if shutil.which("Rscript"):
+        environment = os.environ | {"RETICULATE_PYTHON": sys.executable}
+        script, package = ROOT / "docs/r_pages.R", ROOT / "rscripts/nodekitr"
+        subprocess.run(["Rscript", script, package, folder], env=environment, check=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        text = "This site was built where there is no R. In R, `help(package = 'nodekitr')` has these pages."
+        (folder / "index.md").write_text(f"# R reference\n\n{text}\n", encoding="utf-8")
+
+
 def escape(app, what, name, object, options, lines):
     """|y| and (*shape) in docstrings are mathematics, not the marks of reStructuredText."""
     for number, line in enumerate(lines):
@@ -55,5 +73,6 @@ def escape(app, what, name, object, options, lines):
 
 
 def setup(app):
+    app.connect("builder-inited", write_r_pages)
     app.connect("source-read", read_root_page)
     app.connect("autodoc-process-docstring", escape, priority=900)

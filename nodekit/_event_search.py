@@ -22,6 +22,9 @@ LOOKS = (0.25, 0.5, 0.75)
 #: stands for a value of known sign that is zero but for rounding
 _TINY = 1e-37
 
+#: An event so soon after a restart, in units of where the side that is left to shows, may be the last that is seen.
+_SOON = 100.0
+
 
 def with_leaves(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor) -> Tensor:
     """function(t, y); if it differentiates by what does not require a gradient, again with what does."""
@@ -93,21 +96,24 @@ class Watch:
     Args:
         functions: the events' functions.
         counts: how often each event has happened; kept up to date.
-        near: component → size below which its value counts as zero at the start, where a restart left it there.
+        near: component → size below which its value counts as zero at the start, where a restart left it there, and
+            whether that is rounding (else it jumps there).
 
     Attributes:
         times: the segment's output times with those of its events among them, once `over` is exhausted.
         found: index into the outputs after the first → component.
         stop: the components that ended the segment.
-        residuals: component → size of its value where its event was found.
+        residuals: component → size of its value where its event was found, and whether that is rounding.
+        soon: whether the segment ended right behind its start.
     """
 
-    def __init__(self, functions: EventFunctions, counts: list[int], near: dict[int, float] | None = None):
+    def __init__(self, functions: EventFunctions, counts: list[int], near: dict[int, tuple[float, bool]] | None = None):
         self.functions, self.counts, self.near = functions, counts, near
         self.times: list[float] = []
         self.found: dict[int, int] = {}
         self.stop: list[int] = []
-        self.residuals: dict[int, float] = {}
+        self.residuals: dict[int, tuple[float, bool]] = {}
+        self.soon = False
 
     def anew(self) -> None:
         """What a solve of the same watches: nothing, for the events that were found are among its times."""
@@ -132,6 +138,7 @@ class Watch:
                     reached.append(t)
                 accepted.thetas = [theta for _, theta, _ in kept]
                 if last is not None:
+                    self.soon = abs(last - problem.times[0]) <= _SOON * _root_eps(accepted) * abs(accepted.interval.dt)
                     accepted.lands, accepted.until = accepted.lands and last == accepted.interval.t1, last
                 if accepted.lands:
                     reached.append(pending.pop(0))
@@ -173,10 +180,10 @@ class Watch:
         functions, clock, stepper = self.functions, problem.clock, problem.stepper
         if self._signs is None:
             (self._values,) = functions.on_host(clock, [interval.t0], [accepted.y])
-            near = self.near or {}
-            self._signs = [0 if abs(v) <= near.get(c, 0.0) else Floats.sign(v) for c, v in enumerate(self._values)]
+            self._sizes = [abs(value) for value in self._values]
+            self._signs = [self._sign(c, value, 0, starting=True) for c, value in enumerate(self._values)]
             # Where a restart begins on the surface, the side it leaves to shows right behind.
-            looks = (math.sqrt(torch.finfo(accepted.y.dtype).eps), *LOOKS)
+            looks = (_root_eps(accepted), *LOOKS)
         with torch.no_grad():
             inside = stepper.interpolate(interval, accepted.y, accepted.step, looks)
         thetas = [*looks, 1.0]
@@ -184,8 +191,9 @@ class Watch:
         crossings, before = [], 0.0
         for theta, row in zip(thetas, rows, strict=True):
             for component, value in enumerate(row):
-                old, new = self._signs[component], Floats.sign(value)
-                self._signs[component] = new
+                old = self._signs[component]
+                new = self._signs[component] = self._sign(component, value, old)
+                self._sizes[component] = max(self._sizes[component], abs(value))
                 if old != 0 and new != old and functions.of(component).direction in (0, -old):
                     sides = (before, self._values[component]), (theta, value)
                     crossings.append((self._root(component, accepted, problem, *sides, old), component))
@@ -202,10 +210,19 @@ class Watch:
             return self.functions.on_host(problem.clock, [_time(accepted, theta)], [y])[0][component]
 
         tolerance = math.ulp(max(abs(interval.t0), abs(interval.t1))) / abs(interval.dt)
-        after, self.residuals[component] = bracket_root(
-            Floats, value, low, high, old, max(tolerance, math.ulp(high[0]))
-        )
+        after, residual = bracket_root(Floats, value, low, high, old, max(tolerance, math.ulp(high[0])))
+        self.residuals[component] = residual, residual <= _root_eps(accepted) * self._sizes[component]
         return after
+
+    def _sign(self, component: int, value: float, old: float, starting: bool = False) -> float:
+        """The sign of a value. What a restart left on the surface is there until it is more than rounding."""
+        size, is_rounding = (self.near or {}).get(component, (0.0, True))
+        on_surface = old == 0 and abs(value) <= size and (starting or is_rounding)
+        return 0.0 if on_surface else Floats.sign(value)
+
+
+def _root_eps(accepted: Accepted) -> float:
+    return math.sqrt(torch.finfo(accepted.y.dtype).eps)
 
 
 def _time(accepted: Accepted, theta: float) -> float:

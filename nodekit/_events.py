@@ -25,6 +25,10 @@ from .errors import GradientUnavailable, InvalidEvent
 #: How often an event may happen again without time having gone on.
 _REPEATS = 100
 
+#: How often in a row an event may happen right behind a restart, sooner each time. It would pass unseen then: a ball
+#: that bounces without end falls through the floor.
+_HURRIES = 2
+
 
 @dataclass
 class Event:
@@ -41,7 +45,7 @@ class Event:
         direction: 1: only where g grows with the progress of the solve; −1: only where it falls; 0: both.
         change: (t, y) → the state to restart with.
         max_count: how many may happen: the last of them ends the solve (no change is made). Give one to a bouncing
-            ball: infinitely many bounces in finite time are never got over.
+            ball: infinitely many bounces in finite time are never got over, and end the solve with `InvalidEvent`.
 
     Raises:
         InvalidEvent: a direction that is not −1, 0 or 1, or a count below one.
@@ -110,7 +114,7 @@ def solve_with_events(
     when: list[Tensor] = []
     states: list[Tensor] = []
     record = Occurrences(None, [], None)
-    near, repeats = None, 0
+    near, repeats, gap, hurries = None, 0, math.inf, 0
     while True:
         watch = Watch(functions, counts, near)
         plan, segment = _plan_from(problem.plan, times), Record(stats.add_segment(), pace=pace)
@@ -151,7 +155,15 @@ def solve_with_events(
                 t=time,
                 remedy="Let its change move the state off the event's surface, or give a direction or a max_count",
             )
-        near = {component: 2 * watch.residuals[component] for component in watch.stop}
+        gap, before = abs(time - times[0]), gap
+        hurries = hurries + 1 if watch.soon and 0 < gap < before else 0
+        if hurries == _HURRIES:
+            raise InvalidEvent(
+                f"event {stopping[0]} happens faster and faster: infinitely often, as far as can be seen, from here on",
+                t=time,
+                remedy="Give it a max_count, or let its change end it where it is small",
+            )
+        near = {c: (2 * size, is_rounding) for c in watch.stop for size, is_rounding in [watch.residuals[c]]}
         times = [time, *problem.times[1 + len(outputs) :]]
     problem.record.stats, problem.record.failure = stats, failure
     record.t = torch.stack(when) if when else y0.new_zeros(0, dtype=torch.float64)

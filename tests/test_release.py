@@ -64,6 +64,9 @@ def test_the_distribution_installs_alone_and_solves(tmp_path, kind):
 def test_the_documentation_builds_without_a_warning(tmp_path):
     run(sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q", "docs", tmp_path)
     assert "nodekit.odeint" in (tmp_path / "api.html").read_text(encoding="utf-8")
+    for page in [*Path("rscripts/nodekitr/man").glob("*.Rd"), *Path("rscripts/nodekitr/vignettes").glob("*.Rmd")]:
+        text = (tmp_path / f"r/{page.stem}.html").read_text(encoding="utf-8")
+        assert "nodekit was not available" not in text, page
 
 
 def test_every_public_name_is_in_the_reference():

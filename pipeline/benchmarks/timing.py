@@ -32,9 +32,18 @@ def interleaved(computations: dict[str, Callable[[], object]], seconds: float, l
 
 def ratio(samples: pd.DataFrame, numerator: str, denominator: str, seed: int = 0) -> tuple[float, float, float]:
     """The ratio of two medians and its 95 % bootstrap interval, rounds drawn whole."""
-    pairs = samples[[numerator, denominator]].to_numpy()
+    return _of_medians(samples, numerator, denominator, np.divide, seed)
+
+
+def difference(samples: pd.DataFrame, first: str, second: str, seed: int = 0) -> tuple[float, float, float]:
+    """By how much the first median is larger than the second, and the interval of that."""
+    return _of_medians(samples, first, second, np.subtract, seed)
+
+
+def _of_medians(samples: pd.DataFrame, first: str, second: str, compare: Callable, seed: int):
+    pairs = samples[[first, second]].to_numpy()
     draws = np.random.default_rng(seed).integers(len(pairs), size=(2000, len(pairs)))
     medians = np.median(pairs[draws], axis=1)
-    low, high = np.quantile(medians[:, 0] / medians[:, 1], [0.025, 0.975])
+    low, high = np.quantile(compare(medians[:, 0], medians[:, 1]), [0.025, 0.975])
     middle = np.median(pairs, axis=0)
-    return float(middle[0] / middle[1]), float(low), float(high)
+    return float(compare(middle[0], middle[1])), float(low), float(high)

@@ -7,9 +7,28 @@ BENCHMARKS = next(
 BENCHMARK_FIGURES = {"benchmarks_times": "samples", "benchmarks_growth": "growth"} if BENCHMARKS else {}
 
 
+rule time_in_r:
+    input:
+        "rscripts/runs/solve_times.R",
+    output:
+        temp(f"{RESULTS}/benchmarks/in_r.csv"),
+    log:
+        f"{RESULTS}/logs/benchmarks_in_r.log",
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: workflow.cores
+    resources:
+        **asked("time_in_r"),
+    params:
+        seconds=profile.benchmark_seconds,
+    shell:
+        "Rscript {input} --output {output} --seconds {params.seconds} > {log} 2>&1"
+
+
 rule benchmarks:
     input:
         multiext(f"{DATA}/processed/mnist", ".npz", ".json"),
+        in_r=f"{RESULTS}/benchmarks/in_r.csv",
     output:
         touch(f"{RESULTS}/benchmarks.done"),
     log:

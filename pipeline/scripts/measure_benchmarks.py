@@ -1,4 +1,4 @@
-"""Rule benchmarks: nodekit beside its peers, its goals, and how its costs grow."""
+"""Rule benchmarks: nodekit and nodekitr beside their peers, their goals, and how costs grow."""
 
 import logging
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pipeline.benchmarks import evaluate, growth, images, load_goals, small
+from pipeline.benchmarks import evaluate, growth, images, in_r, load_goals, small
 from pipeline.data import load_dataset
 from pipeline.files import write_csv
 from pipeline.runs.provenance import cpu_name
@@ -25,6 +25,9 @@ for part in (images.measure(splits, seconds, device), small.measure(seconds)):
     samples.append(part[1])
 grown, table = growth.measure(seconds / 4, device)
 measured |= grown
+in_turn = pd.read_csv(snakemake.input.in_r)  # noqa: F821
+measured |= in_r.measured(in_turn)
+samples.append(in_turn[samples[0].columns])
 write_csv(evaluate(load_goals(), measured, name), folder / "goals.csv")
 write_csv(pd.concat(samples).assign(device=name), folder / "samples.csv")
 write_csv(table.assign(device=name), folder / "growth.csv")

@@ -62,6 +62,50 @@ def test_a_bouncing_ball_bounces_when_it_should_and_passes_its_gradients(method,
     assert by_e.item() == pytest.approx(2 * first * sum(j * 0.8 ** (j - 1) for j in range(1, 5)), abs=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("method", "end", "step"),
+    [("tsit5", 2.0, 1.0), ("bosh3", 14.0, 0.2), ("auto", 18.0, 0.2), ("tsit5", 20.0, 0.1), ("auto", 26.0, 0.1)],
+)
+def test_an_event_just_before_the_end_happens_once(method, end, step):
+    """A thermostat warms by 1 and cools by 1/2 between 18 and 20. Behind its last event only rounding is left."""
+    slopes = torch.tensor([-0.5, 1.0], dtype=torch.float64)
+
+    def warming(t, y):
+        return torch.stack([slopes[int(y[1])], torch.zeros_like(y[1])])
+
+    def switch(t, y):
+        return torch.stack([y[0], 1 - y[1]])
+
+    events = [Event(lambda t, y, at=at: y[0] - at, change=switch) for at in (18.0, 20.0)]
+    times = torch.arange(round(end / step) + 1, dtype=torch.float64) * step
+    options = {"max_step": float(times.diff().max())}
+    y0 = torch.tensor([18.0, 1.0], dtype=torch.float64)
+    found = nodekit.solve(warming, y0, times, method=method, rtol=1e-6, atol=1e-6, options=options, events=events)
+    expected = [t for start in range(0, 30, 6) for t in (start + 2, start + 6) if t <= end]
+    assert found.events.t.tolist() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("restitution", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(("method", "options"), [("auto", {}), ("dopri5", {}), ("rk4", {"step_size": 0.01})])
+def test_a_ball_that_bounces_without_end_does_not_fall_through_the_floor(method, options, restitution):
+    bounce = Event(height, change=lambda t, y: torch.stack([y[0] * 0, -restitution * y[1]]))
+    y0, end = torch.tensor([1.0, 0.0], dtype=torch.float64), bounces(1.0, restitution, 2000)[-1]
+    with pytest.raises(errors.InvalidEvent, match="faster and faster") as caught:
+        nodekit.solve(fall, y0, torch.tensor([0.0, 2 * end]), method=method, options=options, events=[bounce])
+    assert caught.value.t == pytest.approx(end, rel=1e-4)
+
+
+def test_events_may_be_near_one_another_where_they_do_not_accumulate():
+    """A relay whose band is a millionth wide: switched every 2e-6."""
+    below = Event(lambda t, y: y[0] + 1e-6, change=lambda t, y: torch.stack([y[0], -y[1]]), direction=-1)
+    above = Event(lambda t, y: y[0] - 1e-6, change=lambda t, y: torch.stack([y[0], -y[1]]), direction=1)
+    y0 = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    solution = nodekit.solve(
+        lambda t, y: torch.stack([y[1], y[1] * 0]), y0, torch.tensor([0.0, 1e-4]), events=[below, above]
+    )
+    assert solution.events.t.tolist() == pytest.approx([1e-6 * (1 + 2 * i) for i in range(50)], rel=1e-6)
+
+
 def test_outputs_between_bounces_lie_on_the_parabolas():
     t = torch.linspace(0.0, 6.0, 13, dtype=torch.float64)
     bounce = Event(height, direction=-1, change=lambda t, y: torch.stack([y[0], -0.8 * y[1]]))

@@ -1,7 +1,11 @@
 """Benchmarks: ratios, slopes, and goals beside what was measured."""
 
 import logging
+import os
 import runpy
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +13,9 @@ import pandas as pd
 import pytest
 from test_data_mnist import small as small_mnist  # noqa: F401
 
-from pipeline.benchmarks import Goal, evaluate, growth, images, load_goals, small
+from pipeline.benchmarks import Goal, evaluate, growth, images, in_r, load_goals, small
 from pipeline.benchmarks.table import Measured
-from pipeline.benchmarks.timing import interleaved, ratio
+from pipeline.benchmarks.timing import difference, interleaved, ratio
 from pipeline.compute.orders import slope_with_interval
 from pipeline.data import prepare
 
@@ -24,6 +28,54 @@ def test_a_ratio_is_that_of_medians_and_its_interval_holds_it():
     value, low, high = ratio(samples, "peer", "own")
     assert value == pytest.approx(3, rel=0.05)
     assert low < 3 < high
+
+
+def test_a_difference_is_that_of_medians():
+    rng = np.random.default_rng(1)
+    samples = pd.DataFrame({"own": 5 + rng.normal(0, 0.1, 100), "alone": 2 + rng.normal(0, 0.1, 100)})
+    value, low, high = difference(samples, "own", "alone")
+    assert value == pytest.approx(3, abs=0.05)
+    assert low < value < high
+
+
+def timed_in_r() -> pd.DataFrame:
+    """Three rounds: nodekitr takes 4 ms and lsoda 1 ms for 100 evaluations, the function alone 0.5 ms."""
+    works = {
+        work: {"nodekitr": 4e-3, "lsoda": 1e-3, "function alone": 0.5e-3}
+        for work in (in_r.SMALL, in_r.CALLED, in_r.DOSES)
+    }
+    works[in_r.START] = {"nodekitr": 0.2, "nodekitr, steps from Python": 3.0}
+    rows = [
+        {"work": work, "series": series, "round": round_, "seconds": seconds, "evaluations": 100, "error": seconds}
+        for work, times in works.items()
+        for series, seconds in times.items()
+        for round_ in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_times_in_r_become_ratios_and_microseconds_an_evaluation():
+    found = in_r.measured(timed_in_r())
+    assert found["r_solve"].value == pytest.approx(4)
+    assert (found["r_doses"].own_error, found["r_doses"].peer_error) == (4e-3, 1e-3)
+    assert found["r_evaluation"].value == pytest.approx(35)
+    assert found["r_start_python"].value == pytest.approx(3)
+    assert set(found) == {name for name in load_goals() if name.startswith("r_")}
+
+
+def test_r_times_its_solves_with_their_errors(tmp_path):
+    if not shutil.which("Rscript"):
+        pytest.skip("R is not installed")
+    output = tmp_path / "times.csv"
+    command = ["Rscript", "rscripts/runs/solve_times.R", "--output", output, "--seconds", "0"]
+    environment = {**os.environ, "RETICULATE_PYTHON": sys.executable}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    rows = pd.read_csv(output)
+    found = in_r.measured(rows)
+    assert found["r_solve"].own_error <= found["r_solve"].peer_error < 1e-4
+    assert found["r_doses"].own_error <= found["r_doses"].peer_error < 1e-4
+    assert rows[rows.work == in_r.CALLED].evaluations.max() > 100
+    assert rows.groupby(["work", "series"]).size().min() >= 5
 
 
 def test_a_slope_is_the_exponent_of_a_power_law():
@@ -66,6 +118,10 @@ def test_every_goal_is_valid():
         assert goal.against
 
 
+class Given(list):
+    """The inputs of a rule, some of which have names."""
+
+
 def test_the_rule_measures_on_the_data_that_it_asks_for(small_mnist, tmp_path, monkeypatch):  # noqa: F811
     """All of it in small, but what is measured beside diffrax and torchode, which only `make benchmarks` installs."""
     prepare("mnist", tmp_path / "raw", tmp_path / "processed", None, logging.getLogger("test"))
@@ -79,7 +135,10 @@ def test_the_rule_measures_on_the_data_that_it_asks_for(small_mnist, tmp_path, m
     without_peers = pd.DataFrame({"work": ["MLP forward"], "series": ["nodekit"], "round": [0], "seconds": [1.0]})
     monkeypatch.setattr(small, "measure", lambda seconds: (small.backward_evaluations(), without_peers))
     monkeypatch.setattr(logging, "basicConfig", lambda **how: None)
-    job = SimpleNamespace(threads=1, input=[str(tmp_path / "processed" / "mnist.npz")], log=[tmp_path / "log"])
+    timed_in_r().to_csv(tmp_path / "in_r.csv", index=False)
+    given = Given([str(tmp_path / "processed" / "mnist.npz")])
+    given.in_r = str(tmp_path / "in_r.csv")
+    job = SimpleNamespace(threads=1, input=given, log=[tmp_path / "log"])
     job.params = SimpleNamespace(seconds=0, folder=tmp_path / "benchmarked")
     runpy.run_path("pipeline/scripts/measure_benchmarks.py", init_globals={"snakemake": job})
     goals = pd.read_csv(tmp_path / "benchmarked" / "goals.csv").set_index("id")

@@ -5,9 +5,11 @@ IDLE_ARGUMENTS <- c("jacfunc", "jactype", "jacvec", "mf", "verbose", "maxord", "
   "banddown", "nnzero", "sparsetype", "lrw", "liw", "inz", "nind", "control")
 # deSolve's arguments without which the solution would be another one: refused, with what to do instead.
 FOREIGN_ARGUMENTS <- c(
-  stats::setNames(rep("give func as an R function", 9), c("dllname", "initfunc", "initforc", "initpar", "nout",
-    "outnames", "rpar", "ipar", "nspec")),
+  stats::setNames(rep("give func as an R function", 8), c("dllname", "initfunc", "initforc", "initpar", "nout",
+    "outnames", "rpar", "ipar")),
   lags = "delays are not possible; use deSolve::dede()", dimens = "give y as a matrix or an array",
+  nspec = paste("leave it out, as y is one vector here; or use deSolve::ode.1D(), which knows that only neighbouring",
+    "cells meet"),
   names = "name the elements of y", nroot = "rootfunc alone says how many roots there are",
   res = "give the problem as dy/dt = func(t, y)", dy = "give the problem as dy/dt = func(t, y)",
   mass = "give method = \"radauIIA5\" and options = list(mass_matrix = mass)",
@@ -20,7 +22,7 @@ FOREIGN_ARGUMENTS <- c(
 arguments_of <- function(func, own, ...) {
   given <- list(...)
   names <- names(given) %||% character(length(given))
-  in_r <- is.function(func) && !inherits(func, "python.builtin.object")
+  in_r <- !missing(func) && is.function(func) && !inherits(func, "python.builtin.object")
   taken <- if (in_r) names(formals(args(func)))
   idle <- names %in% setdiff(IDLE_ARGUMENTS, taken)
   if (any(idle)) {
@@ -41,6 +43,7 @@ arguments_of <- function(func, own, ...) {
       if (in_r) paste0("If func is to have it, func must name it: function(t, y, parms, ", name, ").")
     ))
   }
+  if (missing(func)) abort("value_error", "There is no 'func'.", remedy = "Give a function(t, y, parms).")
   unnamed <- sum(names[!idle] == "")
   if (!in_r && unnamed) {
     abort("unknown_argument", "There are more arguments than have a meaning.", remedy = "Name them.")
@@ -92,4 +95,27 @@ refuse_unless <- function(known, ...) {
 names_in <- function(...) {
   quoted <- eval(substitute(alist(...)))
   names(quoted) %||% character(length(quoted))
+}
+
+# deSolve's functions that ask the solver which is at work, by what they are for. They know only deSolve's own: called
+# here, they would answer for the last solve that deSolve did.
+QUESTIONS_TO_SOLVER <- c(lagvalue = "delays are not possible; use deSolve::dede()",
+  lagderiv = "delays are not possible; use deSolve::dede()", timestep = "the steps are not told to func")
+
+# Refuse a function that calls one of these, itself or in a function of the user's that it calls.
+refuse_questions <- function(f, argument, within = character()) {
+  if (is.primitive(f)) return(invisible())
+  for (name in setdiff(all.names(body(f), unique = TRUE), within)) {
+    found <- get0(name, environment(f), mode = "function")
+    of_package <- !is.null(environment(found)) && isNamespace(environment(found))
+    if (name %in% names(QUESTIONS_TO_SOLVER)) {
+      theirs <- is.null(found) || (of_package && getNamespaceName(environment(found)) == "deSolve")
+      if (theirs && any(grepl(paste0("\\b", name, " *\\("), deparse(body(f))))) {
+        abort("value_error", "'", argument, "' calls deSolve's ", name, "(), which only deSolve's solvers answer.",
+          remedy = paste0("Here, ", QUESTIONS_TO_SOLVER[[name]], ".")
+        )
+      }
+    }
+    if (is.function(found) && !of_package) refuse_questions(found, argument, c(within, name))
+  }
 }

@@ -135,7 +135,7 @@ build_classifier <- function(model, weights = NULL) {
 #' @param type `"class"`: a factor; `"prob"`: a matrix, one column a class.
 #' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
 #' @return `predict`: see `type`. `coef`: a named vector of all weights. `tidy` and `glance` (where the package
-#'   generics is there): data frames, one row a weight and one row a model.
+#'   generics is there): data frames, of no rows, as weights are no estimates, and of one.
 #' @examples
 #' # see nk_classifier()
 #' @export
@@ -168,8 +168,7 @@ print.nk_classifier <- function(x, ...) {
     "  network: ", x$model$filters, " filters, ", length(coef(x)), " weights\n",
     "  solver: ", solver$method, if (length(solver$options)) paste0(", step ", solver$options$step_size),
     ", gradient: ", x$model$gradient, "\n",
-    "  trained: ", nrow(x$history), " epochs of ", x$nobs, " images, loss ",
-    format(utils::tail(x$history$loss, 1), digits = 3), "\n",
+    describe_training(x$history, c(" of ", x$nobs, " images")),
     sep = ""
   )
   invisible(x)
@@ -187,7 +186,7 @@ print.summary.nk_classifier <- function(x, ...) {
   refuse_arguments(NULL, ...)
   print(x$model)
   cat("\n")
-  print(x$history, row.names = FALSE, digits = 4)
+  print(x$history[names(x$history) != "kept"], row.names = FALSE, digits = 4)
   invisible(x)
 }
 
@@ -213,18 +212,17 @@ half_life_mean <- function(x, half_life) {
 #' @exportS3Method generics::tidy
 tidy.nk_classifier <- function(x, ...) {
   refuse_arguments(NULL, ...)
-  weights <- coef(x)
-  data.frame(term = names(weights), estimate = unname(weights))
+  data.frame(term = character(), estimate = numeric(), std.error = numeric()) # weights are no estimates
 }
 
 #' @rdname predict.nk_classifier
 #' @exportS3Method generics::glance
 glance.nk_classifier <- function(x, ...) {
   refuse_arguments(NULL, ...)
-  last <- x$history[nrow(x$history), ]
+  kept <- kept_epoch(x$history)
   data.frame(
-    loss = last$loss, weights = length(coef(x)), epochs = nrow(x$history), nobs = x$nobs,
+    loss = kept$loss, weights = length(coef(x)), epochs = nrow(x$history), nobs = x$nobs,
     classes = length(x$model$classes), method = x$model$solver$method, gradient = x$model$gradient,
-    nfe_forward = last$nfe_forward, nfe_backward = last$nfe_backward
+    nfe_forward = kept$nfe_forward, nfe_backward = kept$nfe_backward
   )
 }

@@ -37,9 +37,9 @@ abort <- function(class, ..., remedy = NULL, fields = list(), call = user_call()
   ))
 }
 
-warn <- function(...) {
+warn <- function(..., class = NULL) {
   warning(structure(
-    class = c("nodekit_warning", "warning", "condition"),
+    class = c(if (!is.null(class)) paste0("nodekit_", class), "nodekit_warning", "warning", "condition"),
     list(message = paste(unlist(list(...)), collapse = ""), call = user_call())
   ))
 }

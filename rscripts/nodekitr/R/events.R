@@ -10,14 +10,15 @@ as_events <- function(events, rootfunc, state, times, parms, ynames, ...) {
     table <- as_event_table(events$data, state)
     table$time <- snapped(table$time, times)
     plan$times <- table$time
-    plan$change <- function(t, values) change_by_table(values, table[table$time == t, ])
+    plan$change <- function(t, values) change_by_table(values, table, which(table$time == t))
   } else if (!is.null(events$func)) {
     if (!isTRUE(events$root)) plan$times <- snapped(as_numbers(events$time, "events$time"), times)
     plan$change <- function(t, values) {
       after <- events$func(t, shaped(as.double(values), shape), parms, ...)
       if (!is.numeric(after) || length(after) != state$n) {
-        abort("value_error", "'events$func' returned ", length(after), " values for ", state$n, " states.",
-          remedy = "It must return the whole state, changed."
+        abort("value_error", "'events$func' returned ", if (!is.numeric(after)) paste("a value of class", class(after)[1]) else
+          paste(length(after), "values"), " for ", state$n, " states.",
+          remedy = "It must return the whole state, changed, as a vector of numbers."
         )
       }
       as.double(after)
@@ -69,6 +70,11 @@ check_events <- function(events, rootfunc) {
     )
   }
   if (!is.null(events$func)) check_function(events$func, "events$func")
+  if (!is.null(events$func) && !is.null(events$data)) {
+    abort("value_error", "'events' has both data and func.",
+      remedy = "Make the changes of the table in func, with all times in events$time."
+    )
+  }
   if (isTRUE(events$root) && is.null(rootfunc)) {
     abort("value_error", "'events$root' is TRUE but there is no 'rootfunc'.",
       remedy = "Give rootfunc = function(t, y, parms)."
@@ -105,41 +111,48 @@ as_event_table <- function(data, state) {
   )
 }
 
-change_by_table <- function(values, changes) {
-  for (i in seq_len(nrow(changes))) {
-    at <- changes$state[i]
-    values[at] <- switch(changes$kind[i],
-      replace = changes$value[i], add = values[at] + changes$value[i], multiply = values[at] * changes$value[i]
-    )
+# The rows `at` of a table of events, applied in turn.
+change_by_table <- function(values, table, at) {
+  for (i in at) {
+    state <- table$state[i]
+    value <- table$value[i]
+    values[state] <- switch(table$kind[i], replace = value, add = values[state] + value, multiply = values[state] * value)
   }
   values
 }
 
 # Solve from event to event. The row at an event's time holds the state before it, as in deSolve.
-solve_with_events <- function(slope, state, plan, stepping, parms = NULL) {
+solve_with_events <- function(derivative, state, plan, stepping, parms = NULL) {
   rows <- plan$rows
-  change_at <- function(t, values) if (t %in% plan$times) plan$change(t, values) else values
+  changes <- rows %in% plan$times
+  ends <- c(which(changes), length(rows))
+  change_at <- function(row, values) if (changes[row]) plan$change(rows[row], values) else values
   values <- matrix(NA_real_, length(rows), state$n)
   values[1, ] <- state$values
-  current <- change_at(rows[1], state$values)
+  current <- change_at(1, state$values)
   statistics <- list(steps = 0, nfe = 0, rejected = 0, order = NA)
   roots <- list(t = numeric(), y = NULL, index = integer(), terminated = FALSE)
   last <- 1
   failure <- NULL
   while (last < length(rows) && !roots$terminated && is.null(failure)) {
-    end <- c(which(rows %in% plan$times & seq_along(rows) > last), length(rows))[1]
-    piece <- from_python(bridge()$solve, slope, array(current), array(rows[last:end]),
-      method = stepping$method, rtol = stepping$rtol, atol = stepping$atol,
-      options = options_between(rows[last:end], stepping), roots = plan$roots, watch = stepping$watch,
-      explain = explain_failure(state, rows, stepping$method, parms)
-    )
+    end <- ends[ends > last][1]
+    between <- rows[last:end]
+    piece <- if (is.null(plan$roots)) solve_in_r(derivative$in_r, current, between, stepping)
+    if (identical(piece, "failed") && isTRUE(stepping$brief)) abort("solve_failed", "There is no solution within the limits.")
+    if (!is.list(piece)) {
+      piece <- from_python(bridge()$solve, derivative$slope, array(current), array(between),
+        method = stepping$method, rtol = stepping$rtol, atol = stepping$atol,
+        options = options_between(between, stepping), roots = plan$roots, watch = stepping$watch,
+        explain = explain_failure(state, rows, stepping$method, parms)
+      )
+    }
     failure <- piece$failure
     statistics <- add_statistics(statistics, piece$statistics)
     roots <- add_roots(roots, piece$roots)
     reached <- piece$values[-1, , drop = FALSE]
     values[last + seq_len(nrow(reached)), ] <- reached
     last <- last + nrow(reached)
-    current <- if (last == end && end < length(rows) && is.null(failure)) change_at(rows[end], values[end, ])
+    current <- if (last == end && end < length(rows) && is.null(failure)) change_at(end, values[end, ])
   }
   times <- rows[seq_len(last)]
   values <- values[seq_len(last), , drop = FALSE]
@@ -172,11 +185,14 @@ add_roots <- function(a, b) {
 
 # deSolve's attributes for roots: where they were found, which they were, the states there (as columns).
 root_attributes <- function(roots, plan) {
-  kept <- seq_len(min(length(roots$t), plan$maxroot))
+  kept <- utils::head(which(!duplicated(roots$t)), plan$maxroot) # several roots at one time are one row, as in deSolve
   found <- if (length(kept)) {
     list(troot = as.vector(roots$t)[kept], indroot = roots$index[kept], valroot = t(roots$y[kept, , drop = FALSE]))
   }
   if (length(kept) && !is.null(plan$change)) found$nroot <- length(kept)
-  if (roots$terminated) found$iroot <- as.integer(seq_len(plan$roots$count) == utils::tail(roots$index, 1))
+  if (roots$terminated) {
+    last <- roots$index[roots$t == utils::tail(roots$t, 1)]
+    found$iroot <- as.integer(seq_len(plan$roots$count) %in% last)
+  }
   found
 }

@@ -15,6 +15,7 @@ explain_failure <- function(state, times, method, parms = NULL) {
   at <- function(t) paste("at t =", format(zapsmall(c(t, times), 12)[1]))
   function(failure) {
     kind <- failure$classes[[1]]
+    if (kind == "invalid_event") return(of_roots(failure))
     if (!kind %in% names(SOLVE_REMEDIES)) return(failure)
     failure$remedy <- SOLVE_REMEDIES[[kind]]
     if (kind %in% c("stiff", "max_steps_reached")) {
@@ -35,12 +36,28 @@ explain_failure <- function(state, times, method, parms = NULL) {
     failure$fields[c("t", "state")] <- list(seen$t, name)
     failure$remedy <- if (seen$t == times[1]) {
       paste0("That is the first time. ", missing_value_advice(parms))
+    } else if (is.na(seen$value) && !is.nan(seen$value)) {
+      paste0("NA is what approxfun() gives beyond its table: extend the table, or hold its first and last values by ",
+        "rule = 2. Otherwise, a value is missing there.")
     } else {
       SOLVE_REMEDIES[["non_finite_derivative"]]
     }
     failure
   }
 }
+
+# The library counts events from 0, and has other arguments for them.
+of_roots <- function(failure) {
+  number <- sub("^event ([0-9]+).*", "\\1", failure$message)
+  failure$message <- sub("^event [0-9]+", paste("root", as.integer(number) + 1L), failure$message)
+  if (grepl("happens", failure$message)) {
+    failure$remedy <- paste0(
+      "Let events$func move the state away from the root, or end the motion where it is small; or end 'times' before that."
+    )
+  }
+  failure
+}
+
 SOLVE_REMEDIES <- list(
   non_finite_derivative = paste0(
     "It may not be defined there, or the solution may grow without bound: ask for times before that. With a method of ",

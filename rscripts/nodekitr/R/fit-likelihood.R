@@ -56,7 +56,9 @@ as_level <- function(level) {
 #' @details `logLik` takes the residuals of whole trajectories as normal noise (log-normal for positive states) whose
 #'   standard deviations are estimated; all weights of the network count as parameters, though a network that stopped
 #'   early has fewer in effect: compare by validation rather than by AIC. `vcov` and `confint` are for fits without a
-#'   network of whole trajectories; for others see [nk_ensemble()]. They are computed from how the solution changes with
+#'   network of whole trajectories; for others see [nk_ensemble()]. Beside a network the curvature of the loss does not
+#'   determine a parameter: what it does, the weights can do nearly as well, and its error would be whatever the
+#'   cut-off for "nearly" makes it. They are computed from how the solution changes with
 #'   the parameters, which must be at their optimum: train until the loss no longer falls.
 #' @export
 logLik.nk_fit <- function(object, ...) {

@@ -14,10 +14,11 @@
 #' @param forcings,events instead of those of the fit, as in [nk_fit()].
 #' @param rtol,atol tolerances of the prediction.
 #' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
-#' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector of all
-#'   weights. `fitted` and `residuals` (observed minus fitted): data frames with the rows of the data, in their order
-#'   and with their names. `nobs`: the rows with a value that was observed. `tidy` and `glance` (where the package generics is
-#'   there): data frames, one row a parameter of the known part - none where there is no such part - and one row a model.
+#' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector, of the
+#'   parameters of the known part or of all weights. `fitted` and `residuals` (observed minus fitted): data frames with
+#'   the rows of the data, in their order and with their names. `nobs`: the rows with a value that was observed. `tidy`
+#'   and `glance` (where the package generics is there): data frames, one row a parameter of the known part - none where
+#'   there is no such part - and one row a model.
 #' @examples
 #' # see nk_fit()
 #' @export
@@ -232,7 +233,7 @@ print.nk_fit <- function(x, ...) {
     "  data: ", nrow(x$data), " observations of ", max(x$data$.series), " ",
     if (max(x$data$.series) == 1) "trajectory" else "trajectories", "\n",
     "  solver: ", x$solver$method, ", gradient: ", x$gradient, "\n",
-    "  trained: ", nrow(x$history), " epochs, loss ", format(utils::tail(x$history$loss, 1), digits = 3), "\n",
+    describe_training(x$history),
     sep = ""
   )
   invisible(x)
@@ -268,8 +269,8 @@ summary.nk_fit <- function(object, ...) {
 print.summary.nk_fit <- function(x, ...) {
   refuse_arguments(NULL, ...)
   print(x$fit)
-  last <- x$fit$history[nrow(x$fit$history), ]
-  cat("  evaluations of the derivative a batch: ", format(last$nfe_forward), " forward, ", format(last$nfe_backward),
+  kept <- kept_epoch(x$fit$history)
+  cat("  evaluations of the derivative a batch: ", format(kept$nfe_forward), " forward, ", format(kept$nfe_backward),
     " backward\n\n", sep = "")
   print(x$states, digits = 4)
   invisible(x)
@@ -325,11 +326,11 @@ tidy.nk_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' @exportS3Method generics::glance
 glance.nk_fit <- function(x, ...) {
   refuse_arguments(NULL, ...)
-  last <- x$history[nrow(x$history), ]
+  kept <- kept_epoch(x$history)
   data.frame(
-    loss = last$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)),
+    loss = kept$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)),
     weights = if (has_network(x)) length(coef(x, weights = TRUE)) else 0L,
     epochs = nrow(x$history), nobs = nobs(x), trajectories = max(x$data$.series), method = x$solver$method,
-    gradient = x$gradient, nfe_forward = last$nfe_forward, nfe_backward = last$nfe_backward
+    gradient = x$gradient, nfe_forward = kept$nfe_forward, nfe_backward = kept$nfe_backward
   )
 }

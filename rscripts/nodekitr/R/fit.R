@@ -16,7 +16,8 @@
 #'
 #' The function is called once, and the steps that it takes run in Python from then on, if what it computes is
 #' understood (see [nk_gradient()]) and no value decides what it does next. Otherwise R calls it for each state, which is
-#' slow and is said. What the network has learnt may be what a parameter could have said as well: see [nk_ensemble()].
+#' slow and is said; slopes that jump at a threshold of a state are learnt from without what comes from the time of the
+#' jump. What the network has learnt may be what a parameter could have said as well: see [nk_ensemble()].
 #'
 #' # Covariates, forcings, events
 #' `covariates` are seen by the network, standardised, and by `known` as entries of `parms` with their values at the time
@@ -170,6 +171,7 @@ trained <- function(fit, epochs, learning_rate, seed, progress) {
   fit$theta <- if (!is.null(fit$model$known$scale)) {
     stats::setNames(as.double(bridge()$values(dynamics$parameters_of_known$searched())), names(fit$model$known$scale$start))
   }
+  if (!is.null(fit$history)) fit$history$kept <- FALSE
   fit$history <- rbind(fit$history, history)
   fit$learning_rate <- learning_rate
   if (fit$estimated_starts) fit$first <- from_python(training$first_states)

@@ -23,7 +23,9 @@
 #'
 #' `t` is a plain number, so that what depends on it alone may be computed by anything. What is not understood is a
 #' condition of class `nodekit_not_differentiable` that says what to write instead. Where a function has a corner
-#' (`max(0, x)`) the gradient is that of the branch taken; by what decides between branches there is none.
+#' (`max(0, x)`) the gradient is that of the branch taken; by what decides between branches there is none. Where the
+#' slopes jump when a state passes a threshold, that is not all of the gradient, as the time of the jump depends on
+#' states and parameters, too: a warning of class `nodekit_slope_jumps` says so.
 #'
 #' @inheritParams nk_ode
 #' @param y initial state, as in [nk_ode()], or a function of `parms` that returns it.
@@ -38,7 +40,7 @@
 #'   tries absurd parameters.
 #' @param ... further arguments for `func`.
 #' @return A list: `value`, the loss; `y` and `parms`, the gradients, in the shape of what you gave (of a list, its
-#'   numeric entries); `steps`, how many steps were tried.
+#'   numeric entries); `steps`, how many steps were tried. Of `"none"`: `value`, `steps`, and the `evaluations` of `func`.
 #' @seealso [nk_objective()]
 #' @examples
 #' decay <- function(t, y, parms) with(as.list(c(y, parms)), list(-rate * amount))
@@ -81,7 +83,11 @@ gradient_of <- function(y, times, func, parms, loss, method, rtol, atol, further
   shape <- shape_of(state, ynames)
   derivative <- do.call(as_derivative, c(list(func, state, times[1], parms, FALSE, ynames), further), quote = TRUE)
   plan <- do.call(as_events, c(list(without_roots(events), NULL, state, times, parms, ynames), further), quote = TRUE)
-  stepping <- list(method = method, options = steps(method, options, times))
+  stepping <- list(
+    method = method, rtol = as_tolerance(rtol, "rtol", state$n), atol = as_tolerance(atol, "atol", state$n),
+    options = steps(method, options, times), watch = TRUE
+  )
+  if (gradient == "none") return(value_alone(derivative, state, plan, stepping, parms, loss))
   pieces <- pieces_between(plan, stepping)
   with_copies(func, {
     recorder <- recorder_of("func", func, shape, parms, further)
@@ -91,10 +97,9 @@ gradient_of <- function(y, times, func, parms, loss, method, rtol, atol, further
       loss_recorder(loss, state, plan$rows, parms, shape, more, recorder$evaluate),
       if (!is.null(changes)) function(t, y) called_back(array(as.double(plan$change(t, y)))), changes$pull,
       array(state$values), array(as.double(unlist(numeric_entries(parms)))), array(plan$rows), pieces,
-      method = method, rtol = as_tolerance(rtol, "rtol", state$n), atol = as_tolerance(atol, "atol", state$n),
-      gradient = gradient, explain = explain_failure(state, plan$rows, method, parms)
+      method = method, rtol = stepping$rtol, atol = stepping$atol, gradient = gradient,
+      explain = explain_failure(state, plan$rows, method, parms)
     )
-    if (gradient == "none") return(result)
     by_parms <- as.double(result$parms)
     if (is.function(start)) by_parms <- by_parms + start_gradient(start, parms, result$y)
   })
@@ -103,6 +108,33 @@ gradient_of <- function(y, times, func, parms, loss, method, rtol, atol, further
     parms = if (is.null(parms)) list() else with_numbers(as_doubles(parms), by_parms, drop_others = TRUE),
     steps = result$steps
   )
+}
+
+# The value, and what it took: no gradient is asked for, so that R may take the steps.
+value_alone <- function(derivative, state, plan, stepping, parms, loss) {
+  limit <- session$evaluations
+  stepping$brief <- !is.null(limit)
+  if (stepping$brief) derivative$slope <- at_most(limit, derivative$slope)
+  solution <- solve_with_events(derivative, state, plan, stepping, parms)
+  failure <- solution$failure
+  if (!is.null(failure)) abort(failure$classes, failure$message, remedy = failure$remedy, fields = failure$fields)
+  out <- as_deSolve(solution, state, derivative$further(), stepping$method)
+  out <- structure(unclass_ode(out), class = "nk_columns")
+  value <- if (takes_parms(loss)) loss(out, parms) else loss(out)
+  check_loss(value)
+  taken <- solution$statistics
+  list(value = as.double(value), steps = taken$steps + taken$rejected, evaluations = taken$nfe)
+}
+
+# A derivative for Python that ends a solve of more evaluations than so many.
+at_most <- function(limit, slope) {
+  force(slope)
+  count <- 0
+  function(t, y) {
+    count <<- count + 1
+    if (count > limit) called_back(abort("solve_failed", "There is no solution within ", limit, " evaluations."))
+    slope(t, y)
+  }
 }
 
 # The gradient by parms of an initial state that is a function of them.
@@ -147,15 +179,23 @@ recorder_of <- function(name, func, shape, parms, further) {
   copy <- differentiable(func)
   further_copy <- lapply(further, function(x) if (is.function(x)) differentiable(x) else x)
   evaluate <- function(t, y, entries) do.call(copy, c(list(t, y, entries), further_copy), quote = TRUE)
-  pull <- function(t, y, g) called_back(recorded({
-    y <- shaped(as.double(y), shape)
-    state <- new_number(y)
-    entries <- as_numbers_within(parms)
+  slopes_at <- function(t, y, state, entries) {
     found <- differentiably(name, evaluate(t, state, entries$form), {
       do.call(func, c(list(t, y, parms), further), quote = TRUE)
     })
     slopes <- if (is.list(found)) found[[1L]] else found
-    if (is.list(slopes)) slopes <- unlisted(slopes)
+    if (is.list(slopes)) unlisted(slopes) else slopes
+  }
+  watch_jumps <- jump_watcher(function(t, y) {
+    recorded(as.double(value_of(slopes_at(t, y, new_number(y), as_numbers_within(parms)))))
+  })
+  pull <- function(t, y, g) called_back(recorded({
+    y <- shaped(as.double(y), shape)
+    state <- new_number(y)
+    entries <- as_numbers_within(parms)
+    found <- with_decisions(slopes_at(t, y, state, entries))
+    slopes <- found$value
+    if (name == "func") watch_jumps(t, y, found$made)
     gradients <- pull_back(list(slopes), list(as.double(g)), c(list(state), entries$leaves))
     array(as.double(unlist(gradients)))
   }))
@@ -183,7 +223,7 @@ change_recorder <- function(plan, events, shape, parms, further) {
 # The loss for Python: its value at the states of all rows, and its gradients by them and by parms.
 loss_recorder <- function(loss, state, times, parms, shape, more, evaluate) {
   copy <- differentiable(loss)
-  takes_parms <- length(setdiff(names(formals(args(loss))), "...")) > 1
+  with_parms <- takes_parms(loss)
   function(values) called_back(recorded({
     states <- new_number(matrix(as.double(values), length(times)))
     entries <- as_numbers_within(parms)
@@ -191,22 +231,27 @@ loss_recorder <- function(loss, state, times, parms, shape, more, evaluate) {
       unlisted(evaluate(times[i], relabelled(states[i, ], function(y) shaped(y, shape)), entries$form)[-1])
     })
     out <- solution_number(times, states, state, rows)
-    value <- differentiably("loss", if (takes_parms) copy(out, entries$form) else copy(out), {
+    value <- differentiably("loss", if (with_parms) copy(out, entries$form) else copy(out), {
       plain <- structure(value_of(out), class = "nk_columns")
-      if (takes_parms) loss(plain, parms) else loss(plain)
+      if (with_parms) loss(plain, parms) else loss(plain)
     })
-    if (!is.numeric(value) || length(value) != 1) {
-      abort("value_error", "loss must return one number computed from the solution, it returned ",
-        if (is.numeric(value)) length(value) else paste("an object of class", class(value)[1]), ".",
-        remedy = "For example mean((out$x - data)^2)."
-      )
-    }
+    check_loss(value)
     found <- pull_back(list(value), list(1), c(list(states), entries$leaves))
     list(
       value = as.double(value_of(value)), states = array(found[[1]], dim(value_of(states))),
       parms = array(as.double(unlist(found[-1])))
     )
   }))
+}
+
+takes_parms <- function(loss) length(setdiff(names(formals(args(loss))), "...")) > 1
+
+check_loss <- function(value) {
+  if (is.numeric(value) && length(value) == 1) return(invisible())
+  abort("value_error", "loss must return one number computed from the solution, it returned ",
+    if (is.numeric(value)) length(value) else paste("an object of class", class(value)[1]), ".",
+    remedy = "For example mean((out$x - data)^2)."
+  )
 }
 
 # The solution as nk_ode() gives it, of numbers that remember.

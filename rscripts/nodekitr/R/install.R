@@ -110,6 +110,12 @@ numpy_requirement <- function() {
 # Where nodekit's source is, as far as this session can know.
 known_source <- function() getOption("nodekitr.source") %||% checkout_around(getwd())
 
+# The Python of the environment that `make setup` made in the source around, or NULL.
+known_python <- function() {
+  pythons <- file.path(known_source(), c(".venv/bin/python", ".venv/Scripts/python.exe", ".conda/bin/python"))
+  Find(file.exists, pythons)
+}
+
 is_checkout <- function(folder) {
   file <- file.path(folder, "pyproject.toml")
   file.exists(file) && any(grepl("^name *= *\"nodekit-ode\"", readLines(file, warn = FALSE)))

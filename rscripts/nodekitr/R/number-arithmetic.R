@@ -36,7 +36,7 @@ Ops.nk_number <- function(e1, e2) {
     "%/%" = function(g) list(0 * g, 0 * g),
     { # comparisons and logic
       decided_by(if (is_number(e1)) e1 else e2)
-      return(value)
+      return(as_decided(value))
     }
   )
   step <- list("arithmetic", .Generic, e1, e2)
@@ -54,7 +54,8 @@ Math.nk_number <- function(x, ...) {
   v <- value_of(x)
   if (.Generic == "log" && ...length()) return(log(x) / log(...elt(1)))
   if (.Generic %in% c("cumsum", "cumprod", "cummax", "cummin")) return(cumulated(.Generic, x))
-  value <- get(.Generic, baseenv())(v, ...)
+  value <- do.call(.Generic, list(quote(v), ...)) # so that a warning names the function
+  if (.Generic %in% c("sign", "floor", "ceiling", "trunc", "round")) value <- as_decided(value)
   slope <- switch(.Generic,
     abs = sign(v), sqrt = 0.5 / value, exp = value, expm1 = value + 1, log = 1 / v, log1p = 1 / (1 + v),
     log2 = 1 / (v * log(2)), log10 = 1 / (v * log(10)), cos = -sin(v), sin = cos(v), tan = 1 + value^2,

@@ -2,11 +2,11 @@
 
 #' A loss and its gradient for optimisers
 #'
-#' Wraps [nk_gradient()] for [stats::optim()], [stats::nlminb()] and [stats::nlm()]: value and gradient come from the
-#' last solve, which is kept, and a value alone costs no gradient. Optimisers try absurd parameters on
-#' their way. A solve that fails there, that turns out to be stiff, or that takes far more steps than the best solve so
-#' far (ten times as many and a hundred), counts as `Inf`; it is given up after as many steps, which takes a moment.
-#' Only where the first parameters fail is it an error.
+#' Wraps [nk_gradient()] for [stats::optim()], [stats::nlminb()] and [stats::nlm()]: value and gradient of the last
+#' parameters are kept, and a value alone costs no gradient. Optimisers try absurd parameters on their way. A solve that
+#' fails there counts as `Inf`, and so does one that would take far more work than the best so far: it is given up after
+#' five times as many steps and fifty more, where it is stiff after five times as many evaluations of `func` and three
+#' hundred more. Only where the first parameters fail is it an error.
 #'
 #' @inheritParams nk_gradient
 #' @param parms parameters to start from: numbers, or a list.
@@ -31,21 +31,41 @@ nk_objective <- function(y, times, func, parms, loss, ..., gradient = "checkpoin
   start <- unlist(parms_of_numbers(parms))
   names <- names(start)
   kept <- list(par = NULL)
-  best <- NULL # the value of the best solve so far, and its steps
-  evaluate <- function(par, gradient) {
-    par <- as.double(par)
-    if (identical(kept$par, par) && (gradient == "none" || !is.null(kept$gradient))) return(kept)
-    limit <- maxsteps %||% if (is.null(best)) 500 else ceiling((50 + 10 * best$steps) / length(times))
-    found <- tryCatch(
+  best <- NULL # the value of the best solve so far, and the work it took
+  told_of_jumps <- FALSE
+  differentiated <- function(par, gradient) {
+    limit <- maxsteps %||% if (is.null(best)) 500 else ceiling((50 + 5 * best$steps) / length(times))
+    heard <- list()
+    found <- withCallingHandlers(
       do.call(nk_gradient, c(list(y, times, func, in_form(par), loss, gradient = gradient, maxsteps = limit), more),
         quote = TRUE),
-      nodekit_solve_failed = function(e) if (is.null(best)) stop(e) else NULL
+      warning = function(w) {
+        heard <<- c(heard, list(w))
+        invokeRestart("muffleWarning")
+      }
     )
-    failed <- is.null(found) || !is.finite(found$value)
-    slope <- if (failed) rep(NaN, length(par)) else if (!is.null(found$parms)) as.double(unlist(found$parms))
-    if (!is.null(slope)) names(slope) <- names
-    kept <<- list(par = par, value = if (failed) Inf else found$value, gradient = slope)
-    if (!failed && (is.null(best) || found$value <= best$value)) best <<- found[c("value", "steps")]
+    # Of absurd parameters on the way, warnings - the logarithm of a negative state - say nothing new.
+    if (is.finite(found$value) || is.null(best)) for (w in heard) {
+      jumps <- inherits(w, "nodekit_slope_jumps")
+      if (!(jumps && told_of_jumps)) warning(w)
+      told_of_jumps <<- told_of_jumps || jumps
+    }
+    found
+  }
+  evaluate <- function(par, gradient) {
+    par <- as.double(par)
+    if (!identical(kept$par, par)) {
+      found <- if (is.null(best)) differentiated(par, "none") else
+        tryCatch(with_evaluations(300 + 5 * best$evaluations, differentiated(par, "none")),
+          nodekit_solve_failed = function(e) list(value = Inf))
+      if (!is.finite(found$value)) found$value <- Inf
+      kept <<- list(par = par, value = found$value)
+      if (found$value <= (best$value %||% Inf)) best <<- found
+    }
+    if (gradient != "none" && is.null(kept$gradient)) {
+      slope <- if (is.finite(kept$value)) as.double(unlist(differentiated(par, gradient)$parms)) else NaN * par
+      kept$gradient <<- stats::setNames(slope, names)
+    }
     kept
   }
   in_form <- function(par) {
@@ -65,6 +85,13 @@ nk_objective <- function(y, times, func, parms, loss, ..., gradient = "checkpoin
     },
     parms = in_form
   )
+}
+
+# Evaluate `expression`, in which a solve may take so many evaluations.
+with_evaluations <- function(limit, expression) {
+  session$evaluations <- limit
+  on.exit(session$evaluations <- NULL)
+  expression
 }
 
 # The numeric entries of parameters.

@@ -16,10 +16,15 @@ session <- new.env(parent = emptyenv())
   # Where deSolve is installed, its methods for a solution are at hand, for one that was saved in another session too.
   requireNamespace("deSolve", quietly = TRUE)
   # Where reticulate makes environments by need (>= 1.41) and the source is known, say what is needed: starts nothing.
-  if (has_py_require() && !is.null(known_source())) {
-    py_require <- getExportedValue("reticulate", "py_require")
-    try(py_require(c(nodekit_requirement(), numpy_requirement()), OLDEST_PYTHON), silent = TRUE)
-  }
+  # reticulate itself, which takes half a second to load, is not needed for steps taken in R.
+  if (isNamespaceLoaded("reticulate")) require_python() else
+    setHook(packageEvent("reticulate", "onLoad"), function(...) require_python())
+}
+
+require_python <- function() {
+  if (!has_py_require() || is.null(known_source())) return()
+  py_require <- getExportedValue("reticulate", "py_require")
+  try(py_require(c(nodekit_requirement(), numpy_requirement()), OLDEST_PYTHON), silent = TRUE)
 }
 
 #' The Python library itself
@@ -46,9 +51,13 @@ load_nodekit <- function() {
   Sys.setenv(RETICULATE_MINICONDA_ENABLED = "FALSE")
   on.exit(if (is.na(offer)) Sys.unsetenv("RETICULATE_MINICONDA_ENABLED") else
     Sys.setenv(RETICULATE_MINICONDA_ENABLED = offer))
-  # The environment that install_nodekit() made, unless the user chose a Python.
+  # The environment that install_nodekit() made, or that of the source around, unless the user chose a Python.
   if (!reticulate::py_available() && !nzchar(Sys.getenv("RETICULATE_PYTHON"))) {
-    if (reticulate::virtualenv_exists("r-nodekit")) reticulate::use_virtualenv("r-nodekit", required = FALSE)
+    if (reticulate::virtualenv_exists("r-nodekit")) {
+      reticulate::use_virtualenv("r-nodekit", required = FALSE)
+    } else if (!is.null(known_python())) {
+      reticulate::use_python(known_python(), required = FALSE)
+    }
   }
   module <- tryCatch(without_poetry_warning(reticulate::import("nodekit")), error = function(e) {
     abort_not_installed(conditionMessage(e))

@@ -39,6 +39,15 @@ run_training <- function(training, epochs, progress, learning_rate) {
   data.frame(training$table())
 }
 
+# The row of the history that tells of the weights that the model has: the last, where no earlier epoch was better.
+kept_epoch <- function(history) history[history$kept, ]
+
+describe_training <- function(history, data = NULL) {
+  kept <- kept_epoch(history)
+  c("  trained: ", nrow(history), " epochs", data, ", ", if (kept$epoch < nrow(history)) c("the best was ", kept$epoch, ", "),
+    "loss ", format(kept$loss, digits = 3), "\n")
+}
+
 show_progress <- function(done, batches, per_epoch, epochs, loss, seconds, ending) {
   rate <- done / seconds
   message(

@@ -120,6 +120,7 @@ as_seed <- function(seed) {
 }
 
 check_function <- function(f, name, optional = FALSE) {
+  if (is.function(f)) refuse_questions(f, name)
   if (is.function(f) || (optional && is.null(f))) return(invisible(f))
   abort("type_error", "'", name, "' is of class '", class(f)[1], "', not a function.",
     remedy = paste0("Give a function(t, y, parms).")

@@ -43,3 +43,31 @@ test_that("print() of a solution knows what it hands on", {
   expect_output(print(out, digits = 3), "0.368")
   unknown(print(out, digts = 3), "'digits'")
 })
+
+test_that("what is left of deSolve's last solve is not taken for this one's", {
+  skip_if_not_installed("deSolve")
+  # After dede() its history is still there: lagvalue() would answer from it, whatever is solved here.
+  late <- function(t, y, parms) list(if (t > 1) -deSolve::lagvalue(t - 1) else -1)
+  deSolve::dede(c(a = 5), 0:3, late)
+  refused <- function(func, name) {
+    expect_error(nk_ode(c(a = 1), 0:3, func), paste0(name, "\\(\\), which only deSolve's"), class = "nodekit_value_error")
+  }
+  refused(late, "lagvalue")
+  inner <- function(t) deSolve::timestep(FALSE)
+  refused(function(t, y, parms) list(-y, dt = inner(t)), "timestep")
+  needs_python()
+  timestep <- 2 # a variable of that name, and a function of the user's, are theirs
+  lagvalue <- function(t) t
+  expect_equal(nk_ode(c(a = 1), 0:1, function(t, y, parms) list(-timestep * y + 0 * lagvalue(t)))[[2, "a"]], exp(-2),
+    tolerance = 1e-5)
+})
+
+test_that("calls for deSolve's other solvers are answered with what to do", {
+  # None of them passes in silence, also where func takes anything.
+  for (name in names(FOREIGN_ARGUMENTS)) {
+    unknown(do.call(nk_ode, c(list(c(a = 1), 0:1, open), stats::setNames(list(1), name))), paste0("'", name, "'"))
+  }
+  unknown(nk_ode(1:4, 0:1, decay, NULL, nspec = 2, names = c("a", "b")), "ode.1D")
+  unknown(nk_ode(1, 0:1, res = function(t, y, dy, parms) list(dy + y), dy = -1), "'res'.*\\n.*dy/dt")
+  expect_error(nk_ode(1, 0:1), "no 'func'", class = "nodekit_value_error")
+})

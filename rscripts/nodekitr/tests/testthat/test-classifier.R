@@ -33,8 +33,8 @@ test_that("images it has not seen are classified", {
   grDevices::pdf(NULL)
   on.exit(grDevices::dev.off())
   expect_no_error(plot(model))
-  skip_if_not_installed("generics")
-  expect_identical(generics::glance(model)$weights, length(coef(model)))
+  expect_identical(glance.nk_classifier(model)$weights, length(coef(model)))
+  expect_identical(dim(tidy.nk_classifier(model)), c(0L, 3L))
 })
 
 test_that("the orientation of the arrays is rows then columns, with channels last", {

@@ -80,12 +80,26 @@ test_that("warnings of the user's function arrive as they were, once each, also 
 test_that("unknown methods and options are answered with the nearest name", {
   needs_python()
   expect_error(nk_ode(1, 0:1, decay, method = "dorpi5"), "'dopri5'", class = "nodekit_unknown_method")
-  expect_error(nk_ode(1, 0:1, decay, method = "ode45"), "here use \"dopri5\"", class = "nodekit_unknown_method")
+  expect_error(nk_ode(1, 0:1, decay, method = "ode45"), "here it is called \"dopri5\"", class = "nodekit_unknown_method")
   expect_error(nk_ode(1, 0:1, decay, method = "lsode"), "deSolve's", class = "nodekit_unknown_method")
   expect_error(nk_ode(1, 0:1, decay, method = "iteration"), "discrete time", class = "nodekit_unknown_method")
+  expect_error(nk_ode(1, 0:1, decay, method = "ode23"), "bosh3", class = "nodekit_unknown_method")
   expect_error(nk_ode(1, 0:1, decay, method = 3), class = "nodekit_type_error")
+  expect_error(nk_ode(1, 0:1, decay, method = nk_ode), "name in quotes", class = "nodekit_type_error")
+  expect_error(nk_ode(1, 0:1, decay, method = list(ID = "rk45ck")), "rkMethod", class = "nodekit_type_error")
   expect_error(nk_ode(1, 0:1, decay, options = list(saftey = 0.5)), "safety", class = "nodekit_unknown_option")
   expect_error(nk_ode(1, 0:1, decay, options = 3), class = "nodekit_type_error")
+})
+
+test_that("where deSolve's method is here under another name, its coefficients are the same", {
+  needs_python()
+  skip_if_not_installed("deSolve")
+  for (name in names(DESOLVE_METHODS$same)) {
+    theirs <- deSolve::rkMethod(name)
+    ours <- nodekit()$METHODS[[DESOLVE_METHODS$same[[name]]]]$tableau
+    expect_equal(as.vector(ours$c), theirs$c, tolerance = 1e-7, info = name)
+    expect_equal(as.vector(ours$b), if (is.null(theirs$b2)) theirs$b1 else theirs$b2, tolerance = 1e-7, info = name)
+  }
 })
 
 test_that("Python's class names are spelt as R's", {

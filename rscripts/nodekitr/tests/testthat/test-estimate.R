@@ -30,9 +30,8 @@ test_that("estimates, errors and likelihood are those of nls() on the formula; p
   spread <- sapply(drawn, function(one) one$size) - fitted(fit)$size
   expect_equal(sd(spread), sqrt(mean(residuals(fit)$size^2)), tolerance = 0.05)
   expect_error(predict(fit, new = 1), class = "nodekit_unknown_argument")
-  skip_if_not_installed("generics")
-  expect_identical(names(generics::tidy(fit, conf.int = TRUE)), c("term", "estimate", "std.error", "conf.low", "conf.high"))
-  expect_true(generics::glance(fit)$converged)
+  expect_identical(names(tidy.nk_estimate(fit, conf.int = TRUE)), c("term", "estimate", "std.error", "conf.low", "conf.high"))
+  expect_true(glance.nk_estimate(fit)$converged)
 })
 
 test_that("a parameter stays within its bounds, and has no error there", {

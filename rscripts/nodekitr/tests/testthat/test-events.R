@@ -90,6 +90,12 @@ test_that("what is wrong with events is said", {
   expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) c(1, 2), time = 1)),
     "2 values for 1", class = "nodekit_value_error"
   )
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) list(1), time = 1)), "class list",
+    class = "nodekit_value_error"
+  )
+  expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(data = table, func = function(t, y, p) y, time = 1)),
+    "both data and func", class = "nodekit_value_error"
+  )
   expect_error(nk_ode(c(b = 1), 0:2, decay, 1, events = list(func = function(t, y, p) y, root = TRUE)), "rootfunc",
     class = "nodekit_value_error"
   )
@@ -109,4 +115,60 @@ test_that("times of events that differ from `times` by rounding add no row, and 
   out <- suppressWarnings(nk_ode(c(x = 0), c(0, 1), decay, 0.5, events = list(data = two)))
   expect_identical(nrow(out), 3L)
   expect_equal(out[[3, "x"]], 2 * exp(-0.35), tolerance = 1e-5)
+})
+
+test_that("roots at the same time are one event, as in deSolve: two states that reach their threshold together", {
+  needs_python()
+  skip_if_not_installed("deSolve")
+  grow <- function(t, y, parms) list(c(1, 1))
+  call <- function(solver) {
+    solver(c(a = 0, b = 0), seq(0, 10, by = 0.5), grow, NULL, rootfunc = function(t, y, parms) y - 1.75,
+      events = list(func = function(t, y, parms) y - 1, root = TRUE))
+  }
+  found <- call(nk_ode)
+  peer <- call(deSolve::ode)
+  expect_lt(relative_difference(found, peer), 1e-5)
+  expect_equal(attr(found, "troot"), attr(peer, "troot"), tolerance = 1e-6)
+  both <- nk_ode(c(a = 0, b = 0), 0:10, grow, rootfunc = function(t, y, parms) c(y - 1.75, 5))
+  expect_identical(attr(both, "iroot"), c(1L, 1L, 0L))
+})
+
+test_that("a root of the size of the slope ends a solve at its steady state", {
+  needs_python()
+  growth <- function(t, y, parms) list(parms * y * (1 - y / 8))
+  out <- nk_ode(c(size = 0.1), c(0, 1000), growth, 0.5, rootfunc = function(t, y, parms) {
+    sum(abs(unlist(growth(t, y, parms)))) - 1e-6
+  })
+  expect_lt(out[nrow(out), "time"], 100)
+  expect_equal(out[[nrow(out), "size"]], 8, tolerance = 1e-5)
+})
+
+test_that("deSolve's thermostat switches when it should, at its last time too", {
+  needs_python()
+  heating <- function(t, y, parms) list(c(if (y[2] == 1) 1 else -0.5, 0))
+  call <- function(times, root) {
+    nk_ode(c(temp = 18, on = 1), times, heating, rootfunc = root,
+      events = list(func = function(t, y, parms) c(y[1], 1 - y[2]), root = TRUE))
+  }
+  # Warming from 18 to 20 takes 2, cooling 4. deSolve 1.34 switches three times at 6 and at 18.
+  switches <- c(2, 6, 8, 12, 14, 18, 20)
+  for (root in list(function(t, y, parms) c(y[1] - 18, y[1] - 20), function(t, y, parms) y[1] - 18 - 2 * y[2])) {
+    expect_equal(attr(call(seq(0, 20, by = 0.1), root), "troot"), switches, tolerance = 1e-9)
+    expect_equal(attr(call(seq(0, 21, by = 0.5), root), "troot"), switches, tolerance = 1e-9)
+  }
+})
+
+test_that("a ball that bounces without end does not fall through the floor, as it does in deSolve", {
+  needs_python()
+  bounce <- function(until, func) {
+    nk_ode(c(height = 1, speed = 0), seq(0, until, by = 0.05), function(t, y, parms) list(c(y[2], -9.81)),
+      rootfunc = function(t, y, parms) y[1], events = list(func = func, root = TRUE))
+  }
+  # Every flight takes half of the time of the one before: the last begins before three times the fall.
+  end <- 3 * sqrt(2 / 9.81)
+  error <- error_of(bounce(2, function(t, y, parms) c(0, -0.5 * y[2])))
+  expect_s3_class(error, "nodekit_invalid_event")
+  expect_match(conditionMessage(error), "^root 1 happens faster and faster.*\\n.*events.func")
+  expect_equal(error$t, end, tolerance = 1e-4)
+  expect_identical(dim(bounce(1.3, function(t, y, parms) c(0, -0.5 * y[2]))), c(27L, 3L))
 })

@@ -91,3 +91,11 @@ test_that("a solution that was made in another session is summed up by deSolve's
     env = paste0("R_LIBS=", paste(.libPaths(), collapse = .Platform$path.sep)))
   expect_identical(found, "Min.")
 })
+
+test_that("NA beyond a table of approxfun() is said to be that", {
+  needs_python()
+  table <- approxfun(0:5, 0:5)
+  error <- error_of(nk_ode(c(a = 1), 0:10, function(t, y, parms) list(table(t) - y)))
+  expect_s3_class(error, "nodekit_solve_failed")
+  expect_match(conditionMessage(error), "returned NA for state 'a' at t = 5.*\\n.*approxfun.*rule = 2")
+})

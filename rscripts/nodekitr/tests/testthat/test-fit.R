@@ -85,9 +85,11 @@ test_that("print, summary, coef, tidy, glance and plot", {
   on.exit(grDevices::dev.off())
   expect_no_error(plot(fit, until = 8))
   expect_no_error(plot(fit, "history"))
-  skip_if_not_installed("generics")
-  expect_identical(dim(generics::tidy(fit)), c(0L, 3L)) # weights are no estimates
-  expect_identical(generics::glance(fit)$nobs, nobs(fit))
+  expect_identical(dim(tidy.nk_fit(fit)), c(0L, 3L)) # weights are no estimates
+  expect_identical(glance.nk_fit(fit)$nobs, nobs(fit))
+  skip_if_not_installed("generics") # whose generics find them
+  expect_identical(generics::tidy(fit), tidy.nk_fit(fit))
+  expect_identical(names(generics::augment(fit)), names(augment.nk_fit(fit)))
 })
 
 test_that("a saved model is the same model, in another session too", {
@@ -198,9 +200,8 @@ test_that("arguments that a method does not know are said", {
   on.exit(grDevices::dev.off())
   unknown(plot(fit, untill = 3), "'until'")
   expect_no_error(plot(fit, main = "title", cex.lab = 2))
-  skip_if_not_installed("generics")
-  unknown(generics::tidy(fit, conf_int = TRUE), "'conf.int'")
-  unknown(generics::glance(fit, what = 1), "'what'")
+  unknown(tidy.nk_fit(fit, conf_int = TRUE), "'conf.int'")
+  unknown(glance.nk_fit(fit, what = 1), "'what'")
 })
 
 test_that("a column that may tell trajectories apart is asked about, and others are said to be states", {
@@ -260,6 +261,9 @@ test_that("training that diverges ends in time, keeps the best it had, and says 
     )
     expect_lt(nrow(fit$history), 30)
     expect_lt(max(abs(residuals(fit)$x)), 10)
+    # What is shown is told of the weights that were kept, not of the epoch that diverged.
+    expect_equal(glance.nk_fit(fit)$loss, min(fit$history$loss))
+    expect_output(print(fit), paste0("the best was 1, loss ", format(min(fit$history$loss), digits = 3)), fixed = TRUE)
     untouched <- nk_fit(data, learning_rate = 1e-12, epochs = 1, seed = 1, progress = FALSE)
     expect_lte(mean(residuals(fit)$x^2), mean(residuals(untouched)$x^2) * 1.001)
   }

@@ -212,6 +212,35 @@ test_that("optim, nlminb and nlm find the parameters, absurd ones on the way cou
   expect_equal(found$estimate, unname(parms), tolerance = 1e-2)
 })
 
+test_that("absurd parameters cost little more than the best so far, whether the solve fails, grows or is stiff", {
+  needs_python()
+  calls <- 0
+  counted <- function(t, y, parms) {
+    calls <<- calls + 1
+    with(as.list(c(y, parms)), list(c(-b * S * I, b * S * I - g * I)))
+  }
+  objective <- nk_objective(start, times, counted, parms, function(out) mean((out$I - 0.1)^2))
+  expect_true(is.finite(objective$fn(parms)))
+  best <- calls
+  for (absurd in list(c(237, -269), c(1, -8), c(-50, -50), c(1e3, -3), c(10, -30), c(1e8, 1e8), c(NaN, 1))) {
+    calls <- 0
+    value <- objective$fn(absurd)
+    expect_false(is.na(value))
+    expect_lt(calls, 12 * best + 700)
+    expect_identical(all(is.nan(objective$gr(absurd))), value == Inf)
+  }
+  # What R leaves to the library is not absurd: no absolute tolerance beside a state of zero.
+  filling <- function(t, y, parms) list(c(-parms[["k"]] * y[1], parms[["k"]] * y[1]))
+  objective <- nk_objective(c(a = 1, b = 0), 0:2, filling, c(k = 1), function(out) out$b[3], atol = 0)
+  expect_equal(vapply(c(1, 1.1), objective$fn, 1), 1 - exp(-2 * c(1, 1.1)), tolerance = 1e-5)
+  # The bound moves with the best: an optimum of more work than the start is found.
+  turning <- function(t, y, parms) list(c(parms[["w"]] * y[2], -parms[["w"]] * y[1]))
+  seen <- cos(6 * seq(0, 3, by = 0.1))
+  objective <- nk_objective(c(a = 1, b = 0), seq(0, 3, by = 0.1), turning, c(w = 5.5), function(out) sum((out$a - seen)^2))
+  found <- stats::optim(objective$par, objective$fn, objective$gr, method = "BFGS")
+  expect_equal(found$par, c(w = 6), tolerance = 1e-4)
+})
+
 test_that("value and gradient are those of nk_gradient(), kept, and parameters may be a list", {
   needs_python()
   calls <- 0
@@ -230,4 +259,56 @@ test_that("value and gradient are those of nk_gradient(), kept, and parameters m
   expect_identical(objective$parms(c(2, 1)), list(b = 2, g = 1, kind = "SIR"))
   failing <- nk_objective(c(a = 1), c(0, 2), function(t, y, parms) list(parms * y^2), c(k = 1), function(out) out$a[2])
   expect_error(failing$fn(1), class = "nodekit_solve_failed") # the first parameters must be possible ones
+})
+
+test_that("absurd parameters on the way warn of nothing; the first ones do, with the user's function named", {
+  needs_python()
+  falling <- function(t, y, parms) list(-parms)
+  by_logarithm <- function() nk_objective(c(x = 1), c(0, 1), falling, c(k = 0.5), function(out) log(out$x[2])^2)
+  objective <- by_logarithm()
+  expect_silent(found <- objective$fn(0.5))
+  expect_equal(found, log(0.5)^2, tolerance = 1e-5)
+  expect_silent(found <- objective$gr(2))
+  expect_true(is.nan(found))
+  expect_warning(by_logarithm()$gr(2), "NaNs produced")
+  said <- tryCatch(by_logarithm()$gr(2), warning = identity)
+  expect_identical(as.character(conditionCall(said)[[1]]), "log")
+})
+
+test_that("slopes that jump where a state passes a threshold are said, corners and times are not", {
+  needs_python()
+  end <- function(out) out$x[nrow(out)]
+  # x grows by a until it is 1, then by 1: x(2) = 3 - 1/a, whose slope at a = 2 is 1/4; the slopes alone give 1/2.
+  for (jumping in list(
+    function(t, y, parms) list(if (y["x"] < 1) parms["a"] else 1),
+    function(t, y, parms) list(ifelse(y > 1, 1, parms["a"])),
+    function(t, y, parms) with(as.list(c(y, parms)), list(a + floor(x) * (1 - a)))
+  )) {
+    said <- NULL
+    found <- withCallingHandlers(
+      nk_gradient(c(x = 0), seq(0, 1.2, by = 0.1), jumping, c(a = 2), end),
+      nodekit_slope_jumps = function(w) {
+        said <<- w
+        invokeRestart("muffleWarning")
+      }
+    )
+    expect_match(conditionMessage(said), "jump at t = 0.5, ")
+    expect_gt(abs(found$parms - 1 / 4), 0.2)
+  }
+  for (smooth in list(
+    function(t, y, parms) list(if (y["x"] < 1) parms["a"] else parms["a"] * y["x"]),
+    function(t, y, parms) list(parms["a"] * max(0, 1 - y)),
+    function(t, y, parms) list(if (t < 0.5) parms["a"] else 1),
+    function(t, y, parms) list(if (parms["a"] > 1) 1 else 0)
+  )) {
+    expect_silent(nk_gradient(c(x = 0), seq(0, 1.2, by = 0.1), smooth, c(a = 2), end))
+  }
+})
+
+test_that("an objective says once that slopes jump", {
+  needs_python()
+  jumping <- function(t, y, parms) list(if (y["x"] < 1) parms["a"] else 1)
+  objective <- nk_objective(c(x = 0), seq(0, 1.2, by = 0.1), jumping, c(a = 2), function(out) out$x[13])
+  expect_warning(objective$gr(2), "jump", class = "nodekit_slope_jumps")
+  expect_silent(objective$gr(2.1))
 })

@@ -20,6 +20,19 @@ test_that("inside a clone, the clone is what is installed", {
   expect_identical(basename(install_nodekit(dry_run = TRUE)$packages[1]), basename(folder))
 })
 
+test_that("inside a clone, its environment is found", {
+  folder <- a_clone()
+  old <- setwd(folder)
+  on.exit(setwd(old))
+  expect_null(known_python())
+  python <- file.path(".venv", "bin", "python")
+  dir.create(dirname(python), recursive = TRUE)
+  file.create(python)
+  dir.create("rscripts")
+  setwd("rscripts")
+  expect_identical(normalizePath(known_python()), normalizePath(file.path(folder, python)))
+})
+
 test_that("the NumPy that Debian's reticulate cannot read is not installed", {
   numpy <- install_nodekit("nodekit-ode", dry_run = TRUE)$packages[2]
   expect_identical(grepl("<2", numpy), utils::packageVersion("reticulate") < "1.38")
@@ -41,7 +54,7 @@ test_that("loading the package starts no Python, and without it one message says
     ".libPaths(strsplit(commandArgs(TRUE)[1], .Platform$path.sep, fixed = TRUE)[[1]])",
     "library(nodekitr)",
     "stopifnot(!reticulate::py_available())",
-    "found <- tryCatch(nk_ode(1, 0:1, function(t, y, parms) list(-y)), error = identity)",
+    "found <- tryCatch(nk_ode(1, 0:1, function(t, y, parms) list(-y), method = 'trbdf2'), error = identity)",
     "stopifnot(inherits(found, 'nodekit_not_installed'), !nk_available())",
     "cat(conditionMessage(found))"
   ), script)

@@ -222,3 +222,24 @@ test_that("what is wrong with a known part is said", {
   bad("names 'x', which is no state", positive = "x")
   expect_error(nk_fit(data, states = c("prey", "predator"), known = function(t, y, parms) stop("my own"), epochs = 1), "my own")
 })
+
+test_that("hares and lynxes: the estimates lie within the intervals of a Bayesian fit that was published", {
+  needs_python()
+  pelts <- data.frame(
+    year = 1900:1920,
+    hare = c(30, 47.2, 70.2, 77.4, 36.3, 20.6, 18.1, 21.4, 22, 25.4, 27.1, 40.3, 57, 76.6, 52.3, 19.5, 11.2, 7.6, 14.6, 16.2,
+      24.7),
+    lynx = c(4, 6.1, 9.8, 35.2, 59.4, 41.7, 19, 13, 8.3, 9.1, 7.4, 8, 12.3, 19.5, 45.7, 51.1, 29.7, 15.8, 9.7, 10.1, 8.6)
+  )
+  lotka_volterra <- function(t, y, parms) with(as.list(c(y, parms)), {
+    list(c(growth * hare - caught * hare * lynx, fed * hare * lynx - death * lynx))
+  })
+  guess <- c(growth = 0.5, caught = 0.03, fed = 0.03, death = 0.8)
+  fit <- nk_fit(pelts, time = "year", id = NULL, states = c("hare", "lynx"), known = lotka_volterra, parms = guess,
+    log = names(guess), layers = NULL, positive = TRUE, starts = "estimated", epochs = 120, learning_rate = 0.05, seed = 1,
+    progress = FALSE)
+  # Carpenter, Predator-prey population dynamics: the Lotka-Volterra model in Stan (2018): 80 % intervals of the
+  # posterior (its text has the decimal point of `caught` wrong), whose means are 0.55, 0.028, 0.024, 0.80.
+  expect_true(all(coef(fit) > c(0.47, 0.023, 0.020, 0.69) & coef(fit) < c(0.63, 0.033, 0.029, 0.91)))
+  expect_equal(unname(coef(fit)), c(0.55, 0.028, 0.024, 0.80), tolerance = 0.05)
+})

@@ -124,6 +124,8 @@ test_that("what is held out is not learnt from, and the best epoch by it is kept
   expect_lt(nrow(fit$history), 150) # the nearer k to the truth, the worse for trajectory 5
   best <- which.min(fit$history$validation)
   expect_identical(nrow(fit$history), best + 5L)
+  expect_identical(which(fit$history$kept), best)
+  expect_output(print(fit), paste("the best was", best))
   same <- quick(wrong, known = cooling, parms = c(k = 0.2, gain = 1, warmth = 0), fixed = c("gain", "warmth"),
     layers = NULL, validation = 5)
   expect_equal(min(same$history$validation), min(fit$history$validation))
@@ -139,6 +141,7 @@ test_that("training goes on from where it was", {
   short <- quick(data, layers = 4, epochs = 20)
   longer <- nk_continue(short, epochs = 30, learning_rate = 0.02, progress = FALSE)
   expect_equal(longer$history$epoch, 1:50)
+  expect_identical(which(longer$history$kept), 50L)
   expect_lt(longer$history$loss[50], short$history$loss[20])
   expect_equal(longer$history$loss[21], short$history$loss[20], tolerance = 0.1)
   expect_error(nk_continue(1), class = "nodekit_type_error")

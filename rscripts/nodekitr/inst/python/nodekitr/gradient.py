@@ -43,11 +43,9 @@ def gradient(call, pull, loss, change, pull_change, y0, parms, rows, pieces, *, 
         rows: (T,) array, the times.
         pieces: from event to event {"from": row, "to": row, "options": of the solve, "change": whether it starts with
             an event}.
-        method, rtol, atol, gradient: as of `nodekit.solve`; "none": the value alone.
+        method, rtol, atol, gradient: as of `nodekit.solve`.
     """
-    wanted = gradient != "none"
-    gradient = gradient if wanted else "checkpoint"
-    y0, parms = (torch.tensor(x, dtype=torch.float64, requires_grad=wanted) for x in (y0, np.atleast_1d(parms)))
+    y0, parms = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (y0, np.atleast_1d(parms)))
 
     def derivative(t, y):
         return Through.apply(y, parms, call, pull, float(t))
@@ -68,8 +66,6 @@ def gradient(call, pull, loss, change, pull_change, y0, parms, rows, pieces, *, 
         steps += solution.stats.accepted + solution.stats.rejected
     y = torch.cat(states)
     found = loss(y.detach().numpy())
-    if not wanted:
-        return {"value": found["value"], "steps": steps}
     weights = torch.from_numpy(np.array(found["states"], dtype=float)).reshape(y.shape)
     by_y0, by_parms = torch.autograd.grad(y, (y0, parms), weights, allow_unused=True, materialize_grads=True)
     return {

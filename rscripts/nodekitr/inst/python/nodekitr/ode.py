@@ -85,8 +85,12 @@ def _array(x):
 
 
 def _events(root, count, terminal, change):
-    """One event for each value of the R function, which is called once for all of them."""
+    """One event for each value of the R function, which is called once for all of them.
+
+    The change is made once where several of them are zero at the same time, as deSolve does: by the first.
+    """
     seen = None, None, None
+    made = None, None
 
     def value(i):
         def component(t, y):
@@ -97,10 +101,17 @@ def _events(root, count, terminal, change):
 
         return component
 
-    def changed(t, y):
-        return torch.tensor(change(float(t), _array(y)), dtype=y.dtype)
+    def changed(i):
+        def state(t, y):
+            nonlocal made
+            if made[0] == float(t) and made[1] != i:
+                return y
+            made = float(t), i
+            return torch.tensor(change(float(t), _array(y)), dtype=y.dtype)
+
+        return state
 
     return [
-        nodekit.Event(value(i), terminal=i in terminal, change=None if i in terminal or change is None else changed)
+        nodekit.Event(value(i), terminal=i in terminal, change=None if i in terminal or change is None else changed(i))
         for i in range(count)
     ]

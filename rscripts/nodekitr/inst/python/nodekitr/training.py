@@ -41,7 +41,7 @@ class Training:
         )
         self.validate, self.patience, self.since_best, self.stopped = validate, patience, 0, False
         self.done, self.diverged = 0, None
-        self.best_loss, self.best, self.begun = math.inf, None, None
+        self.best_loss, self.best, self.best_epoch, self.begun = math.inf, None, None, None
         self.losses, self.history, self.sums = [], [], torch.zeros(4, dtype=torch.float64)
 
     def advance(self, seconds):
@@ -75,9 +75,10 @@ class Training:
             self.since_best += 1
             if apart < self.best_loss:
                 self.best_loss, self.best, self.since_best = apart, copy.deepcopy(self.model.state_dict()), 0
+                self.best_epoch = epoch
             self.stopped = self.patience is not None and self.since_best >= self.patience
         elif loss < self.best_loss:
-            self.best_loss, self.best = loss, self.begun
+            self.best_loss, self.best, self.best_epoch = loss, self.begun, epoch
 
     def _validation(self):
         self.model.eval()
@@ -115,11 +116,13 @@ class Training:
         self.sums += weight * torch.tensor([loss.item(), forward, self.model.nfe, 1.0], dtype=torch.float64)
 
     def table(self):
-        """Columns of the history by epoch."""
+        """Columns of the history by epoch; `kept` says whose weights the model has."""
         if not self.history and self.sums[3] > 0:  # it ended within the first epoch
             self._close_epoch(1)
         names = ("epoch", "loss", "nfe_forward", "nfe_backward", "validation")
-        return {name: list(column) for name, column in zip(names, zip(*self.history, strict=True), strict=False)}
+        columns = {name: list(column) for name, column in zip(names, zip(*self.history, strict=True), strict=False)}
+        kept = self.best_epoch if self.diverged or self.validate else None
+        return columns | {"kept": [epoch == (kept or columns["epoch"][-1]) for epoch in columns["epoch"]]}
 
 
 def weights(model):
