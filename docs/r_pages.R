@@ -1,6 +1,6 @@
 # The help pages and vignettes of an R package as pages of this site:
 # Rscript docs/r_pages.R PACKAGE-FOLDER TARGET-FOLDER
-# A mark that is not known here is an error.
+# A mark that is not known here is an error. Vignettes are run, where the packages for that are installed.
 
 ESCAPED <- "([\\\\`*_<>$|{}#]|\\[|\\])"
 
@@ -122,8 +122,10 @@ index_page <- function(helps, vignettes) {
   c(
     "# R reference", "",
     "The help pages and vignettes of the R package nodekitr, as this version has them; [From R](../r.md) says how to",
-    "install it.", "", "## Vignettes", "", "```{toctree}", ":maxdepth: 1", "", entries(vignettes), "```", "",
-    "## Help pages", "", "```{toctree}", ":maxdepth: 1", "",
+    "install it.", "", "## Vignettes", "",
+    if (length(vignettes)) c("```{toctree}", ":maxdepth: 1", "", entries(vignettes), "```") else
+      "They were not run where this site was built. `make nodekitr` builds them.",
+    "", "## Help pages", "", "```{toctree}", ":maxdepth: 1", "",
     entries(paste0(names(helps), " - ", helps, " <", names(helps), ">")), "```"
   )
 }
@@ -147,13 +149,25 @@ main <- function(package, folder) {
   package <- normalizePath(package)
   folder <- normalizePath(folder)
   helps <- write_help(package, folder)
+  vignettes <- list.files(file.path(package, "vignettes"), "[.]Rmd$", full.names = TRUE)
+  needed <- c("deSolve", "knitr", "reticulate")
+  missing <- needed[!vapply(needed, requireNamespace, NA, quietly = TRUE)]
+  if (length(missing)) {
+    message("Without the vignettes of nodekitr, as R has no ", paste(missing, collapse = ", "), ".")
+    vignettes <- character()
+  } else {
+    write_vignettes(vignettes, package, folder)
+  }
+  writeLines(index_page(helps, tools::file_path_sans_ext(basename(vignettes))), file.path(folder, "index.md"))
+}
+
+# The package is installed for this alone.
+write_vignettes <- function(files, package, folder) {
   library <- tempfile("library")
   dir.create(library)
   utils::install.packages(package, lib = library, repos = NULL, type = "source", quiet = TRUE)
   .libPaths(c(library, .libPaths()))
-  vignettes <- list.files(file.path(package, "vignettes"), "[.]Rmd$", full.names = TRUE)
-  for (file in vignettes) vignette_page(file, folder)
-  writeLines(index_page(helps, tools::file_path_sans_ext(basename(vignettes))), file.path(folder, "index.md"))
+  for (file in files) vignette_page(file, folder)
 }
 
 if (sys.nframe() == 0) {

@@ -39,6 +39,12 @@ test_that("marks of help become marks of Markdown, and what Markdown would take 
   expect_match(page, "- one\n- two\n", fixed = TRUE)
 })
 
+test_that("where vignettes were not run, the index says so", {
+  index <- function(vignettes) paste(index_page(c(nk_ode = "Solve"), vignettes), collapse = "\n")
+  expect_match(index(character()), "not run where this site was built")
+  expect_match(index("desolve"), "toctree}\n:maxdepth: 1\n\ndesolve", fixed = TRUE)
+})
+
 test_that("a mark that is not known is an error, not a page with a hole", {
   expect_error(page_of("\\description{\\figure{a.png}}"), "does not know the mark .figure")
 })
