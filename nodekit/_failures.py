@@ -20,7 +20,7 @@ def too_many_steps(steps: int, stiff: bool = False, **where) -> MaxStepsReached:
     if stiff:
         remedy = "The steps are as long as the stability of an explicit method allows: use an implicit one"
     return MaxStepsReached(
-        f"{steps} steps did not reach the end", remedy=f"{remedy} (method='kvaerno5', or 'auto', which chooses)", **where
+        f"{steps} steps did not reach the end", remedy=f"{remedy} (method='kvaerno5', or 'auto')", **where
     )
 
 
