@@ -78,8 +78,10 @@ write_runs <- function(runs) {
   if (!length(runs)) return(invisible())
   column <- function(name) vapply(runs, function(run) as.character(run[[name]]), character(1))
   seconds <- vapply(runs, function(run) format_seconds(run$seconds), character(1))
+  # Older records name no variants.
+  called <- vapply(runs, function(run) if (is.null(run$variant_name)) run$variant else run$variant_name, character(1))
   cells <- list(
-    escape(column("experiment")), escape(column("variant_name")), escape(column("seed")), escape(seconds),
+    escape(column("experiment")), escape(called), escape(column("seed")), escape(seconds),
     escape(column("device")), escape(column("threads"))
   )
   raw_html(html_details("Time of each training run", html_table(

@@ -69,9 +69,10 @@ class Files(list):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_full_disk_is_one_clear_message_of_each_rule(tmp_path, room, monkeypatch, caplog, rule, where, experiment):
-    large = pd.DataFrame({"x": range(10_000)})
+    large = pd.DataFrame({"variant": "main", "x": range(10_000)})
     large.to_csv(tmp_path / "history.csv", index=False)
     params = SimpleNamespace(trained=None, processed=tmp_path, device="cpu", checkpoint_seconds=30)
+    params.called = {"main": "main"}
     params.checkpoint, params.made_by = tmp_path / "run.pt", tmp_path / "made_by.csv"
     if experiment:
         run = load_study({"profile": "t", "experiments": [experiment]}).runs()[0]

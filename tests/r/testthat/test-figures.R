@@ -381,6 +381,7 @@ test_that("the figure of attacks names networks and attacks", {
   history <- expand.grid(
     variant = c("odenet", "resnet"), series = c("random signs", "FGSM", "PGD"), size = c(0, 0.1), stringsAsFactors = FALSE
   )
+  history$variant_name <- ifelse(history$variant == "odenet", "ODE-Net", "ResNet")
   history <- data.frame(history, seed = 1, accuracy = 90, data_source = "invented", origin = "computed", reduced = NA)
   plot <- figure_attacks(history)
   expect_setequal(plot$data$network, c("ODE-Net", "ResNet"))

@@ -223,7 +223,8 @@ test_that("the head names simulated, incomplete and reduced runs, and nothing wh
   expect_equal(caveats(study(metrics))$kind, c("simulated", "incomplete", "reduced"))
   expect_match(caveats_html(study(metrics)), "Incomplete data")
   differing <- data.frame(
-    experiment = "M5", variant = c("adam", "adam", "baseline"), data_source = NA, origin = "real",
+    experiment = "M5", variant = c("adam", "adam", "baseline"),
+    variant_name = c("one more layer, Adam", "one more layer, Adam", "baseline"), data_source = NA, origin = "real",
     reduced = c("2 of 200 epochs", "2 of 200 epochs", "2 of 160 epochs")
   )
   expect_equal(caveats(study(differing))$words, c("one more layer, Adam: 2 of 200 epochs", "baseline: 2 of 160 epochs"))
