@@ -110,7 +110,7 @@ class Method:
 
     @property
     def mass(self) -> bool:
-        """Whether it takes a mass matrix, for which a step has to be its last stage and to forget what decays within it."""
+        """Whether it takes a mass matrix, for which a step is its last stage and forgets what decays within it."""
         return issubclass(self.family, ImplicitRungeKutta) and self.tableau.l_stable and self.stepper().stiffly_accurate
 
     @property
