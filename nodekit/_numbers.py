@@ -51,6 +51,11 @@ class Floats:
         return a if condition else b
 
     @staticmethod
+    def full(like: float, value: float) -> float:
+        """A number, as many times as there are others."""
+        return value
+
+    @staticmethod
     def clip(x: float, low: float, high: float) -> float:
         return low if x < low else high if x > high else x
 
@@ -64,7 +69,7 @@ class Tensors:
     """Of every sample, or of one compiled solve, on the device."""
 
     where, isfinite, invert, sign = map(staticmethod, (torch.where, torch.isfinite, torch.logical_not, torch.sign))
-    clip = staticmethod(torch.clamp)
+    clip, full = staticmethod(torch.clamp), staticmethod(torch.full_like)
 
     @staticmethod
     def smaller(a: Tensor, b: Tensor | float) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .._numbers import host
+from .._numbers import Floats, host
 from ..errors import NewtonDidNotConverge
 from .newton import Convergence, DenseNewton, Measure, NewtonKrylov
 from .stages import DENSE, StageEquations
@@ -33,7 +33,7 @@ class FixedPoint:
 
     def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations."""
-        k, convergence = guess, Convergence(self.floor)
+        k, convergence = guess, Convergence(Floats, self.floor)
         last, residuals, images = None, [], []
         for iteration in range(self.iterations):
             image = equations.image(k)

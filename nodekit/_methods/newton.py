@@ -12,46 +12,56 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._numbers import host
+from .._numbers import Condition, Floats, Number, host
 from .krylov import gmres
 from .stages import StageEquations, factors
 
 Measure = Callable[[Tensor], Tensor]
 #: Iterations that do not halve the least change yet before it counts as stalled.
-STALLED = 4
+_STALLED = 4
+#: The least positive number: zeros that are divided by are sorted out afterwards.
+_LEAST = math.ulp(0.0)
 
 
 class Convergence:
     """Watches the sizes of the changes that iterations make.
 
     Args:
+        n: the namespace of the numbers, `Floats` or `Tensors`.
         floor: a change of this size that shrinks no more is rounding. A hundred times that is accepted when several
             iterations do not lessen it: kinks of the derivative keep its Jacobian from settling.
-        rate: the rate of convergence seen in earlier stages of the step, if any.
+        rate: the rate of convergence seen in earlier stages of the step; not a number if none was.
     """
 
-    def __init__(self, floor: float, rate: float | None = None):
-        self.floor, self.rate, self.size = floor, rate, math.inf
-        self.least, self.stalled = math.inf, 0
+    def __init__(self, n, floor: float, rate: Number = math.nan):
+        self.n, self.floor, self.rate = n, floor, rate
+        self.size = self.least = n.full(rate, math.inf)
+        self.stalled = n.full(rate, 0.0)
 
-    def converged(self, size: float) -> bool:
+    def converged(self, size: Number) -> Condition:
         """Take note of a change; whether what remains to be changed is below one."""
-        if self.size < math.inf:
-            self.rate = size / self.size if self.size > 0 else 0.0
+        n = self.n
+        seen = n.where(self.size > 0, size / n.larger(self.size, _LEAST), 0.0)
+        self.rate = rate = n.where(self.size < math.inf, seen, self.rate)
         self.size = size
-        self.stalled = self.stalled + 1 if size > 0.5 * self.least else 0
-        self.least = min(self.least, size)
-        if self.rate is None:
-            return size == 0.0
-        if self.rate >= 0.5 and size <= self.floor * (100 if self.stalled >= STALLED else 1):
-            return True
-        return self.rate < 1.0 and size * self.rate <= 1.0 - self.rate
+        self.stalled = n.where(size > 0.5 * self.least, self.stalled + 1, 0.0)
+        self.least = n.smaller(self.least, size)
+        rounding = self.floor * n.where(self.stalled >= _STALLED, 100.0, 1.0)
+        settled = (rate >= 0.5) & (size <= rounding)
+        near = (rate < 1.0) & (size * rate <= 1.0 - rate)
+        return n.where(rate != rate, size == 0.0, settled | near)
+
+    def restart(self, some: Condition) -> None:
+        """Forget what was seen, of some samples."""
+        where = self.n.where
+        self.rate, self.stalled = where(some, math.nan, self.rate), where(some, 0.0, self.stalled)
+        self.size, self.least = where(some, math.inf, self.size), where(some, math.inf, self.least)
 
     def hopeless(self, left: int) -> bool:
         """Whether the rate of convergence would take more iterations than are left."""
         if self.size > self.floor * 100:
             return self.rate >= 1.0 or self.size * self.rate**left > 1.0
-        return self.stalled > 2 * STALLED
+        return self.stalled > 2 * _STALLED
 
 
 class DenseNewton:
@@ -62,12 +72,11 @@ class DenseNewton:
 
     def __init__(self, iterations: int | None = None, floor: float = 1.0):
         self.iterations, self.floor = iterations or 20, floor
-        self.jacobian, self.rate, self.factors = None, None, {}
+        self.jacobian, self.rate, self.factors = None, math.nan, {}
 
     def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations."""
-        rate = None if self.rate is None else max(self.rate, 1e-3) ** 0.8
-        k, convergence, full = guess, Convergence(self.floor, rate), False
+        k, convergence, full = guess, Convergence(Floats, self.floor, max(self.rate, 1e-3) ** 0.8), False
         for iteration in range(self.iterations):
             if full:
                 image, linearization = equations.linearize(k)
@@ -91,7 +100,7 @@ class DenseNewton:
             if size > 0.5 * previous and not full:
                 # The Jacobian held constant does not do: start again with a new one in every iteration.
                 full, k = True, guess if size > previous else k + change
-                convergence = Convergence(self.floor)
+                convergence.restart(True)
                 continue
             if size > 1e3 * previous:
                 break
@@ -123,7 +132,7 @@ class NewtonKrylov:
 
     def solve(self, equations: StageEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations."""
-        k, convergence, iteration = guess, Convergence(self.floor), 0
+        k, convergence, iteration = guess, Convergence(Floats, self.floor), 0
         while iteration < self.iterations:
             iteration += 1
             image, self.linearization = equations.linearize(k)

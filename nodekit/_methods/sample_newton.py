@@ -14,9 +14,10 @@ from torch import Tensor
 
 from .._control import host_values
 from .._failures import unsolved_equations
+from .._numbers import Tensors
 from .._samples import finite_samples, spread
 from .._stepper import Step
-from .newton import STALLED, Measure
+from .newton import Convergence, Measure
 from .stages import StageEquations, factors
 
 
@@ -72,33 +73,6 @@ class SampleEquations(StageEquations):
         return x
 
 
-class SampleConvergence:
-    """`Convergence` of every sample: all its numbers are tensors (batch,), a rate that is not known yet is NaN."""
-
-    def __init__(self, floor: float, rate: Tensor):
-        self.floor, self.rate = floor, rate
-        self.size, self.least = torch.full_like(rate, math.inf), torch.full_like(rate, math.inf)
-        self.stalled = torch.zeros_like(rate)
-
-    def converged(self, size: Tensor) -> Tensor:
-        """Take note of changes; of which samples what remains to be changed is below one."""
-        seen = torch.where(self.size > 0, size / self.size, 0.0)
-        self.rate = torch.where(self.size < math.inf, seen, self.rate)
-        self.size = size
-        self.stalled = torch.where(size > 0.5 * self.least, self.stalled + 1, 0.0)
-        self.least = torch.minimum(self.least, size)
-        rounding = self.floor * torch.where(self.stalled >= STALLED, 100.0, 1.0)
-        settled = (self.rate >= 0.5) & (size <= rounding)
-        near = (self.rate < 1.0) & (size * self.rate <= 1.0 - self.rate)
-        return torch.where(self.rate.isnan(), size == 0.0, settled | near)
-
-    def restart(self, some: Tensor) -> None:
-        """Forget what was seen of some samples."""
-        self.rate = torch.where(some, math.nan, self.rate)
-        self.size, self.least = (torch.where(some, math.inf, x) for x in (self.size, self.least))
-        self.stalled = torch.where(some, 0.0, self.stalled)
-
-
 class SampleNewton:
     """`DenseNewton` of every sample: simplified, and full where that converges slowly.
 
@@ -118,7 +92,7 @@ class SampleNewton:
         k, lu, full, any_full = guess, None, torch.zeros_like(running), False
         if self.rate is None:
             self.rate = torch.full(running.shape, math.nan, dtype=k.dtype, device=k.device)
-        convergence = SampleConvergence(self.floor, self.rate.clamp(min=1e-3) ** 0.8)
+        convergence = Convergence(Tensors, self.floor, self.rate.clamp(min=1e-3) ** 0.8)
         for iteration in range(self.iterations):
             if iteration == 0 or any_full:
                 image, lu = self._linearized(equations, k, running, full & running if any_full else None, lu)

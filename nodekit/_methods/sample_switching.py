@@ -9,9 +9,10 @@ from torch import Tensor
 
 from .._clock import Interval
 from .._control import host_values
+from .._numbers import Tensors
 from .._samples import rms, spread
 from .._stepper import Step, Stepper, combine
-from .switching import GROWING, PATIENCE, STABLE, TRIAL, VAIN, Switching, worthwhile
+from .switching import Memory, Switching, worthwhile
 
 
 class SampleSwitching(Stepper):
@@ -34,7 +35,7 @@ class SampleSwitching(Stepper):
 
     def begin(self, y, slope):
         """The slope, a memory of nothing and no direction."""
-        nothing = torch.tensor([0.0, 0.0, 0.0, 0.0, PATIENCE], dtype=y.dtype, device=y.device)
+        nothing = torch.tensor(Memory(), dtype=y.dtype, device=y.device)
         return slope, nothing.expand(len(y), -1), torch.zeros_like(y)
 
     def step(self, func, interval, y, carry, estimate=True, final=False):
@@ -56,14 +57,14 @@ class SampleSwitching(Stepper):
             return step
         with torch.no_grad():
             stiffness, direction = self._stiffness(func, interval, y, step, remembered[1])
-            memory = self._after(remembered[0], stiffness.to(y.dtype), y)
+            memory = Memory(*remembered[0].unbind(1)).after(Tensors, stiffness.to(y.dtype), worthwhile(y[0].numel()))
         evaluations.append(func.evaluations)
         explicit, implicit, probing = (b - a for a, b in itertools.pairwise(evaluations))
         idle = torch.where(stiff, explicit, implicit + probing)
         if step.idle is not None:
             idle = idle + torch.where(stiff, step.idle, 0)
         step.idle = idle if step.unsolved is None else torch.where(step.unsolved, idle + probing, idle)
-        step.carry = (*step.carry, memory, direction)
+        step.carry = (*step.carry, torch.stack(memory, 1), direction)
         return step
 
     def extend(self, func, interval, y, carry, step):
@@ -119,27 +120,6 @@ class SampleSwitching(Stepper):
             onward = torch.where(spread(found > 0, y), grown.detach(), direction)
             seen, ahead = torch.where(stiff, found, seen), torch.where(spread(stiff, y), onward, ahead)
         return seen, ahead
-
-    @staticmethod
-    def _after(memory: Tensor, stiffness: Tensor, y: Tensor) -> Tensor:
-        """Every sample's memory after one more step, as `Memory.after`."""
-        implicit, against, taken, before, patience = memory.unbind(1)
-        taken, nothing = taken + 1, torch.zeros_like(taken)
-        cheaper = stiffness < (GROWING * before).clamp(max=worthwhile(y[0].numel()))
-        on = torch.where(cheaper, against + 1, 0.0)
-        patient = torch.where(taken <= VAIN, 2 * patience, float(PATIENCE))
-        in_stiff = torch.where(
-            (on < TRIAL).unsqueeze(1),
-            torch.stack([nothing + 1, on, taken, stiffness, patience], 1),
-            torch.stack([nothing, nothing, nothing, nothing, patient], 1),
-        )
-        on = torch.where(stiffness > STABLE, against + 1, (against - 1).clamp(min=0))
-        in_nonstiff = torch.where(
-            (on < patience).unsqueeze(1),
-            torch.stack([nothing, on, taken, stiffness, patience], 1),
-            torch.stack([nothing + 1, nothing, nothing, stiffness, patience], 1),
-        )
-        return torch.where((implicit > 0).unsqueeze(1), in_stiff, in_nonstiff)
 
 
 def _chosen(stiff: Tensor, explicit: Tensor | None, implicit: Tensor | None) -> Tensor:

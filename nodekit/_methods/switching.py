@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._clock import Interval
 from .._control import rms_norm
-from .._numbers import host
+from .._numbers import Floats, Number, host
 from .._stepper import Step, Stepper, combine
 from .explicit import TSIT5
 from .implicit import KVAERNO5
@@ -33,41 +33,49 @@ SOLVING, COLUMNS = 2.5, 32
 
 
 class Memory(NamedTuple):
-    """What is remembered from step to step.
+    """What is remembered from step to step: numbers of one solve, or tensors of every sample's.
 
     Attributes:
-        implicit: whether the implicit method is next.
+        implicit: whether the implicit method is next: 1, else 0.
         against: how many of its steps speak for the other one.
         taken: steps since the last switch.
         stiffness: of the last step, its size times the spectral radius.
         patience: how many explicit steps must be limited by stability before the implicit method is tried.
     """
 
-    implicit: float = 0.0
-    against: float = 0.0
-    taken: float = 0.0
-    stiffness: float = 0.0
-    patience: float = PATIENCE
+    implicit: Number = 0.0
+    against: Number = 0.0
+    taken: Number = 0.0
+    stiffness: Number = 0.0
+    patience: Number = PATIENCE
 
-    def after(self, stiffness: float, worthwhile: float) -> Memory:
+    def after(self, n, stiffness: Number, worthwhile: float) -> Memory:
         """The memory after one more step.
 
         Args:
+            n: the namespace of the numbers, `Floats` or `Tensors`.
             stiffness: of the step.
             worthwhile: the stiffness from which on an implicit step costs less than explicit ones in its place.
         """
-        taken = self.taken + 1
-        if self.implicit:
-            # Steps that still grow, because what is stiff dies away, may yet come to pay.
-            against = self.against + 1 if stiffness < min(worthwhile, GROWING * self.stiffness) else 0
-            if against < TRIAL:
-                return Memory(1.0, against, taken, stiffness, self.patience)
-            # An excursion that was in vain is not repeated soon.
-            return Memory(patience=2 * self.patience if taken <= VAIN else PATIENCE)
-        against = self.against + 1 if stiffness > STABLE else max(self.against - 1, 0)
-        if against < self.patience:
-            return Memory(0.0, against, taken, stiffness, self.patience)
-        return Memory(1.0, stiffness=stiffness, patience=self.patience)
+        implicit, taken = self.implicit > 0, self.taken + 1
+        # Steps that still grow, because what is stiff dies away, may yet come to pay.
+        cheaper = stiffness < n.smaller(GROWING * self.stiffness, worthwhile)
+        against = n.where(
+            implicit,
+            n.where(cheaper, self.against + 1, 0.0),
+            n.where(stiffness > STABLE, self.against + 1, n.larger(self.against - 1, 0.0)),
+        )
+        switches = against >= n.where(implicit, float(TRIAL), self.patience)
+        back = switches & implicit
+        # An excursion that was in vain is not repeated soon.
+        patient = n.where(taken <= VAIN, 2 * self.patience, float(PATIENCE))
+        return Memory(
+            n.where(switches, 1 - self.implicit, self.implicit),
+            n.where(switches, 0.0, against),
+            n.where(switches, 0.0, taken),
+            n.where(back, 0.0, stiffness),
+            n.where(back, patient, self.patience),
+        )
 
     def tensor(self) -> Tensor:
         """As a part of the carry."""
@@ -130,7 +138,7 @@ class Switching(Stepper):
                 stiffness, direction = self._after_implicit(func, interval, y, step, remembered[1])
             else:
                 stiffness, direction = self._after_explicit(interval, y, step)
-        memory = memory.after(stiffness, worthwhile(y.numel()))
+        memory = memory.after(Floats, stiffness, worthwhile(y.numel()))
         step.carry = (*step.carry, memory.tensor(), *([direction] if memory.implicit else []))
         return step
 
