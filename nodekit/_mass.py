@@ -85,10 +85,10 @@ class MassDerivative(Derivative):
                 rate = rate if recording and (y.requires_grad or captured(value, [s, time])) else rate.detach()
                 if images[1] is None:
                     # A function that takes t as a number depends on it without a graph.
-                    with torch.no_grad():
-                        moving = self._quotient(t, y, 0 * slope, value).abs().sum()
-                    if math.isfinite(host(moving)) and host(moving) > 0:
-                        rate = rate + self._quotient(t, y, 0 * slope, value)
+                    moving = self._quotient(t, y, torch.zeros_like(slope), value)
+                    size = host(moving.detach().abs().sum())
+                    if math.isfinite(size) and size > 0:
+                        rate = rate + (moving if rate.requires_grad else moving.detach())
                 return rate
         # The derivative records no graph.
         return self._quotient(t, y, slope, value)
