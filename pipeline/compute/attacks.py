@@ -43,10 +43,7 @@ def attacked_networks(run: Run, splits: ImageSplits) -> Tables:
     values = {"test accuracy": (100 * share(right), "percent"), "slope error": (error, "relative")}
     for row in history[history["size"] > 0].itertuples():
         values[f"still right, {row.series}, {row.size:g}"] = (row.still_right, "percent")
-    made = tables(run, [history], values)
-    for table in made.values():
-        table["data_source"], table["origin"] = Source(splits.data_source, splits.origin)
-    return made
+    return tables(run, [history], values, Source(splits.data_source, splits.origin))
 
 
 def trained(run: Run, splits: ImageSplits) -> nn.Module:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data import ImageSplits
-from pipeline.runs.columns import Tables, tables
+from pipeline.runs.columns import Source, Tables, tables
 from pipeline.study import Run
 
 
@@ -34,7 +34,4 @@ def sample_images(run: Run, splits: ImageSplits) -> Tables:
         for i in range(height)
     ]
     metrics = {"side": (height, "pixels"), "channels": (channels, ""), "images": (count, "")}
-    made = tables(run, [pd.DataFrame(rows)], metrics)
-    for table in made.values():
-        table["data_source"], table["origin"] = splits.data_source, splits.origin
-    return made
+    return tables(run, [pd.DataFrame(rows)], metrics, Source(splits.data_source, splits.origin))

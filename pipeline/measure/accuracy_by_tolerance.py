@@ -33,9 +33,8 @@ def accuracy_by_tolerance(run: Run, device: torch.device, trained: TrainedNetwor
             seconds = fastest(lambda at=tolerance: answered(network, batches, at), given["repeats"])
             times.append({"tolerance": tolerance, "seconds": seconds})
     history = pd.DataFrame(rows)
-    made = tables(run, [history.assign(series="tolerance")], summary(history, trained.run.settings.solver.rtol))
-    for table in made.values():
-        table["data_source"], table["origin"] = Source(splits.data_source, splits.origin)
+    values, source = summary(history, trained.run.settings.solver.rtol), Source(splits.data_source, splits.origin)
+    made = tables(run, [history.assign(series="tolerance")], values, source)
     timing = pd.DataFrame(times).assign(device=device.type, threads=run.settings.threads)
     return {**made, "timing": labelled(run, timing)}
 

@@ -13,7 +13,7 @@ from torch import nn
 import nodekit
 from pipeline.compute.orders import slope_with_interval
 from pipeline.data import ImageSplits
-from pipeline.runs.columns import Tables, labelled, tables
+from pipeline.runs.columns import Source, Tables, labelled, tables
 from pipeline.runs.reproducible import reproducible
 from pipeline.runs.stopwatch import fastest
 from pipeline.study import Run
@@ -47,9 +47,9 @@ def trained_odenet(run: Run, device: torch.device, trained: TrainedNetwork) -> T
                 times.append({"batch": batch, "tolerance": tolerance, **seconds})
     by_tolerance = pd.DataFrame(rows).assign(panel="tolerance")
     training = trained.history[["epoch", "nfe_forward", "nfe_backward"]].assign(panel="training")
-    made = tables(run, [by_tolerance, training], summary(by_tolerance, training, trained.run.settings.solver.rtol))
-    for table in made.values():
-        table["data_source"], table["origin"] = trained.splits.data_source, trained.splits.origin
+    source = Source(trained.splits.data_source, trained.splits.origin)
+    values = summary(by_tolerance, training, trained.run.settings.solver.rtol)
+    made = tables(run, [by_tolerance, training], values, source)
     timing = pd.DataFrame(times).assign(device=device.type, threads=run.settings.threads)
     return {**made, "timing": labelled(run, timing)}
 

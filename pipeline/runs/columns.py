@@ -22,12 +22,14 @@ class Source(NamedTuple):
 COMPUTED = Source("computed, no data", "computed")
 
 
-def tables(run: Run, history: list[pd.DataFrame], metrics: dict[str, tuple[float, str]]) -> Tables:
-    """History (tidy series) and metrics (name: value, unit) of a run that needs no data."""
+def tables(
+    run: Run, history: list[pd.DataFrame], metrics: dict[str, tuple[float, str]], source: Source = COMPUTED
+) -> Tables:
+    """History (tidy series) and metrics (name: value, unit) of a run, and where its data come from."""
     rows = [(name, value, unit) for name, (value, unit) in metrics.items()]
     return {
-        "history": labelled(run, pd.concat(history, ignore_index=True), COMPUTED),
-        "metrics": labelled(run, pd.DataFrame(rows, columns=["quantity", "value", "unit"]), COMPUTED),
+        "history": labelled(run, pd.concat(history, ignore_index=True), source),
+        "metrics": labelled(run, pd.DataFrame(rows, columns=["quantity", "value", "unit"]), source),
     }
 
 
