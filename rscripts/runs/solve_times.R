@@ -34,7 +34,8 @@ comparisons <- function() {
 
 evaluations <- function(out) if (is.matrix(out)) attr(out, "istate")[3] else NA
 
-#' One computation in turn with the others, each once untimed, then for so many seconds and five rounds at least.
+#' One computation in turn with the others, each once untimed, then for so many seconds, five rounds at least and 200 at
+#' most: thousands of the quickest would say no more, and are kept in a file that people read.
 in_turn <- function(work, computations, seconds) {
   results <- lapply(computations, function(run) run())
   exact <- if (grepl("doses", work)) exact_doses() else exact_predation()
@@ -42,7 +43,7 @@ in_turn <- function(work, computations, seconds) {
   counts <- vapply(results, function(out) as.numeric(evaluations(out)), 1)
   rounds <- list()
   began <- now()
-  while (length(rounds) < 5 || now() - began < seconds) {
+  while (length(rounds) < 5 || (length(rounds) < 200 && now() - began < seconds)) {
     taken <- vapply(computations, seconds_of, 1)
     rounds[[length(rounds) + 1]] <- data.frame(work, series = names(computations), round = length(rounds), seconds = taken,
       evaluations = counts, error = errors, row.names = NULL)
