@@ -47,7 +47,8 @@ def backward_solve(choices: Choices, derivative: Derivative, tolerance: Toleranc
         ))  # fmt: skip
         tolerance = tolerance_of(*chosen, packing)
     stepper = method.stepper(**own_options)
-    callbacks, fixed = callbacks_of(choices.func, derivative, method, parsed, "_adjoint"), is_fixed(method, parsed)
+    callbacks = callbacks_of(choices.func, derivative, method, parsed, choices.strict, "_adjoint")
+    fixed = is_fixed(method, parsed)
     if choices.batch == "independent":
         more = {"own": own, "norm": norm, "patient": "max_num_steps" in given, "callbacks": callbacks}
         return sample_backward_solve(method, parsed, stepper, packing, tolerance, **more)

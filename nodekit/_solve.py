@@ -187,7 +187,7 @@ def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
         derivative = MassDerivative(options.mass_matrix, func, packing, choices.args)
     tolerance, norm = tolerance_of(choices.rtol, choices.atol, packing), norm_of(options, packing)
     stepper = (method.sample_stepper if samples else method.stepper)(**choices.own_options)
-    callbacks = callbacks_of(func, derivative, method, options)
+    callbacks = callbacks_of(func, derivative, method, options, choices.strict)
     watch, backward = None, None
     if samples:
         refuse_vmap(packing.y0)

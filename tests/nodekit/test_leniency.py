@@ -138,6 +138,20 @@ def test_callbacks_that_are_not_called_are_a_warning(library, method, callback):
     assert not seen
 
 
+@pytest.mark.parametrize("callback", ["callback_accept_step", "callback_reject_step"])
+@pytest.mark.parametrize("method", ["radauIIA3", "radauIIA5", "sdirk2", "trbdf2"])
+def test_callbacks_that_torchdiffeq_alone_does_not_call_are_a_warning(method, callback):
+    func, seen = Decay(), []
+    setattr(func, callback, lambda t0, y0, dt: seen.append(t0))
+    with pytest.warns(UserWarning, match=f"{method} chooses its steps here and calls {callback}"), torch.no_grad():
+        nodekit.odeint(func, Y0, T, method=method)
+    assert bool(seen) == (callback == "callback_accept_step")
+    with pytest.warns(UserWarning, match="does not call"), torch.no_grad():
+        nodekit.odeint(func, Y0, T, method=method, options={"step_size": 0.5})
+    with warnings.catch_warnings(action="error"), torch.no_grad():
+        nodekit.solve(func, Y0, T, method=method)
+
+
 def test_callbacks_of_a_backward_solve_of_fixed_steps_that_are_not_called_are_a_warning():
     func = Decay()
     func.callback_accept_step_adjoint = lambda t0, y0, dt: None
