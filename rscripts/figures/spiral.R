@@ -8,9 +8,11 @@ figure_spiral <- function(history, curves) {
   staged <- curves[curves$series == "network" & !is.na(curves$stage), ]
   after <- vapply(c("early", "final"), function(stage) staged$iteration[staged$stage == stage][1], numeric(1))
   last <- max(curves$t[curves$series == "extrapolation"])
+  error <- utils::tail(stats::na.omit(history$trajectory_error), 1)
+  verdict <- sprintf("error %.2g: %s", error, if (error < LEARNT) "learnt" else "not learnt")
   panels <- c(
     initial = "Initial trajectory", early = paste0("After ", after[["early"]], " iterations"),
-    final = paste0("After ", format(after[["final"]], big.mark = "\u202f"), " iterations"),
+    final = paste0("After ", format(after[["final"]], big.mark = "\u202f"), " iterations\n", verdict),
     beyond = paste0("Continued to t = ", last)
   )
   truth <- curves[curves$series == "truth", ]
@@ -46,6 +48,8 @@ figure_spiral <- function(history, curves) {
   structure(plot, size = 13 / 2.54)
 }
 
+# Below this mean error along the path a network has learnt the spiral; the same bound as the claims'.
+LEARNT <- 0.1
 SPIRAL_PATH <- c("t", "x", "y")
 
 # The arrows of a field inside a square, each as long as its neighbours' distance allows.
