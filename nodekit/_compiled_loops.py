@@ -306,11 +306,12 @@ def _pull(loops: Loops, module, steps, records, at_states, at_slopes, adjoint, a
         found, gradients = vjp(incoming)
         adjoint = found[0] + at_states.index_select(0, count)[0]
         adjoint_slope = found[1] if carried is not None else adjoint_slope.clone()
-        return count, adjoint, adjoint_slope, *(a + b for a, b in zip(totals, gradients, strict=True))
+        return count, adjoint, adjoint_slope, *(a + b.reshape(-1) for a, b in zip(totals, gradients, strict=True))
 
     adjoint = adjoint + at_states.index_select(0, steps)[0]
-    totals = [torch.zeros_like(x) for x in parameters.values()]
+    # Flat: of a parameter (n, 1) the total and the gradient may differ in their strides, which the loop refuses.
+    totals = [x.new_zeros(x.numel()) for x in parameters.values()]
     _, adjoint, adjoint_slope, *totals = torch.while_loop(
         going, pull_back, (steps.clone(), adjoint, adjoint_slope.clone(), *totals)
     )
-    return adjoint, adjoint_slope, totals
+    return adjoint, adjoint_slope, [total.view(x.shape) for total, x in zip(totals, parameters.values(), strict=True)]

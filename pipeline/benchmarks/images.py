@@ -13,13 +13,14 @@ from torch import Tensor, nn
 import nodekit
 from pipeline.benchmarks.small import relative_error, tidy
 from pipeline.benchmarks.table import Measured, speedup
-from pipeline.benchmarks.timing import interleaved, ratio
+from pipeline.benchmarks.timing import interleaved, ratio, ratio_beyond
 from pipeline.data import ImageSplits
 from pipeline.models.example_networks import ExampleNet
 from pipeline.runs.memory import peak_memory
 from pipeline.study import Solver
 
 BATCH, TOLERANCE, WARM_UP = 128, 1e-3, 40
+LAYERS = "layers around the ODE alone"
 
 
 class Block(nn.Module):
@@ -105,6 +106,18 @@ def carrying_first_step():
     return solve
 
 
+def unsolved(derivative, y, times, **given):
+    """No solve: the state as it is, so that a step costs what the layers around the ODE do."""
+    return y[None]
+
+
+def own_part(times: pd.DataFrame, peer: str) -> Measured:
+    """How many times as fast the ODE itself is, the layers around it subtracted on both sides."""
+    value, low, high = ratio_beyond(times, peer, "nodekit", LAYERS)
+    medians = times.median() - times[LAYERS].median()
+    return Measured(value=value, ci_low=low, ci_high=high, own=medians["nodekit"], peer=medians[peer])
+
+
 def measure(splits: ImageSplits, seconds: float, device: torch.device) -> tuple[dict[str, Measured], pd.DataFrame]:
     """The goals of the ODE-Net, and the samples of the times.
 
@@ -119,7 +132,9 @@ def measure(splits: ImageSplits, seconds: float, device: torch.device) -> tuple[
             "nodekit": training.run(nodekit.odeint, method),
             adjoint: training.run(torchdiffeq.odeint_adjoint, method),
         }
-        if method == "dopri5":
+        if method != "dopri5":
+            runs[LAYERS] = training.run(unsolved, method)
+        else:
             runs["nodekit, carried"] = training.run(carrying_first_step(), method)
             runs[backprop] = training.run(torchdiffeq.odeint, method)
             reference, errors = training.reference(), {}
@@ -137,6 +152,7 @@ def measure(splits: ImageSplits, seconds: float, device: torch.device) -> tuple[
             found["mnist_step_carried_backprop"] = speedup(times, "nodekit, carried", backprop, errors)
         else:
             found[f"mnist_step_{method}"] = speedup(times, "nodekit", adjoint)
+            found[f"mnist_own_{method}"] = own_part(times, adjoint)
     for goal, name in {"mnist_memory_backprop": "nodekit", "mnist_memory_carried": "nodekit, carried"}.items():
         found[goal] = Measured(value=peaks[name] / peaks[backprop], own=peaks[name], peer=peaks[backprop])
     found["overhead_odenet"] = overhead(training, seconds)

@@ -32,18 +32,22 @@ def interleaved(computations: dict[str, Callable[[], object]], seconds: float, l
 
 def ratio(samples: pd.DataFrame, numerator: str, denominator: str, seed: int = 0) -> tuple[float, float, float]:
     """The ratio of two medians and its 95 % bootstrap interval, rounds drawn whole."""
-    return _of_medians(samples, numerator, denominator, np.divide, seed)
+    return _of_medians(samples, [numerator, denominator], np.divide, seed)
 
 
 def difference(samples: pd.DataFrame, first: str, second: str, seed: int = 0) -> tuple[float, float, float]:
     """By how much the first median is larger than the second, and the interval of that."""
-    return _of_medians(samples, first, second, np.subtract, seed)
+    return _of_medians(samples, [first, second], np.subtract, seed)
 
 
-def _of_medians(samples: pd.DataFrame, first: str, second: str, compare: Callable, seed: int):
-    pairs = samples[[first, second]].to_numpy()
-    draws = np.random.default_rng(seed).integers(len(pairs), size=(2000, len(pairs)))
-    medians = np.median(pairs[draws], axis=1)
-    low, high = np.quantile(compare(medians[:, 0], medians[:, 1]), [0.025, 0.975])
-    middle = np.median(pairs, axis=0)
-    return float(compare(middle[0], middle[1])), float(low), float(high)
+def ratio_beyond(samples: pd.DataFrame, numerator: str, denominator: str, common: str, seed: int = 0):
+    """The ratio of what two medians have beyond that of something that both contain, and the interval of that."""
+    beyond = lambda first, second, shared: (first - shared) / (second - shared)  # noqa: E731
+    return _of_medians(samples, [numerator, denominator, common], beyond, seed)
+
+
+def _of_medians(samples: pd.DataFrame, series: list[str], compare: Callable, seed: int):
+    rounds = samples[series].to_numpy()
+    draws = np.random.default_rng(seed).integers(len(rounds), size=(2000, len(rounds)))
+    low, high = np.quantile(compare(*np.median(rounds[draws], axis=1).T), [0.025, 0.975])
+    return float(compare(*np.median(rounds, axis=0))), float(low), float(high)

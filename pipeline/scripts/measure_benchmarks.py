@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pipeline.benchmarks import evaluate, growth, images, in_r, load_goals, small
+from pipeline.benchmarks import evaluate, first_call, growth, images, in_r, iterations, load_goals, small
 from pipeline.data import load_dataset
 from pipeline.files import write_csv
 from pipeline.runs.provenance import cpu_name
@@ -20,7 +20,13 @@ device = torch.device("cpu")
 name = f"{cpu_name()}, {threads} threads"
 splits = load_dataset(Dataset(name="mnist", arrangement="normalised"), 1, Path(snakemake.input[0]).parent)  # noqa: F821
 measured, samples = {}, []
-for part in (images.measure(splits, seconds, device), small.measure(seconds)):
+parts = (
+    images.measure(splits, seconds, device),
+    small.measure(seconds),
+    iterations.measure(seconds),
+    first_call.measure(),
+)
+for part in parts:
     measured |= part[0]
     samples.append(part[1])
 grown, table = growth.measure(seconds / 4, device)

@@ -10,6 +10,7 @@ from torch import nn
 
 import nodekit
 from nodekit import _compiled_loops
+from nodekit.flows import HyperPlanarField
 
 
 class Oscillator(nn.Module):
@@ -221,3 +222,16 @@ def test_what_was_compiled_once_is_found_again_and_only_for_the_same_derivative(
 
     with fresh_cache():
         assert [differentiated(rate) for rate in (1.0, 2.0, 1.0)] == [0, 0, 2]
+
+
+def test_the_gradients_of_a_network_of_the_time_are_the_eager_ones():
+    """A column of weights: its gradient comes with other strides than the parameter has."""
+    torch.manual_seed(0)
+    field, y0 = HyperPlanarField(2), torch.randn(8, 2)
+    eager, compiled = (
+        torch.autograd.grad(nodekit.odeint(field, y0, [0.0, 1.0], compile=compile).square().sum(), field.parameters())
+        for compile in (False, True)
+    )
+    assert field.network[0].weight.shape == (32, 1)
+    for one, other in zip(eager, compiled, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

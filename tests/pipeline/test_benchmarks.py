@@ -11,11 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torchdiffeq
 from test_data_mnist import small as small_mnist  # noqa: F401
 
-from pipeline.benchmarks import Goal, evaluate, growth, images, in_r, load_goals, small
+import nodekit
+from pipeline.benchmarks import Goal, evaluate, first_call, growth, images, in_r, iterations, load_goals, small
 from pipeline.benchmarks.table import Measured
-from pipeline.benchmarks.timing import difference, interleaved, ratio
+from pipeline.benchmarks.timing import difference, interleaved, ratio, ratio_beyond
 from pipeline.compute.orders import slope_with_interval
 from pipeline.data import prepare
 
@@ -36,6 +38,28 @@ def test_a_difference_is_that_of_medians():
     value, low, high = difference(samples, "own", "alone")
     assert value == pytest.approx(3, abs=0.05)
     assert low < value < high
+
+
+def test_a_ratio_beyond_what_both_contain_leaves_that_out():
+    rng = np.random.default_rng(1)
+    samples = pd.DataFrame({"own": 7 + rng.normal(0, 0.1, 100), "peer": 9 + rng.normal(0, 0.1, 100)})
+    samples["layers"] = 5 + rng.normal(0, 0.1, 100)
+    value, low, high = ratio_beyond(samples, "peer", "own", "layers")
+    assert value == pytest.approx(2, abs=0.05)
+    assert low < 2 < high
+
+
+@pytest.mark.parametrize("name", iterations.ITERATIONS)
+def test_both_libraries_compute_the_same_training_iteration(name):
+    iteration = iterations.ITERATIONS[name]()
+    exact = iteration.exact_gradient()
+    own = iteration.gradient(nodekit.odeint, **iteration.given)
+    peer = iteration.gradient(torchdiffeq.odeint, **{**iteration.given, "method": iteration.peer})
+    assert max(small.relative_error(found, exact) for found in (own, peer)) < 1e-3
+
+
+def test_a_first_call_is_timed_in_a_process_of_its_own(tmp_path):
+    assert 0 < first_call.seconds("gradient", False, str(tmp_path)) < 60
 
 
 def timed_in_r() -> pd.DataFrame:
@@ -123,7 +147,7 @@ class Given(list):
 
 
 def test_the_rule_measures_on_the_data_that_it_asks_for(small_mnist, tmp_path, monkeypatch):  # noqa: F811
-    """All of it in small, but what is measured beside diffrax and torchode, which only `make benchmarks` installs."""
+    """All of it in small, but what is compiled, or measured beside peers that only `make benchmarks` installs."""
     prepare("mnist", tmp_path / "raw", tmp_path / "processed", None, logging.getLogger("test"))
     for module, sizes in {
         images: {"BATCH": 2, "WARM_UP": 2},
@@ -132,8 +156,10 @@ def test_the_rule_measures_on_the_data_that_it_asks_for(small_mnist, tmp_path, m
     }.items():
         for name, value in sizes.items():
             monkeypatch.setattr(module, name, value)
-    without_peers = pd.DataFrame({"work": ["MLP forward"], "series": ["nodekit"], "round": [0], "seconds": [1.0]})
-    monkeypatch.setattr(small, "measure", lambda seconds: (small.backward_evaluations(), without_peers))
+    a_round = pd.DataFrame({"work": ["MLP forward"], "series": ["nodekit"], "round": [0], "seconds": [1.0]})
+    monkeypatch.setattr(small, "measure", lambda seconds: (small.backward_evaluations(), a_round))
+    monkeypatch.setattr(iterations, "measure", lambda seconds: ({}, a_round))
+    monkeypatch.setattr(first_call, "measure", lambda: ({}, a_round))
     monkeypatch.setattr(logging, "basicConfig", lambda **how: None)
     timed_in_r().to_csv(tmp_path / "in_r.csv", index=False)
     given = Given([str(tmp_path / "processed" / "mnist.npz")])
@@ -142,8 +168,8 @@ def test_the_rule_measures_on_the_data_that_it_asks_for(small_mnist, tmp_path, m
     job.params = SimpleNamespace(seconds=0, folder=tmp_path / "benchmarked")
     runpy.run_path("pipeline/scripts/measure_benchmarks.py", init_globals={"snakemake": job})
     goals = pd.read_csv(tmp_path / "benchmarked" / "goals.csv").set_index("id")
-    beside_peers = {name for name in load_goals() if name.startswith("mlp_")} | {"overhead_mlp"}
-    assert set(goals.index[goals.value.isna()]) == beside_peers
+    left_out = {name for name in load_goals() if name.startswith(("mlp_", "first_")) or "_iteration" in name}
+    assert set(goals.index[goals.value.isna()]) == left_out | {"overhead_mlp"}
     assert goals.loc["nfe_outputs", "value"] > 0
     assert set(pd.read_csv(tmp_path / "benchmarked" / "growth.csv").gradient) > {"checkpoint", "reversible"}
     assert len(pd.read_csv(tmp_path / "benchmarked" / "samples.csv")) > 10
