@@ -7,6 +7,12 @@ import subprocess
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import ClassVar
+
+from ipython_pygments_lexers import IPython3Lexer
+from pygments.lexer import bygroups, inherit, using
+from pygments.lexers import SLexer
+from pygments.token import Operator, Text
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,7 +78,15 @@ def escape(app, what, name, object, options, lines):
         lines[number] = "".join(parts)
 
 
+class PythonAndR(IPython3Lexer):
+    """Python's colours in notebooks, and R's in cells that begin with %%R."""
+
+    in_r = (r"(?s)(\s*)(%%R)([^\n]*\n)(.*)", bygroups(Text, Operator, Text, using(SLexer)))
+    tokens: ClassVar = {"root": [in_r, inherit]}
+
+
 def setup(app):
+    app.add_lexer("ipython3", PythonAndR)
     app.connect("builder-inited", write_r_pages)
     app.connect("source-read", read_root_page)
     app.connect("autodoc-process-docstring", escape, priority=900)
