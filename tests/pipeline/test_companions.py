@@ -67,5 +67,5 @@ def number_of(heading: str) -> str:
 
 
 def words_of(text: str) -> str:
-    """Text without the marks of Markdown, its lines joined."""
-    return re.sub(r"\s+", " ", re.sub(r"\n> |[\\`]", lambda mark: " " if "\n" in mark[0] else "", text)).strip()
+    """Text without the marks of Markdown and of quotations, its lines joined."""
+    return " ".join(re.sub(r"[\\`\"']", "", text.replace("\n> ", " ")).split())
