@@ -8,7 +8,7 @@ PROFILE ?= overnight
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study figures report benchmarks reference test lint fetch scale docs nodekitr clean
+.PHONY: help setup study figures report benchmarks reference test lint fetch left scale docs nodekitr clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ lint: setup ## check the style of Python, Snakemake and R code, public types, an
 
 fetch: setup ## fill the folder MIRROR (mirror) with all data, for machines without a network
 	@$(IN_ENVIRONMENT) python -m pipeline.data.fetch $(or $(MIRROR),mirror)
+
+left: setup ## say how many runs of the study are left and how long they take here (OPTIONS="pipeline/config/full.yaml")
+	@$(IN_ENVIRONMENT) python -m pipeline.cluster.estimate --workers $(CORES) $(OPTIONS)
 
 scale: setup ## compute what a study needs on 1, 8 and 64 workers, from its run times: docs/scale.md
 	@$(IN_ENVIRONMENT) python -m pipeline.cluster.scale $(OPTIONS)

@@ -30,6 +30,9 @@ RESULTS, DATA = profile.results, profile.data
 
 onstart:
     held = hold(Path(RESULTS))
+    from pipeline.cluster.estimate import announcement
+
+    print(announcement(study, workflow.cores or 1), flush=True)
 
 
 onsuccess:

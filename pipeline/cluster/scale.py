@@ -152,7 +152,8 @@ def table(jobs: list[Job], known: int, wanted: str, measured: str) -> str:
 
 def hours(seconds: float) -> str:
     """Seconds in words: hours, or minutes where there are few."""
-    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{math.ceil(seconds / 60)} minutes"
+    minutes = math.ceil(seconds / 60)
+    return f"{seconds / 3600:.1f} hours" if minutes >= 60 else "a minute" if minutes <= 1 else f"{minutes} minutes"
 
 
 def main() -> None:
