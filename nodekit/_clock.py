@@ -86,7 +86,8 @@ class Clock:
 
     def instant(self, t: float) -> Tensor:
         """One time as a scalar tensor."""
-        return torch.tensor(t, dtype=self.dtype, device=self.device)
+        # Filled there: a tensor that is sent makes the host wait.
+        return torch.full((), t, dtype=self.dtype, device=self.device)
 
     def shown(self, t: float) -> float | Tensor:
         """A time as tolerances that are functions of it get it."""
@@ -109,9 +110,8 @@ class Clock:
         starts, ends = points[:-1], points[1:]
         if open_ends:
             return [self.interval(a, b, open_start=True, open_end=True) for a, b in zip(starts, ends, strict=True)]
-        exact = {"dtype": self.exact, "device": self.device}
-        times = torch.outer(torch.tensor(ends, **exact), self._from_end)
-        times = times.addr_(torch.tensor(starts, **exact), self._from_start).to(self.dtype)
+        at = torch.tensor(points, dtype=self.exact, device=self.device)
+        times = torch.outer(at[1:], self._from_end).addr_(at[:-1], self._from_start).to(self.dtype)
         rows = [row.unbind() for row in times.unbind()]
         return [Interval(a, b, row) for a, b, row in zip(starts, ends, rows, strict=True)]
 

@@ -202,17 +202,19 @@ class GivenSamples(SamplePlan, Given):
 
     def ahead(self, problem):
         """The steps to be taken, and which output times lie in them, found on the host."""
-        device, ends = problem.clock.device, itertools.pairwise(self.points.unbind(1))
-        for interval, span in zip(self.intervals(problem.clock, []), ends, strict=True):
-            found = within(self.host_times, *span)
-            yield SampleSteps(interval, *(tuple(x.to(device) for x in places) for places in found))
+        found = [within(self.host_times, *span) for span in itertools.pairwise(self.points.unbind(1))]
+        sent = iter(_sent([x for places in found for part in places for x in part], problem.clock.device))
+        for interval, places in zip(self.intervals(problem.clock, []), found, strict=True):
+            yield SampleSteps(interval, *(tuple(next(sent) for _ in part) for part in places))
 
     def intervals(self, clock, taken):
-        """The intervals between every sample's points."""
-        for start, end in itertools.pairwise(self.points.unbind(1)):
-            interval = self.interval(clock, *(x.to(clock.exact).to(clock.device) for x in (start, end)))
-            interval.fresh, moves = self.perturb or self.renews, end != start
-            interval.moves = None if moves.all() else moves.to(clock.device)
+        """The intervals between every sample's points, which are sent to the device in one go."""
+        moved = self.points[:, 1:] != self.points[:, :-1]
+        points, every = self.points.to(clock.exact).to(clock.device).unbind(1), moved.all(0).tolist()
+        moves = (moved if all(every) else moved.to(clock.device)).unbind(1)
+        for (start, end), some, whole in zip(itertools.pairwise(points), moves, every, strict=True):
+            interval = self.interval(clock, start, end)
+            interval.fresh, interval.moves = self.perturb or self.renews, None if whole else some
             yield interval
 
     def without(self, clock: SampleClock, step: SampleSteps, stuck: Tensor) -> SampleSteps:
@@ -240,6 +242,17 @@ class GivenSamples(SamplePlan, Given):
             for i, fine in enumerate(arrived)
             if not fine
         }
+
+
+def _sent(parts: list[Tensor], device: torch.device) -> list[Tensor]:
+    """Tensors (n,) of the host on the device, those of one dtype sent in one go: the host waits for each that it sends."""
+    sent = list(parts)
+    for dtype in {part.dtype for part in parts}:
+        of_it = [i for i, part in enumerate(parts) if part.dtype == dtype]
+        whole = torch.cat([parts[i] for i in of_it]).to(device)
+        for i, part in zip(of_it, whole.split([len(parts[i]) for i in of_it]), strict=True):
+            sent[i] = part
+    return sent
 
 
 def padded(grids: Sequence[Sequence[float]]) -> Tensor:

@@ -227,9 +227,20 @@ def stand_in() -> Iterator[StandIn]:
         "set_rng_state_all": lambda states: restore(*states),
         "manual_seed_all": lambda seed: restore(torch.Generator().manual_seed(seed).get_state()),
     }
-    # Modules get new parameters when they are moved: the data of the old ones cannot become those of another kind.
-    replacing = mock.patch.object(torch.__future__, "_overwrite_module_params_on_conversion", True)
-    # cuDNN's kernels have no counterpart on a CPU.
-    without_cudnn = torch.backends.cudnn.flags(enabled=False)
-    with mock.patch.multiple(torch.cuda, **answers), replacing, without_cudnn, _Calls(), device:
+    calls, run_backward = _Calls(), torch.autograd._engine_run_backward
+
+    def run(*args, **kwargs):
+        with calls:  # which a mode is not for what it calls itself, as it does Tensor.backward
+            return run_backward(*args, **kwargs)
+
+    with (
+        mock.patch.multiple(torch.cuda, **answers),
+        mock.patch.object(torch.autograd, "_engine_run_backward", run),
+        # Modules get new parameters when they are moved: data of the CPU cannot become data of the device.
+        mock.patch.object(torch.__future__, "_overwrite_module_params_on_conversion", True),
+        # cuDNN's kernels have no counterpart on a CPU.
+        torch.backends.cudnn.flags(enabled=False),
+        calls,
+        device,
+    ):
         yield device
