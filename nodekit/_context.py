@@ -72,6 +72,15 @@ class Surroundings:
                     setattr(module, name, buffer)
 
 
+#: accelerators with generators of their own
+_GENERATORS = ("cuda", "xpu", "mps")
+
+
+def _generator(device: torch.device) -> tuple[torch.device, ...]:
+    """How an accelerator's functions name the device's generator; of Apple's there is one."""
+    return () if device.type == "mps" else (device,)
+
+
 class RandomState:
     """The state of the random number generators a derivative on this device may draw from."""
 
@@ -80,14 +89,14 @@ class RandomState:
     def __init__(self, device: torch.device):
         self.cpu = torch.get_rng_state()
         self.accelerator = None
-        if device.type == "cuda":
-            self.accelerator = torch.cuda.get_rng_state(device)
+        if device.type in _GENERATORS:
+            self.accelerator = torch.get_device_module(device).get_rng_state(*_generator(device))
 
     def restore(self, device: torch.device) -> None:
         """Continue the generators from here."""
         torch.set_rng_state(self.cpu)
         if self.accelerator is not None:
-            torch.cuda.set_rng_state(self.accelerator, device)
+            torch.get_device_module(device).set_rng_state(self.accelerator, *_generator(device))
 
     def __eq__(self, other) -> bool:
         alike = torch.equal(self.cpu, other.cpu)

@@ -186,7 +186,7 @@ def _plan_from(plan: Plan, times: list[float]) -> Plan:
 def _instant(time: float, shift: Tensor | None, t: Any, y: Tensor) -> Tensor:
     """A time as a tensor of t's dtype that carries the shift's gradient."""
     dtype = t.dtype if isinstance(t, Tensor) and t.is_floating_point() else torch.float64
-    instant = torch.tensor(time, dtype=dtype, device=y.device)
+    instant = torch.full((), time, dtype=dtype, device=y.device)
     return instant if shift is None else instant + shift.to(dtype)
 
 

@@ -109,7 +109,7 @@ class Callbacks:
         if callback is not None:
             t0, dt = interval.t0, interval.t1 - interval.t0
             if isinstance(t0, float):
-                t0, dt = (torch.tensor(value, dtype=torch.float64, device=y.device) for value in (t0, dt))
+                t0, dt = (torch.full((), value, dtype=torch.float64, device=y.device) for value in (t0, dt))
             callback(t0, y, dt)
 
 

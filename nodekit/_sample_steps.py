@@ -245,7 +245,7 @@ class GivenSamples(SamplePlan, Given):
 
 
 def _sent(parts: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Tensors (n,) of the host on the device, those of one dtype sent in one go: the host waits for each that it sends."""
+    """Tensors (n,) of the host on the device, those of a dtype in one go: the host waits each time it sends."""
     sent = list(parts)
     for dtype in {part.dtype for part in parts}:
         of_it = [i for i, part in enumerate(parts) if part.dtype == dtype]

@@ -1,7 +1,7 @@
 """A stand-in for a CUDA device on machines without one: what would fail or wait there fails or is counted here.
 
-Its tensors hold CPU tensors and compute with them, but say `device.type == "cuda"`, refuse to meet tensors of the CPU as
-CUDA's do (those of no dimension may meet them element by element), and draw random numbers from a generator of their
+Its tensors hold CPU tensors and compute with them, but say `device.type == "cuda"`, refuse to meet tensors of the CPU
+as CUDA's do (those of no dimension may meet them element by element), and draw random numbers from a generator of their
 own. Each operation for which the host would wait for a GPU is counted. It says nothing of a GPU's kernels, their
 rounding or their speed, and kernels that wait by themselves, as some of linear algebra do, are not counted.
 """
@@ -43,12 +43,21 @@ TAKING_NUMBERS = {aten.fill_, aten.masked_fill, aten.masked_fill_, aten.where}
 #: tensors of the CPU that operations on the device take or give: lengths of packed sequences
 LENGTHS = {aten._pack_padded_sequence, aten._pack_padded_sequence_backward}
 #: what autocast computes in lower precision
-LOWERED = {nn.functional.linear, torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, nn.functional.conv2d, torch.conv2d}
+LOWERED = {
+    nn.functional.linear,
+    torch.matmul,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    torch.mm,
+    nn.functional.conv2d,
+    torch.conv2d,
+}
 
 
 class OnDevice(Tensor):
     """A tensor of the device."""
 
+    __slots__ = ("held",)  # apart from what solvers write into a tensor's __dict__
     __torch_function__ = torch._C._disabled_torch_function_impl
     device = property(lambda self: CUDA)
     is_cuda, is_cpu, is_meta = True, False, False
@@ -70,7 +79,7 @@ class OnDevice(Tensor):
 
 
 class _Calls(TorchFunctionMode):
-    """Calls from Python: the device's name put as what PyTorch below Python takes for it, and autocast to lower precision.
+    """Calls from Python: the device's name put as what PyTorch below Python takes for it, and autocast.
 
     Of autocast it has the operations that matter here, and no cache of weights.
     """
@@ -78,6 +87,8 @@ class _Calls(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         asked = [x for x in (*args, *kwargs.values()) if _is_cuda(x)]
+        if func is torch.device:
+            return func(*args, **kwargs)
         if func is Tensor.cuda:
             return args[0].to(BELOW)
         if func in (Tensor.tolist, Tensor.numpy, Tensor.__array__) and isinstance(args[0], OnDevice):
@@ -87,7 +98,9 @@ class _Calls(TorchFunctionMode):
         if asked and func in (torch.tensor, torch.as_tensor, torch.asarray):
             # PyTorch takes no data to a meta device.
             kwargs.pop("device")
-            return func(*args, **kwargs).to(BELOW)
+            differentiated = kwargs.pop("requires_grad", False)
+            made = func(*args, **kwargs).to(BELOW)
+            return made.requires_grad_() if differentiated else made
         args, kwargs = tree_map(_below, (args, kwargs))
         if func in LOWERED and torch.is_autocast_enabled("cuda"):
             args, kwargs = tree_map(_lowered, (args, kwargs))
@@ -171,7 +184,11 @@ class StandIn(TorchDispatchMode):
             self.uploads += sum(x.ndim > 0 for x in strangers)
             strangers = [x for x in args[::2] if isinstance(x, Tensor) and not isinstance(x, OnDevice)]
         numbers = torch.Tag.pointwise in func.tags or packet in TAKING_NUMBERS or packet in INDEXING
-        if not numbers or any(x.ndim for x in strangers) or (func._schema.is_mutable and not isinstance(args[0], OnDevice)):
+        if (
+            not numbers
+            or any(x.ndim for x in strangers)
+            or (func._schema.is_mutable and not isinstance(args[0], OnDevice))
+        ):
             raise RuntimeError(
                 f"{func}: expected all tensors to be on the same device, but found cuda:0 and cpu "
                 f"{[tuple(x.shape) for x in strangers]}"
@@ -186,6 +203,11 @@ class StandIn(TorchDispatchMode):
         finally:
             self.random = torch.get_rng_state()
             torch.set_rng_state(before)
+
+    def forget(self) -> None:
+        """Count from zero."""
+        self.waits.clear()
+        self.uploads = 0
 
     @property
     def syncs(self) -> int:
@@ -205,6 +227,11 @@ def _kept(x):
     return OnDevice(x) if isinstance(x, Tensor) else x
 
 
+def _may_take_data_of(old: Tensor, new: Tensor) -> bool:
+    """Whether a module that is moved keeps a parameter as it is; it gets a new one when it comes to the device."""
+    return old is new or not (isinstance(old, OnDevice) or isinstance(new, OnDevice))
+
+
 @contextlib.contextmanager
 def stand_in() -> Iterator[StandIn]:
     """A device "cuda" on this machine, as long as it lasts."""
@@ -217,6 +244,8 @@ def stand_in() -> Iterator[StandIn]:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "set_device": lambda _: None,
+        "get_device_capability": lambda *_: (7, 0),
         "get_device_name": lambda *_: "a stand-in",
         "is_current_stream_capturing": lambda: False,
         "is_bf16_supported": lambda *_: True,
@@ -236,8 +265,9 @@ def stand_in() -> Iterator[StandIn]:
     with (
         mock.patch.multiple(torch.cuda, **answers),
         mock.patch.object(torch.autograd, "_engine_run_backward", run),
-        # Modules get new parameters when they are moved: data of the CPU cannot become data of the device.
-        mock.patch.object(torch.__future__, "_overwrite_module_params_on_conversion", True),
+        # Of the real driver PyTorch's optimizers would ask whether a graph is being captured.
+        mock.patch.object(torch.optim.Optimizer, "_accelerator_graph_capture_health_check"),
+        mock.patch.object(torch, "_has_compatible_shallow_copy_type", _may_take_data_of),
         # cuDNN's kernels have no counterpart on a CPU.
         torch.backends.cudnn.flags(enabled=False),
         calls,

@@ -16,6 +16,21 @@ def nonzero(row) -> list[tuple[int, float]]:
     return [(j, float(a)) for j, a in enumerate(row) if a != 0]
 
 
+class Sent:
+    """Numbers of the host as a tensor on a device. The last ones stay there: each time they are sent the host waits."""
+
+    def __init__(self):
+        self._asked, self._tensor = None, None
+
+    def __call__(self, numbers: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+        asked = numbers.shape, numbers.tobytes(), dtype, device
+        if asked != self._asked:
+            with torch.inference_mode(False):  # a later use may record a graph
+                self._tensor = torch.tensor(numbers, dtype=dtype, device=device)
+            self._asked = asked
+        return self._tensor
+
+
 class ExplicitRungeKutta(Stepper):
     """Steps of an explicit tableau. The carry is the slope at the start of the step, where it is known already.
 
@@ -45,6 +60,7 @@ class ExplicitRungeKutta(Stepper):
             row == self.weights and node == 1.0
             for row, node in zip(self.extra_rows, self.nodes[self.stages :], strict=False)
         ]
+        self.sent_weights, self.sent_coefficients = Sent(), Sent()
         self.error_weights = self.error_weights_third = None
         if tableau.b_embedded is not None:
             self.error_weights = nonzero(tableau.b - tableau.b_embedded)
@@ -95,7 +111,7 @@ class ExplicitRungeKutta(Stepper):
             return [combine(y, interval.dt, terms, step.slopes) if terms else y]
         used = np.flatnonzero(self.interpolation.any(1))
         slopes = torch.stack([step.slopes[i].reshape(-1) for i in used])
-        weights = torch.tensor(weights[:, used], dtype=y.dtype, device=y.device)
+        weights = self.sent_weights(weights[:, used], y.dtype, y.device)
         values = torch.addmm(y.reshape(1, -1), weights, slopes, alpha=interval.dt)
         return [value.view(y.shape) for value in values.unbind()]
 
@@ -113,7 +129,7 @@ class ExplicitRungeKutta(Stepper):
         """
         coefficients = self.interpolation
         used = np.flatnonzero(coefficients.any(1))
-        columns = torch.tensor(coefficients[used], dtype=thetas.dtype, device=y.device).unsqueeze(1).unbind(2)
+        columns = self.sent_coefficients(coefficients[used], thetas.dtype, y.device).unsqueeze(1).unbind(2)
         weights = columns[-1]
         for column in reversed(columns[:-1]):
             weights = weights * thetas + column

@@ -71,7 +71,7 @@ class ResidualBlocks(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """Images (n, filters, h, w) to images of the same shape."""
         for index, derivative in enumerate(self.derivatives):
-            y = y + derivative(y.new_tensor(index / len(self.derivatives)), y)
+            y = y + derivative(y.new_full((), index / len(self.derivatives)), y)
         return y
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from nodekit.errors import SolveFailed
 from pipeline.data import ImageSplits
@@ -194,9 +195,11 @@ class Training:
             self.collect()
             self.fail(str(error))
         self.fabric_optimizer.step()
-        # Read later, many at once: reading a number waits for the GPU.
+        # Read later, many at once, and filled there: reading a number waits for the GPU, and so does sending one.
         evaluations = [[block.nfe_forward, block.nfe_backward] for block in self.ode_blocks] or [[0, 0]]
-        nfe = part * labels.new_tensor(evaluations, dtype=torch.float64).sum(dim=0)
+        nfe = [
+            labels.new_full((), part * sum(counts), dtype=torch.float64) for counts in zip(*evaluations, strict=True)
+        ]
         seen = torch.stack((loss.detach().double() * part, self.count_correct(logits, labels).double(), *nfe))
         self.pending.append(self.fabric.all_reduce(seen, reduce_op="sum"))
 
@@ -281,7 +284,8 @@ class Training:
             logits = self.model(some)
             results[batch, 0] = self.objective.loss(logits, theirs).double() * len(theirs)
             results[batch, 1] = self.count_correct(logits, theirs)
-            results[batch, 2:] = torch.bincount(self.objective.predict(logits), minlength=len(self.classes))
+            # Not bincount, which waits for the GPU: it asks for the largest.
+            results[batch, 2:] = one_hot(self.objective.predict(logits), len(self.classes)).sum(dim=0)
         loss, correct, *predicted = self.fabric.all_reduce(results, reduce_op="sum").sum(dim=0).tolist()
         return loss / len(images), 100 * correct / len(images), 100 * max(predicted) / len(images)
 
