@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 import torch
+import torch._dynamo  # imported late by torch, which would then meet the names that are patched here
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing

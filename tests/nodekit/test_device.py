@@ -193,7 +193,7 @@ def test_an_adaptive_step_waits_once_and_its_exact_gradient_never(method, gradie
     for tolerance in (1e-2, 1e-6):
         found = on_device(method, gradient, rtol=tolerance, atol=tolerance)
         assert (found.forward, found.backward) == (found.attempts + 4, 0)
-    assert found.attempts > 2
+    assert found.attempts > 1
 
 
 @pytest.mark.parametrize("gradient", ["adjoint", "interpolated"])
@@ -228,7 +228,7 @@ def test_a_round_of_independent_samples_waits_once(gradient):
         found = on_device("dopri5", gradient, rtol=tolerance, atol=tolerance, batch="independent")
         extra.add(found.forward - found.attempts)
         assert found.backward == 0
-    assert found.attempts > 2
+    assert found.attempts > 1
     assert len(extra) == 1
 
 
