@@ -153,7 +153,8 @@ class Packing:
         if self.dtypes[i].is_complex:
             part = torch.complex(*part.unbind(-1))  # not a view: a part may begin at an odd offset
         part = part.to(self.dtypes[i])
-        return part.detach().numpy() if self.numpy else part
+        # A copy: NumPy's arrays may be changed in place, and nobody notices.
+        return part.detach().numpy().copy() if self.numpy else part
 
     def parts(self, y: Tensor) -> list[Tensor]:
         """The pieces of a solver's tensor that belong to each tensor of the state."""
@@ -174,9 +175,14 @@ def _leaves(state: Any, like: Any) -> list[Any] | None:
     return None if None in found else [leaf for leaves in found for leaf in leaves]
 
 
-_NOT_IN_PLACE = "Compute a new tensor: y = y.clamp(…) in place of y.clamp_(…)"
+def version_of(y: Tensor) -> int | None:
+    """How often a tensor has been changed in place; None where that is not counted."""
+    return None if y.is_inference() else y._version
+
+
+NOT_IN_PLACE = "Compute a new tensor: y = y.clamp(…) in place of y.clamp_(…)"
 #: what autograd says where it notices first
-_REFUSED_IN_PLACE = ("in an in-place operation", "is being modified inplace", "functions with out=... arguments don't")
+REFUSED_IN_PLACE = ("in an in-place operation", "is being modified inplace", "functions with out=... arguments don't")
 
 
 class Derivative:
@@ -211,7 +217,7 @@ class Derivative:
         version = y._version if self._versions else None
         slope = self._with_graph(t, y) if self._needs_graph else self._evaluated(t, y)
         if self._versions and y._version != version:
-            raise InvalidDerivative("the derivative changes the state it is given in place", remedy=_NOT_IN_PLACE)
+            raise InvalidDerivative("the derivative changes the state it is given in place", remedy=NOT_IN_PLACE)
         if self._buffers is not None:
             slope, finished = self._buffers.own(slope)
             if finished:
@@ -236,10 +242,10 @@ class Derivative:
                 at = t if not packing.numpy else np.float64(t.item()) if t.ndim == 0 else t.numpy()
                 slope = self.func(at, packing.unpack(y), *self.args)
         except RuntimeError as error:
-            if any(words in str(error) for words in _REFUSED_IN_PLACE):
+            if any(words in str(error) for words in REFUSED_IN_PLACE):
                 raise InvalidDerivative(
                     f"the derivative changes a tensor that carries a graph, perhaps the state, in place: {error}",
-                    remedy=_NOT_IN_PLACE,
+                    remedy=NOT_IN_PLACE,
                 ) from error
             if "does not require grad" not in str(error):
                 raise

@@ -2,8 +2,8 @@
 
 Its attributes, globals, modes, weights and generators may have changed since. An exact gradient that takes steps again
 compares their results with those of the forward pass. A continuous adjoint evaluates elsewhere than the forward pass
-did, so it asks for the first slope again, for the last one and for one between; and where something that the function may read was replaced since, it
-solves again before it goes back.
+did, so it asks for the first slope again, for the last one and for one between; and where something that the function
+may read was replaced since, it solves again before it goes back.
 """
 
 from __future__ import annotations

@@ -231,3 +231,25 @@ def test_a_state_with_a_gradient_that_is_changed_in_place_is_refused_by_name(gra
 
     with pytest.raises(nodekit.errors.InvalidDerivative, match="in place"):
         nodekit.odeint(func, (y0, y0) if pair else y0, [0.0, 1.0], gradient=gradient)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "kvaerno5"])
+def test_a_numpy_function_may_change_the_array_it_is_given(method):
+    """Nobody notices; so it is a copy, as SciPy's functions may have it."""
+
+    def clipped(t, y):
+        y[0] = max(y[0], 0.2)
+        return -y
+
+    options = {"step_size": 0.25} if method == "rk4" else None
+    y = nodekit.odeint(clipped, np.ones(1), [0.0, 3.0], method=method, options=options)[-1, 0]
+    # Down to 0.2 at t = ln 5, and then at a speed of 0.2.
+    assert y == pytest.approx(0.2 - 0.2 * (3 - math.log(5)), abs=1e-3 if method == "rk4" else 1e-5)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible", "backprop"])
+def test_a_state_without_entries_has_a_gradient_of_zero(gradient):
+    rate = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    y = nodekit.odeint(lambda t, y: -rate * y, torch.ones(0, 3, dtype=torch.float64), T, gradient=gradient)
+    y.sum().backward()
+    assert rate.grad is None or rate.grad.item() == 0.0
