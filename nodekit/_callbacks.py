@@ -5,8 +5,9 @@ from __future__ import annotations
 from ._loops import Callbacks
 from ._methods import Method
 from ._options import ADAPTIVE, FIXED, Options, steps_of
-from ._state import Derivative
+from ._state import Derivative, version_of
 from ._warning import warn
+from .errors import InvalidDerivative
 
 #: called before a step, after an accepted one, and after a rejected one
 NAMES = ("callback_step", "callback_accept_step", "callback_reject_step")
@@ -34,7 +35,13 @@ def callbacks_of(
             f"{method.name} chooses its steps here and calls {', '.join(more)}; torchdiffeq's has steps that are given"
         )
 
-    def wrapped(callback):
-        return callback and (lambda t0, y, dt: callback(t0, derivative.packing.unpack(y), dt))
+    def wrapped(name, callback):
+        def call(t0, y, dt):
+            version = version_of(y)
+            callback(t0, derivative.packing.unpack(y), dt)
+            if version_of(y) != version:
+                raise InvalidDerivative(f"{name} changes the state it is given in place", remedy="Clone it before")
 
-    return Callbacks(*(wrapped(callback) for callback in found.values()))
+        return callback and call
+
+    return Callbacks(*(wrapped(name, callback) for name, callback in found.items()))

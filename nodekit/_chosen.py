@@ -74,7 +74,8 @@ class Chosen(Plan):
     def first_size(self, func, stepper: Stepper, clock: Clock, t: Number, end: Number, y: Tensor, slope: Tensor):
         """A size for the first step, from the slope at the start; one evaluation."""
         scale, order = self.tolerance.scale(clock.shown(t), y.abs()), stepper.error_exponent - 1
-        return first_step(clock.n, func, clock, t, end, y, slope, order, scale, self.norm)
+        part = stepper.first_part
+        return first_step(clock.n, func, clock, t, end, y, slope, order, part, scale, self.norm)
 
     def error_ratio(self, clock: Clock, step: Step, t1: Number, y: Tensor) -> Number:
         """A step's error in units of what is allowed: of one solve, on the host."""

@@ -190,7 +190,9 @@ def error_norm(step, scale: Tensor, norm: Callable) -> Tensor:
     return torch.where(square == 0, square, square / torch.sqrt(square + 0.01 * third * third))
 
 
-def first_step(n, func, clock, t: Number, end: Number, y: Tensor, slope: Tensor, order: int, scale: Tensor, norm):
+def first_step(
+    n, func, clock, t: Number, end: Number, y: Tensor, slope: Tensor, order: int, part: float, scale: Tensor, norm
+):
     """A first step size from the sizes of y, y' and y'' (Hairer, Nørsett & Wanner I, section II.4). One evaluation.
 
     They allow the step hundredth the error that it might have; it is allowed the whole here. Over the problems of
@@ -199,6 +201,7 @@ def first_step(n, func, clock, t: Number, end: Number, y: Tensor, slope: Tensor,
     Args:
         n: the namespace of the numbers, `Floats` or `Tensors`.
         order: of the error estimate.
+        part: of |y| / |y'| that the step may have.
         scale: the error allowed at the start.
     """
     span = abs(end - t)
@@ -211,4 +214,4 @@ def first_step(n, func, clock, t: Number, end: Number, y: Tensor, slope: Tensor,
     largest = n.larger(d1, d2)
     steep = n.larger(largest, 1e-15) ** (-1 / (order + 1))
     h1 = n.where(largest <= 1e-15, n.larger(h0 * 1e-3, 1e-6), steep)
-    return n.where(n.isfinite(largest), n.smaller(n.smaller(100 * h0, h1), span), h0)
+    return n.where(n.isfinite(largest), n.smaller(n.smaller(100 * part * h0, h1), span), h0)

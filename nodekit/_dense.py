@@ -58,10 +58,17 @@ class DenseSolution:
         """The state at time t: like y0; with the times as a first dimension, if t is a vector.
 
         Raises:
-            InvalidTimes: a time outside the solve.
+            InvalidTimes: a time outside the solve, or none.
         """
         packing, clock = self.problem.func.packing, self.problem.clock
-        times = torch.as_tensor(t) if hasattr(t, "dtype") else torch.as_tensor(t, dtype=torch.float64)
+        if isinstance(t, list | tuple) and any(isinstance(x, Tensor) and x.requires_grad for x in t):
+            raise InvalidTimes(
+                "t is a list of tensors", remedy="Make one of them, by torch.stack, which keeps gradients"
+            )
+        try:
+            times = torch.as_tensor(t) if hasattr(t, "dtype") else torch.as_tensor(t, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidTimes(f"t must be a number, or numbers, not {t!r}") from error
         numbers = [self._within(number, times.dtype) for number in times.detach().reshape(-1).tolist()]
         states = [self._dense(number) if self._dense.steps else packing.y0 for number in numbers]
         if has_time_gradients(times):

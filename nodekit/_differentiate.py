@@ -14,10 +14,12 @@ from ._flow import carried_on
 from ._given import Given
 from ._gradients import Gradient
 from ._gradients.backprop import backprop
+from ._leaves import MetLeaves, lost
 from ._loops import SegmentedStats
 from ._parameters import is_transformed, parameters_of
 from ._problem import Problem, Record
 from ._state import Derivative
+from ._vjp import refuse
 
 
 def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -> list[Tensor]:
@@ -45,13 +47,41 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
         return gradient.function(replace(problem, named=named), y0, slope)
     record.parameters = parameters_of(func.func, named, slope, [state])
     if not record.parameters and not y0.requires_grad:
-        with torch.no_grad():
-            return backprop(problem, y0, slope.detach())
+        return _on_the_lookout(problem, y0, slope.detach())
     record.start, slope = (state, slope), slope.detach()
     try:
         return gradient.function(problem, y0, slope)
     finally:
         record.start = None
+
+
+def _on_the_lookout(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
+    """The outputs where nothing required a gradient at the start; by what came in later it is refused, not lost."""
+    func = problem.func
+    func.leaves = leaves = MetLeaves(())
+    try:
+        with torch.no_grad():
+            outputs = backprop(replace(problem, func=_WithGraph(func)), y0, slope)
+        evaluations = func.evaluations
+        leaf = leaves.again if leaves.again is not None else leaves.staying(func)
+        func.evaluations = evaluations
+    finally:
+        func.leaves = None
+    return outputs if leaf is None else [refuse(lost(leaf), y, leaf) for y in outputs]
+
+
+class _WithGraph(Derivative):
+    """The derivative evaluated with a graph, which is looked at and let go: where nothing requires one, it has none."""
+
+    def __init__(self, func: Derivative):
+        self.__dict__ = func.__dict__  # it is the same function, its count included
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return super().__call__(t, y)
+        with torch.enable_grad():
+            slope = super().__call__(t, y)
+        return slope.detach()
 
 
 def _with_time_gradients(problem: Problem, gradient: Gradient, y0: Tensor, t: Tensor, named) -> list[Tensor]:

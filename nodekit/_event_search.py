@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ._control import host_values
 from ._loops import Accepted
 from ._numbers import Floats, Number
 from ._parameters import is_transformed
+from ._state import NOT_IN_PLACE, REFUSED_IN_PLACE, version_of
 from .errors import EventNotReached, InvalidEvent, MaxStepsReached
 
 #: Fractions of a step at which signs are compared, besides its ends: two crossings within a quarter of a step pass
@@ -31,11 +33,36 @@ def with_leaves(function: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tens
     try:
         return function(t, y)
     except RuntimeError as error:
+        if any(words in str(error) for words in REFUSED_IN_PLACE):
+            raise changes_the_state() from error
         if "does not require grad" not in str(error) or is_transformed():
             raise
     with torch.enable_grad():
         value = function(t.detach().requires_grad_(), y if y.requires_grad else y.detach().requires_grad_())
     return value if y.requires_grad and torch.is_grad_enabled() else value.detach()
+
+
+def changes_the_state() -> InvalidEvent:
+    """The error of an event's function that does."""
+    return InvalidEvent("an event's function changes the state it is given in place", remedy=NOT_IN_PLACE)
+
+
+def as_value(found: Any, index: int, device: torch.device) -> Tensor:
+    """What an event's function gave, as a tensor.
+
+    Raises:
+        InvalidEvent: it is no real number, and no numbers.
+    """
+    try:
+        value = torch.as_tensor(found, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidEvent(f"event {index}: its function gives {type(found).__name__}, not a number") from error
+    if value.is_complex():
+        raise InvalidEvent(
+            f"event {index}: its function gives complex numbers, whose zeros no change of sign shows",
+            remedy="Give a real number, such as the real part",
+        )
+    return value
 
 
 class EventFunctions:
@@ -54,16 +81,24 @@ class EventFunctions:
         self.owners: list[int] = []
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
-        """The values at one time and state of the solver."""
+        """The values at one time and state of the solver.
+
+        Raises:
+            InvalidEvent: a function that gives no real number, or changes the state.
+        """
         packing = self.packing
 
         def values(t: Tensor, y: Tensor) -> Tensor:
             time, state = np.float64(t.item()) if packing.numpy else t, packing.unpack(y)
-            found = [torch.as_tensor(event.fn(time, state), device=y.device).reshape(-1) for event in self.events]
+            found = [as_value(x.fn(time, state), i, y.device).reshape(-1) for i, x in enumerate(self.events)]
             self.owners = self.owners or [i for i, value in enumerate(found) for _ in range(value.numel())]
             return torch.cat(found)
 
-        return with_leaves(values, t, y)
+        version = version_of(y)
+        found = with_leaves(values, t, y)
+        if version_of(y) != version:
+            raise changes_the_state()
+        return found
 
     def on_host(self, clock, times: Sequence[float], states: Sequence[Tensor]) -> list[list[float]]:
         """The values at several times, in one transfer.

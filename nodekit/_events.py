@@ -143,7 +143,9 @@ def solve_with_events(
         for i in stopping:
             if events[i].change is not None:
                 moment = when[-1].detach().numpy() if packing.numpy else when[-1]
-                state = packing.pack(events[i].change(moment, packing.unpack(state)), "the state after an event")
+                # A clone: one that is changed in place is not what the event recorded.
+                changed = events[i].change(moment, packing.unpack(state.clone()))
+                state = packing.pack(changed, "the state after an event")
                 if func.mass is not None:
                     now = clock.instant(time)
                     state = func.projected(now if shift is None else now + shift, state)

@@ -37,15 +37,21 @@ class UnknownLeaves:
             self.met = {key: entry for key, entry in self.met.items() if entry[0]() is not None}
         for leaf in self._in(slope, t, y):
             if id(leaf) in self.met:
-                raise _lost(leaf)
+                self.found(leaf)
             self.met[id(leaf)] = weakref.ref(leaf), t, y.detach()
 
-    def settle(self, func) -> None:
-        """Evaluate the derivative again where leaves were met that are still there: are they met again?
+    def found(self, leaf: Tensor) -> None:
+        """A leaf is met again."""
+        raise lost(leaf)
 
-        Raises:
-            GradientUnavailable: one is.
-        """
+    def settle(self, func) -> None:
+        """Raises: GradientUnavailable: a leaf stays (`staying`)."""
+        leaf = self.staying(func)
+        if leaf is not None:
+            raise lost(leaf)
+
+    def staying(self, func) -> Tensor | None:
+        """Evaluate the derivative again where leaves were met that are still there: is one met again?"""
         for reference, t, y in list(self.met.values()):
             leaf = reference()
             if leaf is None:
@@ -55,7 +61,8 @@ class UnknownLeaves:
                 func.leaves = None  # this evaluation is looked at here
                 slope = func(t, y)
             if any(other is leaf for other in self._in(slope, t, y)):
-                raise _lost(leaf)
+                return leaf
+        return None
 
     def _in(self, slope: Tensor, t: Tensor, y: Tensor) -> list[Tensor]:
         if not slope.requires_grad:
@@ -66,7 +73,22 @@ class UnknownLeaves:
         return unknown_leaves(slope, leaves, walls)
 
 
-def _lost(leaf: Tensor) -> GradientUnavailable:
+class MetLeaves(UnknownLeaves):
+    """Unknown leaves of a forward pass, whose gradients perhaps nobody asks for.
+
+    Attributes:
+        again: one that was met twice.
+    """
+
+    again: Tensor | None = None
+
+    def found(self, leaf: Tensor) -> None:
+        """A leaf is met again."""
+        self.again = leaf
+
+
+def lost(leaf: Tensor) -> GradientUnavailable:
+    """The error of a gradient by this leaf."""
     return GradientUnavailable(
         f"the derivative depends on a tensor of shape {tuple(leaf.shape)} that it did not depend on at the start of "
         "the solve: its gradient would be lost",

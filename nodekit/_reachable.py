@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dis
 import functools
@@ -73,7 +74,7 @@ def _parts(thing: Any, names: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple
             x = vars(thing).get(name)
             if isinstance(x, (Tensor, nn.Module, list, dict, types.FunctionType, *_SCALARS)):
                 yield name, x, ()
-    elif isinstance(thing, list | tuple | set | frozenset):
+    elif isinstance(thing, list | tuple | set | frozenset | collections.deque):
         yield from _numbered(thing)
     elif isinstance(thing, dict):
         yield from ((name, x, ()) for name, x in list(thing.items()))
@@ -106,12 +107,15 @@ def _parts_of_object(thing: Any, names) -> Iterator[tuple[Any, Any, tuple[str, .
 
 
 def _methods(kind: type, names) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-    """The functions of these names that a class has, and those that they name in turn."""
+    """What of these names a class has, its functions and what these name in turn."""
     pending, seen = list(names), set()
     while pending:
         name = pending.pop()
         function = getattr(kind, name, None)
-        function = getattr(function, "__wrapped__", function)
+        function = function.fget if isinstance(function, property) else getattr(function, "__wrapped__", function)
+        if name not in seen and isinstance(function, (Tensor, nn.Module, list, tuple, dict, *_SCALARS[:-1])):
+            seen.add(name)
+            yield name, function, ()
         if name in seen or not isinstance(function, types.FunctionType):
             continue
         seen.add(name)

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ._clock import SampleClock
 from ._control import host_values
-from ._event_search import LOOKS, bracket_root, with_leaves
+from ._event_search import LOOKS, as_value, bracket_root, changes_the_state, with_leaves
 from ._events import unavailable
 from ._flow import shift_of_zero
 from ._numbers import Tensors
 from ._sample_steps import SampleSteps
 from ._samples import SamplePacking, copied, spread
+from ._state import version_of
 from .errors import InvalidEvent
 
 
@@ -71,13 +72,17 @@ class SampleWatch:
         Raises:
             InvalidEvent: a function that does not give one number for each sample.
         """
-        return with_leaves(self._values_at, t, y)
+        version = version_of(y)
+        found = with_leaves(self._values_at, t, y)
+        if version_of(y) != version:
+            raise changes_the_state()
+        return found
 
     def _values_at(self, t: Tensor, y: Tensor) -> Tensor:
         state, found = self.packing.unpack(y), []
         time = t.detach().numpy() if self.packing.numpy else t
         for i, event in enumerate(self.events):
-            value = torch.as_tensor(event.fn(time, state), device=y.device)
+            value = as_value(event.fn(time, state), i, y.device)
             if value.numel() != self.packing.samples:
                 raise InvalidEvent(
                     f"event {i}: its function gives shape {tuple(value.shape)} for {self.packing.samples} samples",

@@ -14,9 +14,11 @@ from ._parameters import is_transformed
 from .errors import InvalidDerivative, InvalidState
 
 if TYPE_CHECKING:
+    from ._gradients._unchanged import Watched
     from ._leaves import UnknownLeaves
 
 _HALF = (torch.float16, torch.bfloat16)
+_DTYPES = (*_HALF, torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 class Packing:
@@ -77,12 +79,16 @@ class Packing:
                 tensor = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
             except TypeError as error:
                 raise InvalidState(f"the initial state has dtype {array.dtype}, which torch has not") from error
-        if not (tensor.is_floating_point() or tensor.is_complex()):
+        if tensor.dtype not in _DTYPES:
             raise InvalidState(
                 f"the initial state has dtype {tensor.dtype}", remedy="Convert it to a floating-point type, .float()"
             )
+        if tensor.is_nested:
+            raise InvalidState("the initial state is a nested tensor", remedy="Pass a tuple of its parts, .unbind()")
         if tensor.layout != torch.strided:
             raise InvalidState(f"the initial state has layout {tensor.layout}", remedy="Convert it, .to_dense()")
+        if tensor.is_meta:
+            raise InvalidState("the initial state is on the device meta, where there are no numbers to solve with")
         return tensor
 
     def pack(self, state: Any, what: str = "the state") -> Tensor:
@@ -147,7 +153,8 @@ class Packing:
         if self.dtypes[i].is_complex:
             part = torch.complex(*part.unbind(-1))  # not a view: a part may begin at an odd offset
         part = part.to(self.dtypes[i])
-        return part.detach().numpy() if self.numpy else part
+        # A copy: NumPy's arrays may be changed in place, and nobody notices.
+        return part.detach().numpy().copy() if self.numpy else part
 
     def parts(self, y: Tensor) -> list[Tensor]:
         """The pieces of a solver's tensor that belong to each tensor of the state."""
@@ -166,6 +173,16 @@ def _leaves(state: Any, like: Any) -> list[Any] | None:
         return None
     found = [_leaves(*pair) for pair in pairs]
     return None if None in found else [leaf for leaves in found for leaf in leaves]
+
+
+def version_of(y: Tensor) -> int | None:
+    """How often a tensor has been changed in place; None where that is not counted."""
+    return None if y.is_inference() else y._version
+
+
+NOT_IN_PLACE = "Compute a new tensor: y = y.clamp(…) in place of y.clamp_(…)"
+#: what autograd says where it notices first
+REFUSED_IN_PLACE = ("in an in-place operation", "is being modified inplace", "functions with out=... arguments don't")
 
 
 class Derivative:
@@ -189,6 +206,8 @@ class Derivative:
         self.func, self.packing, self.args, self.evaluations = func, packing, args, 0
         #: looks for tensors that a backward pass does not know, while there is one
         self.leaves: UnknownLeaves | None = None
+        #: notes evaluations of a forward pass that is to be compared with its backward pass, while there is one
+        self.watched: Watched | None = None
         self._needs_graph, self._buffers = False, Buffers()
         #: whether tensors count their changes here
         self._versions = not torch.compiler.is_compiling() and not torch.is_inference_mode_enabled()
@@ -198,14 +217,13 @@ class Derivative:
         version = y._version if self._versions else None
         slope = self._with_graph(t, y) if self._needs_graph else self._evaluated(t, y)
         if self._versions and y._version != version:
-            raise InvalidDerivative(
-                "the derivative changes the state it is given in place",
-                remedy="Compute a new tensor: y = y.clamp(…) in place of y.clamp_(…)",
-            )
+            raise InvalidDerivative("the derivative changes the state it is given in place", remedy=NOT_IN_PLACE)
         if self._buffers is not None:
             slope, finished = self._buffers.own(slope)
             if finished:
                 self._buffers = None
+        if self.watched is not None:
+            self.watched.note(t, y, slope)
         if self.leaves is not None and torch.is_grad_enabled():
             self.leaves.look(slope, t, y)
         return slope
@@ -224,6 +242,11 @@ class Derivative:
                 at = t if not packing.numpy else np.float64(t.item()) if t.ndim == 0 else t.numpy()
                 slope = self.func(at, packing.unpack(y), *self.args)
         except RuntimeError as error:
+            if any(words in str(error) for words in REFUSED_IN_PLACE):
+                raise InvalidDerivative(
+                    f"the derivative changes a tensor that carries a graph, perhaps the state, in place: {error}",
+                    remedy=NOT_IN_PLACE,
+                ) from error
             if "does not require grad" not in str(error):
                 raise
             return self._first_with_graph(t, y, error)

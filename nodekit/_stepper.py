@@ -41,6 +41,7 @@ class Stepper:
     Attributes:
         nodes: the times within a step (fractions of it) at which `interval.times[1:-1]` are wanted.
         error_exponent: the error estimate scales as dt to this power, None without one.
+        first_part: the first step's limit as a part of |y| / |y'|, the time in which y' = −λy decays.
         implicit: whether steps solve equations.
         reversible: whether `reverse` undoes `step`; its carry is a second state, and no slope.
         differentiable: whether its steps are torch operations.
@@ -53,6 +54,7 @@ class Stepper:
 
     nodes: tuple[float, ...] = ()
     error_exponent: int | None = None
+    first_part = 1.0
     implicit = False
     reversible = False
     differentiable = True

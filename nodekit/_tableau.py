@@ -147,6 +147,14 @@ class ButcherTableau:
         return self.c[-1] == 1.0 and self.c[0] == 0.0 and np.array_equal(self.A[-1], self.b)
 
     @property
+    def overlooks_decay(self) -> bool:
+        """Whether the error estimate is zero for y' = −y and a step of 1, as that of Bogacki & Shampine is."""
+        if self.b_embedded is None:
+            return False
+        slopes = np.linalg.solve(np.eye(self.stages) + self.A, -np.ones(self.stages))
+        return bool(abs((self.b - self.b_embedded) @ slopes) < 1e-12)
+
+    @property
     def a_stable(self) -> bool:
         """Whether |R(z)| ≤ 1 wherever Re z ≤ 0, where a step of y' = λy multiplies y by R(λ dt).
 

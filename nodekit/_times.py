@@ -78,7 +78,7 @@ def sample_times(t: Any, samples: int, open_end: bool = False) -> tuple[Tensor, 
     """
     try:
         times = _on_host(t)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidTimes(
             f"t must hold numbers, of shape (times,) or (batch, times): {error}",
             remedy="Fill up rows that are shorter with NaN",

@@ -25,9 +25,17 @@ def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tu
         return (None,) * len(inputs)
     values, gradients = zip(*pairs, strict=True)
     with _alone(wanted):
-        found = torch.autograd.grad(
-            values, wanted, gradients, allow_unused=True, retain_graph=True, create_graph=create_graph
-        )
+        try:
+            found = torch.autograd.grad(
+                values, wanted, gradients, allow_unused=True, retain_graph=True, create_graph=create_graph
+            )
+        except RuntimeError as error:
+            if "use_reentrant=True" not in str(error):
+                raise
+            raise GradientUnavailable(
+                "the derivative uses torch.utils.checkpoint with use_reentrant=True, which has no gradients by name",
+                remedy="Pass it use_reentrant=False, or use gradient='backprop'",
+            ) from error
     found = iter(found)
     return tuple(next(found) if x.requires_grad else None for x in inputs)
 

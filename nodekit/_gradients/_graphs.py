@@ -30,12 +30,12 @@ class Graphs:
     def add(self, accepted: Accepted) -> None:
         """A recorded step. What it saved is measured at the first, second, fifth, 17th … of them."""
         self._count += 1
-        if self._count >= self._next:
+        if self._count >= self._next or not self._each:  # of steps without gradients so far there is nothing to count
             step = accepted.step
             self._each = saved_bytes([step.y1, *step.carry], [accepted.y, *(accepted.carry or ())], self._seen)
             self._next = self._count + max(1, 3 * (self._count - 1))
         self._held += self._each
-        self.full = self._held + self._each > self.most
+        self.full = self.full or self._held + self._each > self.most
 
 
 def saved_bytes(results: Iterable[Tensor], beginnings: Iterable[Tensor], seen: set[int]) -> int:

@@ -2,8 +2,8 @@
 
 Its attributes, globals, modes, weights and generators may have changed since. An exact gradient that takes steps again
 compares their results with those of the forward pass. A continuous adjoint evaluates elsewhere than the forward pass
-did, so it asks for the first slope again; and where something that the function may read was replaced since, it
-solves again before it goes back.
+did, so it asks for the first slope again, for the last one and for one between; and where something that the function
+may read was replaced since, it solves again before it goes back.
 """
 
 from __future__ import annotations
@@ -69,13 +69,27 @@ class Watched:
     def __init__(self, problem: Problem, y0: Tensor, slope: Tensor):
         self.y0, self.slope, self._pace = y0.detach(), slope.detach(), problem.record.pace
         self._before = _snapshot(problem.func.func)
+        self._count, self._between, self._last = 0, None, None
+        problem.func.watched = self
+
+    def note(self, t: Tensor, y: Tensor, slope: Tensor) -> None:
+        """An evaluation of the forward pass. The last is kept, and the last that was the second, fourth, eighth …"""
+        self._count += 1
+        self._last = t, y, slope
+        if self._count & (self._count - 1) == 0:
+            self._between = self._last
 
     def over(self, problem: Problem) -> None:
         """The forward pass is over: what changed in it (a counter, the last state) changes at each evaluation."""
         after = _snapshot(problem.func.func)
         self._steady = {place: mark for place, mark in self._before.items() if after.get(place, _GONE) == mark}
         self._changing = (self._before.keys() | after.keys()) - self._steady.keys()
-        self._before = None
+        problem.func.watched = self._before = None
+        noted = [] if self._last is None else [self._between, self._last]
+        # Inside a transform (of an implicit step's Jacobian) they are no tensors of their own.
+        plain = [x for x in noted if not any(map(torch._C._functorch.is_functorch_wrapped_tensor, x))]
+        self._noted = [tuple(part.detach() for part in x) for x in plain]
+        self._between = self._last = None
 
     def insist(self, problem: Problem, outputs) -> None:
         """Look whether the derivative still is the same.
@@ -92,7 +106,8 @@ class Watched:
         before = func.evaluations
         with torch.no_grad(), problem.surroundings.again():
             now, same = _snapshot(func.func), Comparison(digits)
-            same.add(func(problem.start(), self.y0), self.slope)
+            for t, y, slope in ((problem.start(), self.y0, self.slope), *self._noted):
+                same.add(func(t, y), slope)
             same.insist()
             places = (now.keys() | self._steady.keys()) - self._changing
             if any(now.get(place, _GONE) != self._steady.get(place, _GONE) for place in places):

@@ -124,7 +124,9 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
 def _quadrature(backward: Problem, accepted: Accepted):
     """(integrand, weight) pairs of the parameters' gradient over a step: the step's own, at no further evaluation."""
     derivative, stepper, clock, step = backward.func, backward.stepper, backward.clock, accepted.step
-    if step.weights is not None and all(hasattr(step.slopes[i], "parameter_vjp") for i, _ in step.weights):
+    # A node beyond the step lies beyond a jump at its end, of which the step's own weights would be wrong unnoticed.
+    inside = max(stepper.nodes, default=0.0) <= 1.0
+    if inside and step.weights is not None and all(hasattr(step.slopes[i], "parameter_vjp") for i, _ in step.weights):
         return [(step.slopes[i].parameter_vjp, weight) for i, weight in step.weights]
     interval = accepted.interval
     stepper.extend(derivative, interval, accepted.y, accepted.carry or (), step)

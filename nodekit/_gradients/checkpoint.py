@@ -26,11 +26,15 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     the gradient is that of the forward pass that ran, whatever happens to the derivative afterwards. The steps after
     that are taken again in the backward pass, one at a time.
     """
-    graphs, steps, last, over = problem.graphs, problem.steps(y0, slope), None, not problem.graphs.full
+    graphs, steps, last, over = problem.graphs, problem.steps(y0, slope), None, True
+
+    def has_graph():
+        """Whether there is one: of what requires no gradient there is none, so it is recorded in any case."""
+        return any(x.requires_grad for x in ((y0, slope) if last is None else (last.step.y1, *last.step.carry)))
 
     def recorded():
         nonlocal last, over
-        while not graphs.full:
+        while not (graphs.full and has_graph()):
             accepted = next(steps, None)
             if accepted is None:
                 return

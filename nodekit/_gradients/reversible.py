@@ -104,7 +104,7 @@ def _insist_on_the_start(ctx, y: Tensor, slope: Tensor) -> None:
     """
     problem, (y0, end, *_) = ctx.problem, ctx.saved_tensors
     # Rounding errors of the way back are those of the largest state on it, also where it began with zeros.
-    slack = torch.finfo(y0.dtype).eps ** 0.5 * torch.maximum(y0.abs(), end.abs()).max()
+    slack = torch.finfo(y0.dtype).eps ** 0.5 * torch.maximum(y0.abs(), end.abs()).max() if y0.numel() else 0.0
     same = Comparison(problem.surroundings.autocast_dtype)
     same.add(y, y0, slack)
     same.add(slope, ctx.slope, slack / abs(problem.reached[-1] - problem.reached[0]))

@@ -88,7 +88,7 @@ class ReversibleRungeKutta(Stepper):
     def __init__(self, tableau: ButcherTableau, coupling: float = 0.999, interp: str = "dense"):
         self.base = ExplicitRungeKutta(tableau, interp)
         self.coupling = within("coupling", coupling, lambda x: 0 < x < 1, "in (0, 1)")
-        self.error_exponent = self.base.error_exponent
+        self.error_exponent, self.first_part = self.base.error_exponent, self.base.first_part
         self.nodes = (*self.base.nodes, *(1 - c for c in self.base.nodes))
 
     def _both_ways(self, interval: Interval) -> tuple[Interval, Interval]:

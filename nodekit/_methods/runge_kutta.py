@@ -65,6 +65,8 @@ class ExplicitRungeKutta(Stepper):
         if tableau.b_embedded is not None:
             self.error_weights = nonzero(tableau.b - tableau.b_embedded)
             self.error_exponent = min(tableau.order, tableau.embedded_order) + 1
+            if tableau.overlooks_decay:  # a step as long as that limit would be accepted whatever its error
+                self.first_part = 0.5
         if tableau.b_embedded_third is not None:
             self.error_weights_third = nonzero(tableau.b - np.asarray(tableau.b_embedded_third))
             self.error_exponent = tableau.order

@@ -82,3 +82,10 @@ def test_forward_mode_differentiates_by_the_time_of_the_question():
     t = torch.tensor(0.5, dtype=torch.float64)
     y, slope = torch.func.jvp(solution.dense, (t,), (torch.ones_like(t),))
     torch.testing.assert_close(slope, -y, rtol=1e-8, atol=0.0)
+
+
+@pytest.mark.parametrize("times", ["0.5", [torch.tensor(0.5, requires_grad=True)], None])
+def test_times_that_are_no_numbers_or_would_lose_their_gradients_are_refused(times):
+    dense = nodekit.solve(lambda t, y: -y, torch.ones(1), [0.0, 1.0], dense=True).dense
+    with pytest.raises(nodekit.errors.InvalidTimes):
+        dense(times)

@@ -316,3 +316,34 @@ def test_wrong_events_are_named():
     again = Event(lambda t, y: (t - 0.5).sign(), change=lambda t, y: y)
     solution = nodekit.solve(lambda t, y: -y, y0.detach(), [0.0, 1.0], events=[again])
     assert solution.events.t.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+@pytest.mark.parametrize(
+    ("event", "what"),
+    [
+        (lambda t, y: y.sub_(0.5), "in place"),
+        (lambda t, y: None, "NoneType"),
+        (lambda t, y: "no number", "str"),
+        (lambda t, y: y - 0.5 - 1j, "complex"),
+    ],
+)
+def test_functions_of_events_that_are_none_are_refused_by_name(batch, event, what):
+    y0 = torch.ones(1, 1, dtype=torch.float64)
+    with torch.no_grad(), pytest.raises(errors.InvalidEvent, match=what):
+        nodekit.solve(lambda t, y: -y, y0, [0.0, 1.0], events=[event], batch=batch)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
+def test_a_change_may_be_made_in_place(gradient):
+    """What was there before it is recorded all the same."""
+    rate = number([1.0])
+
+    def ends(change):
+        event = Event(lambda t, y: y - 0.5, direction=-1, change=change)
+        y0 = torch.ones(1, dtype=torch.float64)
+        solution = nodekit.solve(lambda t, y: -rate * y, y0, [0.0, 2.0], events=[event], gradient=gradient)
+        total = solution.y[-1].sum() + solution.events.y.sum() + solution.events.t.sum()
+        return torch.cat([total.reshape(1), torch.autograd.grad(total, rate)[0]])
+
+    torch.testing.assert_close(ends(lambda t, y: y.add_(0.25)), ends(lambda t, y: y + 0.25))

@@ -1,6 +1,8 @@
 """The gradient is that of the forward pass that ran, or the change since is noticed: never that of another function."""
 
+import collections
 import math
+import os
 import types
 
 import numpy as np
@@ -479,3 +481,37 @@ def test_steps_that_rounding_keeps_from_being_undone_are_said():
     torch.testing.assert_close(gradient(double, "reversible"), gradient(double, "checkpoint"), rtol=1e-5, atol=1e-7)
     with pytest.raises(DerivativeChanged, match="rounding errors of 200 undone steps have grown too large"):
         gradient(torch.float32, "reversible")
+
+
+@pytest.mark.parametrize("gradient", ["adjoint", "interpolated", "reversible"])
+@pytest.mark.parametrize("where", ["class", "environment", "queue", "bytes"])
+def test_a_change_that_does_not_show_at_the_start_is_noticed_wherever_it_is(gradient, where, monkeypatch):
+    """Of what nobody sees to be read, the last slope and one between tell."""
+    rate, held = vector(0.5, requires_grad=True), type("Held", (), {"gain": 1.0})
+    queue, number = collections.deque([1.0]), bytearray([1])
+    monkeypatch.setenv("GAIN", "1.0")
+    read = {
+        "class": lambda: held.gain,
+        "environment": lambda: float(os.environ["GAIN"]),
+        "queue": lambda: queue[0],
+        "bytes": lambda: number[0],
+    }[where]
+    y = nodekit.odeint(lambda t, y: -rate * y * (1 + read() * t), vector(1.0), [0.0, 1.0], gradient=gradient)
+    monkeypatch.setenv("GAIN", "5.0")
+    held.gain = queue[0] = 5.0
+    number[0] = 5
+    with pytest.raises(DerivativeChanged):
+        y[-1].sum().backward()
+
+
+@pytest.mark.parametrize("gradient", ["backprop", "checkpoint", "adjoint", "interpolated", "reversible"])
+def test_a_callback_that_changes_the_state_is_refused(gradient):
+    class Doubled(nn.Module):
+        def forward(self, t, y):
+            return -y
+
+        def callback_step(self, t, y, dt):
+            y.mul_(2.0)
+
+    with pytest.raises(InvalidDerivative, match="callback_step"):
+        nodekit.odeint(Doubled(), vector(1.0), [0.0, 1.0], gradient=gradient)

@@ -76,3 +76,18 @@ def test_the_slope_behind_a_jump_at_the_start_is_evaluated_once():
         for jumps in ([], [0.0])
     )
     assert jumping == plain
+
+
+@pytest.mark.parametrize("method", ["kvaerno3", "kvaerno5", "radauIIA5", "dopri5"])
+@pytest.mark.parametrize("gradient", ["adjoint", "interpolated"])
+def test_parameters_that_act_between_jumps_have_the_gradient_of_what_lies_between(method, gradient):
+    """One stage of kvaerno5 lies ahead of the step's end; the gradient's quadrature keeps to the step."""
+    dose = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+
+    def func(t, y):
+        return (dose if t > 0.3 else 0 * dose) - (y if t <= 0.7 else 0 * y)
+
+    options = {"jump_t": [0.3, 0.7]}
+    y = nodekit.odeint(func, Y0, [0.0, 1.0], rtol=1e-7, atol=1e-7, method=method, gradient=gradient, options=options)
+    y[-1].sum().backward()
+    assert dose.grad.item() == pytest.approx(1 - math.exp(-0.4) + 0.3, abs=1e-6)

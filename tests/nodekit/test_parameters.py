@@ -175,6 +175,49 @@ def test_a_tensor_that_cannot_be_found_is_an_error_where_it_is_not_recorded(grad
         y.sum().backward()
 
 
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible"])
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_a_tensor_that_cannot_be_found_is_not_lost_where_nothing_else_requires_a_gradient(gradient, batch):
+    """The forward pass evaluates with graphs, of which there are none before it comes in."""
+    if batch == "independent" and gradient not in ("checkpoint", "adjoint"):
+        return
+    hidden = type("Registry", (), {"dose": tensor(0.9)})
+
+    def func(t, y):
+        return -y + hidden.dose * ((t > 0.5) & (t < 0.75)) if (t > 0.5).any() else -y
+
+    options = {"jump_t": [0.5, 0.75]}
+    if gradient == "checkpoint":
+        options["graph_bytes"] = 0
+    y0, by_dose = torch.ones(1, 1, dtype=torch.float64), math.exp(-0.25) - math.exp(-0.5)
+    y = nodekit.odeint(func, y0, [0.0, 1.0], rtol=1e-9, atol=1e-9, gradient=gradient, options=options, batch=batch)[-1]
+    assert y.item() == pytest.approx(math.exp(-1) + 0.9 * by_dose, rel=1e-7)
+    if gradient == "checkpoint":
+        y.sum().backward()
+        assert hidden.dose.grad.item() == pytest.approx(by_dose, rel=1e-7)
+        return
+    with pytest.raises(nodekit.errors.GradientUnavailable, match=r"shape \(1,\).*params"):
+        (y.sum() + hidden.dose.sum()).backward()
+
+
+@pytest.mark.parametrize("gradient", ["adjoint", "interpolated", "reversible"])
+def test_leaves_of_the_derivatives_own_are_not_looked_for_where_nothing_requires_a_gradient(gradient):
+    """Each is met once; the solve then is what it is without gradients."""
+    kept = []
+
+    def func(t, y):
+        if t < 0.5:
+            return -y
+        x = y.detach().requires_grad_()
+        with torch.enable_grad():
+            kept.append(x)
+            return torch.autograd.grad((-(x**2) / 2).sum(), x, create_graph=True)[0]
+
+    solution = nodekit.solve(func, torch.ones(1, dtype=torch.float64), [0.0, 1.0], gradient=gradient)
+    assert not solution.y.requires_grad
+    assert solution.y[-1].item() == pytest.approx(math.exp(-1), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("gradient", "create_graph"),
     [*((gradient, False) for gradient in GRADIENTS), ("checkpoint", True), ("reversible", True)],

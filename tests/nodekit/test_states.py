@@ -202,3 +202,54 @@ def test_the_layer_takes_and_gives_tuples():
     a, b = nodekit.NeuralODE(Two(), rtol=1e-7, atol=1e-9)((torch.ones(2), torch.ones(3)))
     close(a, torch.full((2,), math.exp(-1)), 1e-5)
     close(b, torch.full((3,), math.e), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("y0", "what"),
+    [
+        (lambda: torch.ones(2, device="meta"), "meta"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested"),
+        (lambda: torch.ones(2).to(torch.float8_e4m3fn), "float8"),
+        (lambda: torch.ones(2, dtype=torch.complex32), "complex32"),
+    ],
+)
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_without_the_arithmetic_of_a_solve_are_refused(y0, what, batch):
+    with pytest.raises(nodekit.errors.InvalidState, match=what):
+        nodekit.odeint(lambda t, y: -y, y0(), [0.0, 1.0], batch=batch)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "backprop"])
+@pytest.mark.parametrize("pair", [False, True])
+def test_a_state_with_a_gradient_that_is_changed_in_place_is_refused_by_name(gradient, pair):
+    y0 = torch.ones(2, dtype=torch.float64, requires_grad=True)
+
+    def func(t, state):
+        state[0].mul_(0.5)
+        return (-state[0], -state[1]) if pair else -state
+
+    with pytest.raises(nodekit.errors.InvalidDerivative, match="in place"):
+        nodekit.odeint(func, (y0, y0) if pair else y0, [0.0, 1.0], gradient=gradient)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "kvaerno5"])
+def test_a_numpy_function_may_change_the_array_it_is_given(method):
+    """Nobody notices; so it is a copy, as SciPy's functions may have it."""
+
+    def clipped(t, y):
+        y[0] = max(y[0], 0.2)
+        return -y
+
+    options = {"step_size": 0.25} if method == "rk4" else None
+    y = nodekit.odeint(clipped, np.ones(1), [0.0, 3.0], method=method, options=options)[-1, 0]
+    # Down to 0.2 at t = ln 5, and then at a speed of 0.2.
+    assert y == pytest.approx(0.2 - 0.2 * (3 - math.log(5)), abs=1e-3 if method == "rk4" else 1e-5)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible", "backprop"])
+def test_a_state_without_entries_has_a_gradient_of_zero(gradient):
+    rate = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    y = nodekit.odeint(lambda t, y: -rate * y, torch.ones(0, 3, dtype=torch.float64), T, gradient=gradient)
+    y.sum().backward()
+    assert rate.grad is None or rate.grad.item() == 0.0
