@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable
 
@@ -58,8 +59,9 @@ def saved_bytes(results: Iterable[Tensor], beginnings: Iterable[Tensor], seen: s
             continue
         nodes.add(node)
         for x in _saved(node):
-            memory = x.untyped_storage()
-            found[memory.data_ptr()] = memory.nbytes()
+            with contextlib.suppress(RuntimeError):  # tensors within torch.func's transforms have none of their own
+                memory = x.untyped_storage()
+                found[memory.data_ptr()] = memory.nbytes()
         if (leaf := getattr(node, "variable", None)) is not None:
             seen.add(leaf.untyped_storage().data_ptr())  # a parameter's memory is there anyway
         pending += node.next_functions

@@ -194,3 +194,24 @@ def test_a_layer_is_traced_with_its_gradients(gradient, y0):
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     by_layer, by_trace = (torch.autograd.grad(y.sum(), list(field.parameters())) for y in (expected, found))
     torch.testing.assert_close(by_trace, by_layer, rtol=1e-3 if gradient == "adjoint" else 1e-10, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "kvaerno5", "radauIIA5", "auto"])
+@pytest.mark.parametrize("jacobian", [torch.func.jacrev, torch.func.jacfwd])
+def test_a_derivative_that_uses_transforms_itself_has_the_default_gradient(method, jacobian):
+    """The divergence of −a x³ is −3 a x², and its integral along x(t) is log(1 + 2 a t) times −3/2, for x(0) = 1."""
+    a = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+
+    def field(x):
+        return -a * x**3
+
+    def func(t, state):
+        x, _ = state
+        slopes = torch.func.vmap(jacobian(field))(x)
+        return field(x), slopes.diagonal(dim1=1, dim2=2).sum(1)
+
+    start = torch.ones(2, 1, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    _, divergence = nodekit.odeint(func, start, [0.0, 1.0], method=method, rtol=1e-8, atol=1e-8)
+    (by_a,) = torch.autograd.grad(divergence[-1].sum(), a)
+    assert divergence[-1, 0].item() == pytest.approx(-1.5 * math.log(2.4), rel=1e-5)
+    assert by_a.item() == pytest.approx(-1.5 * 2 * 2 / 2.4, rel=1e-5)
