@@ -266,8 +266,8 @@ def stand_in() -> Iterator[StandIn]:
     with (
         mock.patch.multiple(torch.cuda, **answers),
         mock.patch.object(torch.autograd, "_engine_run_backward", run),
-        # Of the real driver PyTorch's optimizers would ask whether a graph is being captured.
-        mock.patch.object(torch.optim.Optimizer, "_accelerator_graph_capture_health_check"),
+        # Of the driver the optimizers of some versions ask by this whether a graph is being captured.
+        mock.patch.object(torch.optim.Optimizer, "_accelerator_graph_capture_health_check", create=True),
         mock.patch.object(torch, "_has_compatible_shallow_copy_type", _may_take_data_of),
         # cuDNN's kernels have no counterpart on a CPU.
         torch.backends.cudnn.flags(enabled=False),

@@ -25,9 +25,7 @@ class Sent:
     def __call__(self, numbers: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
         asked = numbers.shape, numbers.tobytes(), dtype, device
         if asked != self._asked:
-            with torch.inference_mode(False):  # a later use may record a graph
-                self._tensor = torch.tensor(numbers, dtype=dtype, device=device)
-            self._asked = asked
+            self._asked, self._tensor = asked, torch.tensor(numbers, dtype=dtype, device=device)
         return self._tensor
 
 
