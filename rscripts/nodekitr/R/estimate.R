@@ -12,7 +12,8 @@
 #' @param func the model, as in [nk_ode()].
 #' @param parms parameters to start from: numbers with names, or a list of such numbers (all else in it stays).
 #' @param y the initial state at the first time of each trajectory: numbers with names; a function of `parms`, which
-#'   estimates initial states among them; or `NULL`: the first observation of each trajectory, taken as exact. Several
+#'   estimates initial states among them; or `NULL`: the first observation of each trajectory, taken as exact. Where it
+#'   starts before it was first observed - a dose at time 0 -, begin with a row of that time with `NA`. Several
 #'   columns are then to be named by `observed`, in the order of the slopes that `func` returns.
 #' @param observed names of the columns with observations: states, or further values of `func`. By default all columns
 #'   that are one.
@@ -53,13 +54,11 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
   )
   start <- c(scale$start, log_sd = initial_spread(pieces, func, parms, solver, further))
   likelihood <- likelihood_of(pieces, func, scale, observed, solver, further)
-  found <- stats::nlminb(start, likelihood$fn, likelihood$gr, lower = c(scale$lower, rep(-25, length(observed))),
-    upper = c(scale$upper, rep(Inf, length(observed))), control = control
-  )
+  found <- minimised(likelihood, start, scale, control)
   if (found$convergence != 0) warn("The search did not converge: ", found$message, ".")
   structure(
     list(
-      call = sys.call(), par = found$par, scale = scale, hessian = hessian_of(likelihood$gr, found$par),
+      call = sys.call(), par = found$par, scale = scale, hessian = hessian_of(likelihood$gr, found$par, scale),
       value = found$objective, convergence = found[c("convergence", "message", "iterations", "evaluations")],
       data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func, solver = solver,
       further = further
@@ -197,9 +196,22 @@ likelihood_of <- function(pieces, func, scale, observed, solver, further) {
   list(fn = function(par) evaluate(par)$value, gr = function(par) unname(evaluate(par)$gradient))
 }
 
+# The search from `start`, the parameters and behind them the logarithms of standard deviations. Parameters that are not
+# searched as logarithms may be of very different sizes, with which the search would creep.
+minimised <- function(likelihood, start, scale, control = list()) {
+  rest <- length(start) - length(scale$start)
+  stats::nlminb(start, likelihood$fn, likelihood$gr, scale = 1 / search_sizes(start, scale), control = control,
+    lower = c(scale$lower, rep(-25, rest)), upper = c(scale$upper, rep(Inf, rest)))
+}
+
+# How large a change of each searched number is: of a logarithm one, of others by where they started.
+search_sizes <- function(par, scale) {
+  c(ifelse(scale$on_log | scale$start == 0, 1, abs(scale$start)), rep(1, length(par) - length(scale$start)))
+}
+
 # Second derivatives, as central differences of the gradient.
-hessian_of <- function(gradient, par) {
-  steps <- 1e-4 * pmax(abs(par), 1e-2)
+hessian_of <- function(gradient, par, scale) {
+  steps <- 1e-4 * pmax(abs(par), 1e-2 * search_sizes(par, scale))
   columns <- vapply(seq_along(par), function(i) {
     (gradient(replace(par, i, par[i] + steps[i])) - gradient(replace(par, i, par[i] - steps[i]))) / (2 * steps[i])
   }, par)

@@ -32,6 +32,12 @@ test_that("estimates, errors and likelihood are those of nls() on the formula; p
   expect_error(predict(fit, new = 1), class = "nodekit_unknown_argument")
   expect_identical(names(tidy.nk_estimate(fit, conf.int = TRUE)), c("term", "estimate", "std.error", "conf.low", "conf.high"))
   expect_true(glance.nk_estimate(fit)$converged)
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  plot(fit, until = 20, main = "growth")
+  ends <- graphics::par("usr")
+  expect_true(ends[1] < 0 && ends[2] > 20 && ends[4] > max(data$size))
+  expect_error(plot(fit, untill = 20), "until", class = "nodekit_unknown_argument")
 })
 
 test_that("a parameter stays within its bounds, and has no error there", {
@@ -41,6 +47,22 @@ test_that("a parameter stays within its bounds, and has no error there", {
   expect_equal(coef(fit)[["K"]], 2.5)
   expect_true(is.na(vcov(fit)["K", "K"]))
   expect_true(vcov(fit)["r", "r"] > 0)
+})
+
+test_that("estimates and errors are the same in other units, where parameters are of very different sizes", {
+  needs_python()
+  fitted_in <- function(unit) {
+    data <- transform(seen_growth(), time = time * unit, size = 1e5 * size)
+    nk_estimate(data, logistic, c(r = 0.5 / unit, K = 2e5), y = c(size = 1e4), lower = 0)
+  }
+  days <- fitted_in(1)
+  expect_true(glance.nk_estimate(days)$converged)
+  seconds <- fitted_in(86400)
+  expect_true(glance.nk_estimate(seconds)$converged)
+  expect_equal(coef(seconds)[["r"]] * 86400, coef(days)[["r"]], tolerance = 1e-4)
+  expect_equal(sqrt(vcov(seconds)["r", "r"]) * 86400, sqrt(vcov(days)["r", "r"]), tolerance = 1e-3)
+  peer <- stats::nls(size ~ grown(time, r, K), seen_growth(), c(r = 0.8, K = 2.5))
+  expect_equal(sqrt(diag(vcov(days))) / c(1, 1e5), sqrt(diag(vcov(peer)) * 11 / 13), tolerance = 0.05)
 })
 
 test_that("several trajectories, not all states observed, values missing, rows in any order", {
