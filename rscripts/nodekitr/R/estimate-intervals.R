@@ -35,7 +35,7 @@ confint.nk_estimate <- function(object, parm = names(coef(object)), level = 0.95
 
 # Both ends of the profile interval of one parameter, on the scale that was searched.
 profile_ends <- function(object, i, level) {
-  likelihood <- likelihood_of(object$pieces, object$func, object$scale, object$observed, object$solver, object$further)
+  likelihood <- likelihood_of(object$pieces, object$func, object$scale, object$observed, object$further)
   bounds <- list(lower = c(object$scale$lower, rep(-25, length(object$observed))),
     upper = c(object$scale$upper, rep(Inf, length(object$observed))))
   drop <- stats::qchisq(level, 1) / 2
@@ -91,7 +91,7 @@ estimate_anew <- function(object, data) {
     piece$values <- values
     piece
   }, object$pieces, split(sorted, sorted$.series))
-  likelihood <- likelihood_of(pieces, object$func, object$scale, object$observed, object$solver, object$further)
+  likelihood <- likelihood_of(pieces, object$func, object$scale, object$observed, object$further)
   object$par <- minimised(likelihood, object$par, object$scale)$par
   object
 }

@@ -57,7 +57,8 @@ searched_vcov <- function(object) {
   all <- matrix(NA_real_, length(free), length(free), dimnames = dimnames(object$hessian))
   inverse <- inverse_of(object$hessian[free, free, drop = FALSE])
   if (is.null(inverse)) {
-    warn("The data do not determine all parameters: the second derivatives of the likelihood have no inverse.")
+    warn("The data do not determine all parameters, or the model goes through them: the second derivatives of the ",
+      "likelihood have no inverse.")
   } else {
     all[free, free] <- inverse
   }
@@ -107,7 +108,7 @@ predict.nk_estimate <- function(object, times = NULL, ...) {
       )
     }
     grid <- sort(unique(c(piece$times[1], at)))
-    out <- solved_piece(piece, object$func, parms, object$solver, object$further, grid)
+    out <- solved_piece(piece, object$func, parms, object$further, grid)
     values <- as.data.frame(unclass_ode(out))[match(at, grid), -1, drop = FALSE]
     ids <- object$data[[object$id[1] %||% object$time]][match(piece$series, object$data$.series)]
     frame <- cbind(stats::setNames(data.frame(at), object$time), values)
