@@ -100,7 +100,8 @@ test_that("data without noise are said to be that", {
   needs_python()
   data <- data.frame(time = 0:6, x = 3 * exp(-0.4 * 0:6))
   expect_warning(
-    fit <- nk_estimate(data, function(t, y, parms) list(-parms[["k"]] * y), c(k = 0.2), y = c(x = 3)), "goes through the data of x"
+    fit <- nk_estimate(data, function(t, y, parms) list(-parms[["k"]] * y), c(k = 0.2), y = c(x = 3)),
+    "goes through the data of x"
   )
   expect_equal(coef(fit)[["k"]], 0.4, tolerance = 1e-5)
 })
