@@ -36,12 +36,7 @@ autoplot.nk_ensemble <- function(object, interval = c("confidence", "prediction"
 #' @exportS3Method ggplot2::autoplot
 autoplot.nk_estimate <- function(object, until = max(object$data[[object$time]]), ...) {
   refuse_arguments("until", ...)
-  frames <- lapply(object$pieces, function(piece) {
-    some <- object
-    some$pieces <- list(piece)
-    predict(some, times = seq(piece$times[1], max(until, piece$times), length.out = 200))
-  })
-  lines <- do.call(rbind, frames)
+  lines <- lines_of_estimate(object, until)
   panels(long_frame(object$data, object$id, object$time, object$observed),
     long_frame(lines, object$id, object$time, object$observed), object$time)
 }

@@ -20,6 +20,11 @@ array_substitutes <- function() {
       }
       rearranged(x, base::diag)
     },
+    `diag<-` = function(x, value) {
+      if (!any_number(list(x, value))) return(base::`diag<-`(x, value))
+      i <- seq_len(min(dim(x)))
+      assigned(base::`[<-`, x, base::cbind(i, i), value = value)
+    },
     cbind = function(...) {
       if (any_number(list(...))) bound(base::cbind, labelled(list(...), substitute(list(...)))) else base::cbind(...)
     },

@@ -77,7 +77,9 @@ table_function <- function(f) {
   }
   function(v, ...) {
     if (!is_number(v) || ...length()) return(f(v, ...))
-    mapped(v, f(value_of(v)), slope(as.vector(value_of(v))), table_step(f))
+    value <- f(value_of(v))
+    if (made_by(linear_table) && identical(at$method, 2L)) value <- as_decided(value) # steps
+    mapped(v, value, slope(as.vector(value_of(v))), table_step(f))
   }
 }
 
@@ -115,6 +117,10 @@ make_substitutes <- function() {
     if (is_number(x)) rearranged(x, function(places) own(places, ...)) else own(x, ...)
   }
   plain <- function(own) function(...) do.call(own, lapply(list(...), decided_by))
+  deciding <- function(own) function(...) {
+    found <- do.call(own, lapply(list(...), decided_by))
+    if (any_number(list(...))) as_decided(found) else found
+  }
   sums <- lapply(c(sum = "sum", prod = "prod", max = "max", min = "min", range = "range"), function(name) {
     own <- get(name, baseenv())
     function(..., na.rm = FALSE) {
@@ -161,17 +167,39 @@ make_substitutes <- function() {
     sd = where_number(stats::sd, function(x, na.rm = FALSE) sqrt(variance(x, na.rm))),
     weighted.mean = where_number(stats::weighted.mean, function(x, w) summarised("sum", list(x * w)) /
       summarised("sum", list(w))),
+    approx = interpolated(stats::approx), spline = interpolated(stats::spline),
     drop = moves(base::drop), head = moves(utils::head), tail = moves(utils::tail), rep_len = moves(base::rep_len),
     `:` = plain(base::`:`), seq_len = plain(base::seq_len), seq = plain(base::seq), numeric = plain(base::numeric),
     double = plain(base::double), vector = plain(base::vector), rep = function(x, ...) {
       if (is_number(x)) rearranged(x, function(places) do.call(base::rep, c(list(places), lapply(list(...), decided_by))))
       else do.call(base::rep, c(list(x), lapply(list(...), decided_by)))
     },
-    cat = plain(base::cat), sprintf = plain(base::sprintf), which.max = plain(base::which.max),
-    which.min = plain(base::which.min), findInterval = plain(base::findInterval), match = plain(base::match),
+    cat = plain(base::cat), sprintf = plain(base::sprintf), which.max = deciding(base::which.max),
+    which.min = deciding(base::which.min), findInterval = deciding(base::findInterval), match = plain(base::match),
     `%in%` = plain(base::`%in%`), isTRUE = plain(base::isTRUE), isFALSE = plain(base::isFALSE),
-    is.vector = plain(base::is.vector)
+    is.vector = plain(base::is.vector), structure = function(.Data, ...) {
+      if (is_number(.Data)) relabelled(.Data, function(v) base::structure(v, ...)) else base::structure(.Data, ...)
+    },
+    beta = where_number(base::beta, function(a, b) exp(lgamma(a) + lgamma(b) - lgamma(a + b))),
+    lbeta = where_number(base::lbeta, function(a, b) lgamma(a) + lgamma(b) - lgamma(a + b)),
+    atan2 = where_number(base::atan2, function(y, x) {
+      a <- decided_by(y)
+      b <- decided_by(x)
+      base::atan2(a, b) + (b * y - a * x) / (a^2 + b^2) # what is added is zero, and has the slopes
+    })
   ))
+}
+
+# What interpolates between values at plain places is linear in the values: a matrix times them.
+interpolated <- function(own) {
+  function(x, y = NULL, ...) {
+    if (!is_number(y)) return(own(x, y, ...))
+    n <- length(y)
+    found <- own(x, numeric(n), ...)
+    units <- lapply(seq_len(n), function(i) own(x, replace(numeric(n), i, 1), ...)$y)
+    found$y <- relabelled(multiplied(base::matrix(unlist(units), ncol = n), y), as.vector)
+    found
+  }
 }
 
 holds_number <- function(x) {

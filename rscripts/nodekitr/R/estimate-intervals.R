@@ -35,7 +35,7 @@ confint.nk_estimate <- function(object, parm = names(coef(object)), level = 0.95
 
 # Both ends of the profile interval of one parameter, on the scale that was searched.
 profile_ends <- function(object, i, level) {
-  likelihood <- likelihood_of(object$pieces, object$func, object$scale, object$observed, object$solver, object$further)
+  likelihood <- likelihood_of(object$pieces, object$func, object$scale, object$observed, object$further)
   bounds <- list(lower = c(object$scale$lower, rep(-25, length(object$observed))),
     upper = c(object$scale$upper, rep(Inf, length(object$observed))))
   drop <- stats::qchisq(level, 1) / 2
@@ -45,7 +45,8 @@ profile_ends <- function(object, i, level) {
   excess <- function(value) { # of the profile over what it may be
     whole <- function(par) append(par, value, i - 1)
     found <- stats::nlminb(others, function(par) likelihood$fn(whole(par)), function(par) likelihood$gr(whole(par))[-i],
-      lower = bounds$lower[-i], upper = bounds$upper[-i], control = list(rel.tol = 1e-8)
+      scale = 1 / search_sizes(object$par, object$scale)[-i], lower = bounds$lower[-i], upper = bounds$upper[-i],
+      control = list(rel.tol = 1e-8)
     )
     if (is.finite(found$objective)) others <<- found$par
     min(found$objective, 1e10) - object$value - drop
@@ -90,11 +91,7 @@ estimate_anew <- function(object, data) {
     piece$values <- values
     piece
   }, object$pieces, split(sorted, sorted$.series))
-  likelihood <- likelihood_of(pieces, object$func, object$scale, object$observed, object$solver, object$further)
-  found <- stats::nlminb(object$par, likelihood$fn, likelihood$gr,
-    lower = c(object$scale$lower, rep(-25, length(object$observed))),
-    upper = c(object$scale$upper, rep(Inf, length(object$observed)))
-  )
-  object$par <- found$par
+  likelihood <- likelihood_of(pieces, object$func, object$scale, object$observed, object$further)
+  object$par <- minimised(likelihood, object$par, object$scale)$par
   object
 }

@@ -55,13 +55,21 @@ searched_vcov <- function(object) {
   at_bound <- par <= object$scale$lower | par >= object$scale$upper
   free <- c(!at_bound, rep(TRUE, length(object$par) - length(par)))
   all <- matrix(NA_real_, length(free), length(free), dimnames = dimnames(object$hessian))
-  inverse <- tryCatch(solve(object$hessian[free, free, drop = FALSE]), error = function(e) NULL)
-  if (is.null(inverse) || any(diag(inverse) <= 0)) {
-    warn("The data do not determine all parameters: the second derivatives of the likelihood have no inverse.")
+  inverse <- inverse_of(object$hessian[free, free, drop = FALSE])
+  if (is.null(inverse)) {
+    warn("The data do not determine all parameters, or the model goes through them: the second derivatives of the ",
+      "likelihood have no inverse.")
   } else {
     all[free, free] <- inverse
   }
   all[seq_along(par), seq_along(par), drop = FALSE]
+}
+
+# The inverse of a curvature, whatever the units of the parameters; NULL where it is not that of a minimum.
+inverse_of <- function(curvature) {
+  size <- sqrt(pmax(diag(curvature), 0))
+  inverse <- tryCatch(solve(curvature / outer(size, size)), error = function(e) NULL)
+  if (is.null(inverse) || anyNA(inverse) || any(diag(inverse) <= 0)) NULL else inverse / outer(size, size)
 }
 
 #' @export
@@ -78,11 +86,12 @@ nobs.nk_estimate <- function(object, ...) {
 
 #' Use estimated parameters
 #'
+#' `plot` draws the data as points and the solution as lines.
 #' @param object what [nk_estimate()] returned.
 #' @param times the times to predict at, for each trajectory from its start; `NULL`: those of the data.
 #' @param nsim how many data sets to draw.
 #' @param seed a seed; `NULL`: R's generator as it is.
-#' @param ... nothing may be given.
+#' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
 #' @return `predict`: a data frame with the columns id, time, and those of the solution. `simulate`: a list of data frames
 #'   like the data, of the solution with noise.
 #' @examples
@@ -99,7 +108,7 @@ predict.nk_estimate <- function(object, times = NULL, ...) {
       )
     }
     grid <- sort(unique(c(piece$times[1], at)))
-    out <- solved_piece(piece, object$func, parms, object$solver, object$further, grid)
+    out <- solved_piece(piece, object$func, parms, object$further, grid)
     values <- as.data.frame(unclass_ode(out))[match(at, grid), -1, drop = FALSE]
     ids <- object$data[[object$id[1] %||% object$time]][match(piece$series, object$data$.series)]
     frame <- cbind(stats::setNames(data.frame(at), object$time), values)
@@ -114,6 +123,24 @@ predict.nk_estimate <- function(object, times = NULL, ...) {
     found[[object$time]] <- object$data[[object$time]]
   }
   found
+}
+
+# The solution along each trajectory, 200 rows each.
+lines_of_estimate <- function(object, until) {
+  do.call(rbind, lapply(object$pieces, function(piece) {
+    object$pieces <- list(piece)
+    stats::predict(object, times = seq(piece$times[1], max(until, piece$times), length.out = 200))
+  }))
+}
+
+#' @rdname predict.nk_estimate
+#' @param x what [nk_estimate()] returned.
+#' @param until the last time to draw the solution at.
+#' @export
+plot.nk_estimate <- function(x, until = max(x$data[[x$time]]), ...) {
+  refuse_plot_arguments("until", ...)
+  plot_trajectories(x$data, lines_of_estimate(x, until), x$time, x$observed, until, ...)
+  invisible(x)
 }
 
 #' @export

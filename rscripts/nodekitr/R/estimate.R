@@ -12,13 +12,15 @@
 #' @param func the model, as in [nk_ode()].
 #' @param parms parameters to start from: numbers with names, or a list of such numbers (all else in it stays).
 #' @param y the initial state at the first time of each trajectory: numbers with names; a function of `parms`, which
-#'   estimates initial states among them; or `NULL`: the first observation of each trajectory, taken as exact. Several
+#'   estimates initial states among them; or `NULL`: the first observation of each trajectory, taken as exact. Where it
+#'   starts before it was first observed - a dose at time 0 -, begin with a row of that time with `NA`. Several
 #'   columns are then to be named by `observed`, in the order of the slopes that `func` returns.
 #' @param observed names of the columns with observations: states, or further values of `func`. By default all columns
 #'   that are one.
 #' @param log names of the parameters that are searched on the scale of their logarithm, as they are positive.
 #' @param lower,upper bounds of the parameters, by name.
-#' @param method,rtol,atol,... as in [nk_gradient()]; further ones are for it and for `func`, by name.
+#' @param method,rtol,atol,... as in [nk_gradient()]; further ones are for it and for `func`, by name. Tables of `forcings`
+#'   and `events` (`list(data = )`) with a column of ids act each on its own trajectory.
 #' @param control of [stats::nlminb()].
 #' @return An object of class `nk_estimate` for `print`, `summary`, `coef`, `vcov`, `confint`, `logLik` (and so `AIC`,
 #'   `BIC`), `nobs`, `fitted`, `residuals`, `predict`, `simulate`, and `tidy` and `glance` of the package generics.
@@ -48,21 +50,25 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
   observed <- observed %||% setdiff(names(data), c(id, time))
   rows <- as_trajectories(data, id, time, observed, starts_complete = is.null(y))
   solver <- c(list(method = method, rtol = rtol, atol = atol), given[of_solver])
-  pieces <- lapply(split(in_order(rows, time), in_order(rows, time)$.series), as_piece,
-    time = time, observed = observed, y = y, form = scale$form
-  )
-  start <- c(scale$start, log_sd = initial_spread(pieces, func, parms, solver, further))
-  likelihood <- likelihood_of(pieces, func, scale, observed, solver, further)
-  found <- stats::nlminb(start, likelihood$fn, likelihood$gr, lower = c(scale$lower, rep(-25, length(observed))),
-    upper = c(scale$upper, rep(Inf, length(observed))), control = control
-  )
-  if (found$convergence != 0) warn("The search did not converge: ", found$message, ".")
+  pieces <- lapply(split(in_order(rows, time), in_order(rows, time)$.series), function(rows) {
+    c(as_piece(rows, time, observed, y, scale$form), list(solver = solver_for(solver, id, rows, data)))
+  })
+  start <- c(scale$start, log_sd = initial_spread(pieces, func, parms, further))
+  likelihood <- likelihood_of(pieces, func, scale, observed, further)
+  found <- minimised(likelihood, start, scale, control)
+  noise <- exp(found$par[-seq_along(scale$start)])
+  exact <- noise < 1e-6 * vapply(rows[observed], function(x) max(abs(x), na.rm = TRUE), 1)
+  if (any(exact)) {
+    warn("The solution goes through the data of ", observed[exact][1], ": what is left are errors of the solver, and no ",
+      "noise that errors of the parameters could be computed from.")
+  } else if (found$convergence != 0) {
+    warn("The search did not converge: ", found$message, ".")
+  }
   structure(
     list(
-      call = sys.call(), par = found$par, scale = scale, hessian = hessian_of(likelihood$gr, found$par),
+      call = sys.call(), par = found$par, scale = scale, hessian = hessian_of(likelihood$gr, found$par, scale),
       value = found$objective, convergence = found[c("convergence", "message", "iterations", "evaluations")],
-      data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func, solver = solver,
-      further = further
+      data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func, further = further
     ),
     class = "nk_estimate"
   )
@@ -141,16 +147,43 @@ as_piece <- function(rows, time, observed, y, form) {
   )
 }
 
-solved_piece <- function(piece, func, parms, solver, further, times = piece$times) {
+# The arguments of the solver for one trajectory: of tables of events and forcings with a column of ids, its own rows.
+solver_for <- function(solver, id, rows, data) {
+  own <- function(table, argument) {
+    if (!is.data.frame(table) || !length(id) || !id %in% names(table)) return(table)
+    strange <- is.na(match_ids(table[[id]], data[[id]]))
+    if (any(strange)) {
+      abort("value_error", "'", argument, "' has the ", id, " '", table[[id]][strange][1], "', which is no trajectory.",
+        remedy = "Give ids of the data."
+      )
+    }
+    table[match_ids(table[[id]], rows[[id]][1]) %in% 1, setdiff(names(table), id)]
+  }
+  solver$forcings <- own(solver$forcings, "forcings")
+  if (!is.null(solver$events$data)) {
+    solver$events$data <- own(solver$events$data, "events$data")
+    if (!nrow(solver$events$data)) solver$events <- NULL
+  }
+  solver
+}
+
+# A solution has rows at the times of events, too.
+rows_at <- function(times, out) match(times, out[, "time"])
+with_events_quietly <- function(expression) {
+  withCallingHandlers(expression, nodekit_event_times = function(w) invokeRestart("muffleWarning"))
+}
+
+solved_piece <- function(piece, func, parms, further, times = piece$times) {
   start <- if (is.null(piece$start_of)) piece$start else piece$start_of(parms)
-  solver <- solver[names(solver) %in% names(formals(nk_ode))]
-  do.call(nk_ode, c(list(start, times, func, parms), solver, further), quote = TRUE)
+  solver <- piece$solver[names(piece$solver) %in% names(formals(nk_ode))]
+  out <- with_events_quietly(do.call(nk_ode, c(list(start, times, func, parms), solver, further), quote = TRUE))
+  unclass_ode(out)[rows_at(times, out), , drop = FALSE]
 }
 
 # Logarithms of the standard deviations with the parameters at the start.
-initial_spread <- function(pieces, func, parms, solver, further) {
+initial_spread <- function(pieces, func, parms, further) {
   errors <- lapply(pieces, function(piece) {
-    out <- solved_piece(piece, func, parms, solver, further)
+    out <- solved_piece(piece, func, parms, further)
     absent <- setdiff(colnames(piece$values), colnames(out))
     if (length(absent)) {
       abort("value_error", "'", absent[1], "' is no state and no further value of func.", remedy = paste0(
@@ -158,14 +191,21 @@ initial_spread <- function(pieces, func, parms, solver, further) {
         paste(colnames(out)[-1], collapse = ", "), "."
       ))
     }
-    piece$values - unclass(out)[, colnames(piece$values), drop = FALSE]
+    piece$values - out[, colnames(piece$values), drop = FALSE]
   })
   log(pmax(apply(do.call(rbind, errors), 2, function(e) sqrt(mean(e^2, na.rm = TRUE))), 1e-8))
 }
 
 # The negative log likelihood and its gradient, by the searched numbers; the last solve is kept.
-likelihood_of <- function(pieces, func, scale, observed, solver, further) {
-  model <- function(t, y, p, ...) func(t, y, scale$form(p$theta), ...)
+likelihood_of <- function(pieces, func, scale, observed, further) {
+  # `p` holds the searched numbers, and behind them the values of forcings at the time t.
+  given <- function(p) with_inputs(scale$form(p$theta), p[-(1:2)])
+  model <- function(t, y, p, ...) func(t, y, given(p), ...)
+  solver_of <- function(solver) {
+    change <- solver$events$func
+    if (!is.null(change)) solver$events$func <- function(t, y, p, ...) change(t, y, given(p), ...)
+    solver
+  }
   count <- length(scale$start)
   kept <- list(par = NULL)
   succeeded <- FALSE
@@ -175,15 +215,17 @@ likelihood_of <- function(pieces, func, scale, observed, solver, further) {
     parts <- tryCatch(lapply(pieces, function(piece) {
       loss <- function(out, p) {
         total <- 0
+        rows <- rows_at(piece$times, out)
         for (k in seq_along(observed)) {
           seen <- which(!is.na(piece$values[, k]))
           if (!length(seen)) next
-          found <- out[seen, observed[k]]
+          found <- out[rows[seen], observed[k]]
           total <- total - sum(stats::dnorm(piece$values[seen, k], found, exp(p$log_sd[k]), log = TRUE))
         }
         total
       }
-      do.call(nk_gradient, c(list(piece$start, piece$times, model, p, loss), solver, further), quote = TRUE)
+      with_events_quietly(do.call(nk_gradient, c(list(piece$start, piece$times, model, p, loss), solver_of(piece$solver),
+        further), quote = TRUE))
     }), nodekit_solve_failed = function(e) if (succeeded) NULL else stop(e))
     value <- sum(vapply(parts, function(part) part$value, 1))
     failed <- is.null(parts) || !is.finite(value)
@@ -197,9 +239,22 @@ likelihood_of <- function(pieces, func, scale, observed, solver, further) {
   list(fn = function(par) evaluate(par)$value, gr = function(par) unname(evaluate(par)$gradient))
 }
 
+# The search from `start`, the parameters and behind them the logarithms of standard deviations. Parameters that are not
+# searched as logarithms may be of very different sizes, with which the search would creep.
+minimised <- function(likelihood, start, scale, control = list()) {
+  rest <- length(start) - length(scale$start)
+  stats::nlminb(start, likelihood$fn, likelihood$gr, scale = 1 / search_sizes(start, scale), control = control,
+    lower = c(scale$lower, rep(-25, rest)), upper = c(scale$upper, rep(Inf, rest)))
+}
+
+# How large a change of each searched number is: of a logarithm one, of others by where they started.
+search_sizes <- function(par, scale) {
+  c(ifelse(scale$on_log | scale$start == 0, 1, abs(scale$start)), rep(1, length(par) - length(scale$start)))
+}
+
 # Second derivatives, as central differences of the gradient.
-hessian_of <- function(gradient, par) {
-  steps <- 1e-4 * pmax(abs(par), 1e-2)
+hessian_of <- function(gradient, par, scale) {
+  steps <- 1e-4 * pmax(abs(par), 1e-2 * search_sizes(par, scale))
   columns <- vapply(seq_along(par), function(i) {
     (gradient(replace(par, i, par[i] + steps[i])) - gradient(replace(par, i, par[i] - steps[i]))) / (2 * steps[i])
   }, par)

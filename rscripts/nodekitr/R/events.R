@@ -35,7 +35,7 @@ as_events <- function(events, rootfunc, state, times, parms, ynames, ...) {
   }
   plan$times <- plan$times[plan$times >= min(times) & plan$times <= max(times)]
   if (!all(plan$times %in% times)) {
-    warn("Not all times of events are in 'times': they are included in the result.")
+    warn("Not all times of events are in 'times': they are included in the result.", class = "event_times")
     plan$rows <- sort(unique(c(times, plan$times)), decreasing = times[length(times)] < times[1])
   }
   plan

@@ -120,7 +120,7 @@ searched_vcov_of_fit <- function(object) {
     curvature <- curvature + crossprod(J)
     spread <- spread + noise[k]^2 / object$model$scale[k]^2 * crossprod(J)
   }
-  inverse <- tryCatch(solve(curvature), error = function(e) NULL)
+  inverse <- inverse_of(curvature)
   if (is.null(inverse)) {
     warn("The data do not determine all parameters: no change of the solution tells some of them apart.")
     return(all)

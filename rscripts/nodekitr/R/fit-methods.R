@@ -287,26 +287,28 @@ plot.nk_fit <- function(x, which = c("trajectories", "history"), until = max(x$d
     graphics::plot.default(x$history$epoch, x$history$loss, type = "l", log = "y", xlab = "epoch", ylab = "loss", ...)
     return(invisible(x))
   }
-  time <- x$data[[x$time]]
   starts <- starts_of(x$data, x$time)
   along <- lapply(starts[[x$time]], function(start) seq(start, until, length.out = 200))
   newdata <- stats::setNames(data.frame(unlist(along)), x$time)
   newdata[x$id] <- starts[rep(seq_along(along), each = 200), x$id]
-  lines <- predict(x, newdata)
-  ids <- rep(seq_along(along), each = 200)
-  colours <- grDevices::hcl.colors(length(along), "Dark 3")
-  old <- graphics::par(mfrow = rev(grDevices::n2mfrow(length(x$states))))
+  plot_trajectories(x$data, predict(x, newdata), x$time, x$states, until, ...)
+  invisible(x)
+}
+
+# A panel a state: the data as points, and lines of 200 points each, one a trajectory.
+plot_trajectories <- function(data, lines, time, states, until, ...) {
+  colours <- grDevices::hcl.colors(max(data$.series), "Dark 3")
+  old <- graphics::par(mfrow = rev(grDevices::n2mfrow(length(states))))
   on.exit(graphics::par(old))
-  for (state in x$states) {
-    graphics::plot.default(time, x$data[[state]],
-      col = colours[x$data$.series], pch = 16, cex = 0.7, xlab = x$time, ylab = state,
-      xlim = range(time, until), ylim = range(x$data[[state]], lines[[state]], na.rm = TRUE), ...
+  for (state in states) {
+    graphics::plot.default(data[[time]], data[[state]],
+      col = colours[data$.series], pch = 16, cex = 0.7, xlab = time, ylab = state,
+      xlim = range(data[[time]], until), ylim = range(data[[state]], lines[[state]], na.rm = TRUE), ...
     )
-    for (series in unique(ids)) {
-      graphics::lines(lines[[x$time]][ids == series], lines[[state]][ids == series], col = colours[series])
+    for (rows in split(seq_len(nrow(lines)), rep(seq_along(colours), each = 200))) {
+      graphics::lines(lines[[time]][rows], lines[[state]][rows], col = colours[(rows[1] + 199) / 200])
     }
   }
-  invisible(x)
 }
 
 #' @rdname predict.nk_fit

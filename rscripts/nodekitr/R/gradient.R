@@ -11,15 +11,17 @@
 #' once more, for its derivatives, with numbers that remember how they were computed. These are understood by:
 #' - `+ - * / ^ %% %/%`, comparisons (so that `if (I < 0)` and `ifelse()` work), `!`, `&`, `|`;
 #' - `abs sign sqrt exp expm1 log log2 log10 log1p floor ceiling round trunc`, the trigonometric and hyperbolic
-#'   functions and their inverses, `gamma lgamma digamma cumsum cumprod cummax cummin`;
+#'   functions and their inverses, `gamma lgamma digamma beta lbeta atan2 cumsum cumprod
+#'   cummax cummin`;
 #' - `sum prod mean var sd weighted.mean max min range pmax pmin`, with `na.rm`;
 #' - `c unlist [ [[ $`, and assignment to them, also to places of a plain vector (`dy <- numeric(2); dy[1] <- ...`),
 #'   `names rev rep head tail diff t`;
 #' - `matrix array diag cbind rbind %*% crossprod outer solve rowSums colSums apply`;
 #' - `lapply sapply vapply mapply Map Reduce with`, and loops over places;
-#' - `dnorm dlnorm dexp dpois dbinom dnbinom dgamma dbeta dt dweibull dlogis`, with `log = TRUE`, and `pnorm plogis
-#'   qlogis`;
-#' - functions made by `approxfun()` and `splinefun()`, of the time or of a state; your own functions that `func` calls.
+#' - `dnorm dlnorm dexp dpois dbinom dnbinom dgamma dbeta dt dweibull dlogis`, with `log = TRUE`, and `pnorm pexp
+#'   plogis qlogis`;
+#' - functions made by `approxfun()` and `splinefun()`, of the time or of a state; `approx()` and `spline()` of a
+#'   solution; your own functions that `func` calls.
 #'
 #' `t` is a plain number, so that what depends on it alone may be computed by anything. What is not understood is a
 #' condition of class `nodekit_not_differentiable` that says what to write instead. Where a function has a corner
@@ -270,3 +272,5 @@ solution_number <- function(times, states, state, rows) {
 `$.nk_columns` <- function(x, name) unclass(x)[, name]
 #' @export
 `[[.nk_columns` <- function(x, i, ...) if (is.character(i)) unclass(x)[, i] else unclass(x)[[i, ...]]
+#' @export
+as.data.frame.nk_columns <- function(x, ...) as.data.frame(unclass(x), ...)

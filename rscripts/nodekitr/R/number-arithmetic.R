@@ -18,6 +18,11 @@ Ops.nk_number <- function(e1, e2) {
   }
   b <- value_of(e2)
   value <- get(.Generic, baseenv())(a, b)
+  if (.Generic %in% c("%%", "%/%")) { # where the quotient changes, they jump
+    quotient <- a %/% b
+    decided <- as_decided(quotient)
+    value <- if (.Generic == "%%") value + b * (quotient - decided) else decided
+  }
   first <- is_number(e1)
   second <- is_number(e2)
   # The gradients by a and by b, each computed where it is asked for.

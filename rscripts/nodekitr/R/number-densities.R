@@ -61,10 +61,17 @@ density_of <- function(name) {
 # Distribution functions by their densities; of the standard normal and logistic alone.
 distribution_functions <- function() {
   list(
-    pnorm = function(q, mean = 0, sd = 1, ...) {
-      if (!any_number(list(q, mean, sd)) || ...length()) return(stats::pnorm(q, mean, sd, ...))
+    pnorm = function(q, mean = 0, sd = 1, lower.tail = TRUE, log.p = FALSE) {
+      if (!any_number(list(q, mean, sd))) return(stats::pnorm(q, mean, sd, lower.tail, log.p))
       z <- (q - mean) / sd
-      mapped(z, stats::pnorm(value_of(z)), stats::dnorm(as.vector(value_of(z))), list("math", "pnorm"))
+      v <- value_of(z)
+      value <- stats::pnorm(v, lower.tail = lower.tail, log.p = log.p)
+      slope <- exp(stats::dnorm(as.vector(v), log = TRUE) - if (log.p) as.vector(value) else 0)
+      mapped(z, value, if (lower.tail) slope else -slope, if (lower.tail && !log.p) list("math", "pnorm"))
+    },
+    pexp = function(q, rate = 1, ...) {
+      if (!any_number(list(q, rate)) || ...length()) return(stats::pexp(q, rate, ...))
+      -expm1(-rate * extremes("pmax", `>=`, base::pmax, list(q, 0), FALSE))
     },
     plogis = function(q, location = 0, scale = 1, ...) {
       if (!any_number(list(q, location, scale)) || ...length()) return(stats::plogis(q, location, scale, ...))

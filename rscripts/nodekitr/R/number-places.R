@@ -223,3 +223,13 @@ as.list.nk_number <- function(x, ...) {
 
 #' @export
 as.data.frame.nk_number <- function(x, ...) x
+
+#' @export
+with.nk_number <- function(data, expr, ...) eval(substitute(expr), as.list(data), parent.frame())
+
+#' @export
+subset.nk_number <- function(x, subset, ...) {
+  if (!is.matrix(x) || ...length()) abort_not_differentiable("subset()", "brackets are understood, out[rows, columns].")
+  rows <- eval(substitute(subset), as.list(x), parent.frame())
+  x[which(rows), , drop = FALSE]
+}

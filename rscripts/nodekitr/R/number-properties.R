@@ -28,9 +28,9 @@ is.matrix.nk_number <- plainly(is.matrix)
 #' @export
 is.array.nk_number <- plainly(is.array)
 #' @export
-as.logical.nk_number <- by_value(as.logical)
+as.logical.nk_number <- function(x, ...) as_decided(as.logical(decided_by(x), ...))
 #' @export
-as.integer.nk_number <- by_value(as.integer)
+as.integer.nk_number <- function(x, ...) as_decided(as.integer(decided_by(x), ...))
 #' @export
 as.character.nk_number <- by_value(as.character)
 #' @export

@@ -19,6 +19,7 @@ as_trajectories <- function(data, id, time, states, starts_complete = TRUE) {
       remedy = "Name them: id = , time = , states = ."
     )
   }
+  if (".series" %in% c(id, time, states)) abort("value_error", "A column is called '.series'.", remedy = "Rename it.")
   as_numbers(data[[time]], time)
   for (name in states) check_state_column(data[[name]], name)
   series <- if (length(id)) data[[id]] else rep(1L, nrow(data))

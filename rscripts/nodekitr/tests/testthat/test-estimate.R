@@ -32,6 +32,12 @@ test_that("estimates, errors and likelihood are those of nls() on the formula; p
   expect_error(predict(fit, new = 1), class = "nodekit_unknown_argument")
   expect_identical(names(tidy.nk_estimate(fit, conf.int = TRUE)), c("term", "estimate", "std.error", "conf.low", "conf.high"))
   expect_true(glance.nk_estimate(fit)$converged)
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  plot(fit, until = 20, main = "growth")
+  ends <- graphics::par("usr")
+  expect_true(ends[1] < 0 && ends[2] > 20 && ends[4] > max(data$size))
+  expect_error(plot(fit, untill = 20), "until", class = "nodekit_unknown_argument")
 })
 
 test_that("a parameter stays within its bounds, and has no error there", {
@@ -41,6 +47,63 @@ test_that("a parameter stays within its bounds, and has no error there", {
   expect_equal(coef(fit)[["K"]], 2.5)
   expect_true(is.na(vcov(fit)["K", "K"]))
   expect_true(vcov(fit)["r", "r"] > 0)
+})
+
+test_that("estimates and errors are the same in other units, where parameters are of very different sizes", {
+  needs_python()
+  fitted_in <- function(unit) {
+    data <- transform(seen_growth(), time = time * unit, size = 1e5 * size)
+    nk_estimate(data, logistic, c(r = 0.5 / unit, K = 2e5), y = c(size = 1e4), lower = 0)
+  }
+  days <- fitted_in(1)
+  expect_true(glance.nk_estimate(days)$converged)
+  seconds <- fitted_in(86400)
+  expect_true(glance.nk_estimate(seconds)$converged)
+  expect_equal(coef(seconds)[["r"]] * 86400, coef(days)[["r"]], tolerance = 1e-4)
+  expect_equal(sqrt(vcov(seconds)["r", "r"]) * 86400, sqrt(vcov(days)["r", "r"]), tolerance = 1e-3)
+  peer <- stats::nls(size ~ grown(time, r, K), seen_growth(), c(r = 0.8, K = 2.5))
+  expect_equal(sqrt(diag(vcov(days))) / c(1, 1e5), sqrt(diag(vcov(peer)) * 11 / 13), tolerance = 0.05)
+})
+
+test_that("doses between observations and forcings act, on each trajectory its own", {
+  needs_python()
+  dosed <- function(time, k, when, size) 3 * exp(-k * time) + ifelse(time > when, size * exp(-k * (time - when)), 0)
+  doses <- data.frame(id = c("b", "a"), var = "x", time = c(2.5, 1.2), value = c(1, 2), method = "add")
+  data <- expand.grid(id = factor(c("b", "a")), time = 0:6)
+  when <- ifelse(data$id == "b", 2.5, 1.2)
+  size <- ifelse(data$id == "b", 1, 2)
+  set.seed(1)
+  data$x <- dosed(data$time, 0.4, when, size) + rnorm(14, sd = 0.02)
+  decay <- function(t, y, parms) list(-parms[["k"]] * y)
+  fit <- expect_silent(nk_estimate(data, decay, c(k = 0.2), y = c(x = 3), events = list(data = doses)))
+  peer <- stats::nls(x ~ dosed(time, k, when, size), data, c(k = 0.2))
+  expect_equal(coef(fit), coef(peer), tolerance = 1e-5)
+  expect_equal(fitted(fit)$x, as.vector(fitted(peer)), tolerance = 1e-5)
+  expect_equal(sqrt(diag(vcov(fit))), sqrt(diag(vcov(peer)) * 13 / 14), tolerance = 0.02)
+  expect_error(nk_estimate(data, decay, c(k = 0.2), events = list(data = transform(doses, id = "c"))), "no trajectory",
+    class = "nodekit_value_error")
+  added <- list(func = function(t, y, parms) y + 5 * parms[["k"]], time = 2.5)
+  one <- data[data$id == "b", c("time", "x")]
+  by_function <- nk_estimate(one, decay, c(k = 0.2), y = c(x = 3), events = added)
+  peer <- stats::nls(x ~ dosed(time, k, 2.5, 5 * k), one, c(k = 0.2))
+  expect_equal(coef(by_function), coef(peer), tolerance = 1e-5)
+
+  warm <- data.frame(id = rep(c("a", "b"), each = 2), time = c(0, 6), heat = c(1, 1, 2, 2))
+  data$x <- 3 * exp(-0.3 * ifelse(data$id == "a", 1, 2) * data$time) + rnorm(14, sd = 0.02)
+  heated <- function(t, y, parms) with(as.list(parms), list(-k * heat * y))
+  fit <- nk_estimate(data, heated, c(k = 0.2), y = c(x = 3), forcings = warm)
+  peer <- stats::nls(x ~ 3 * exp(-k * ifelse(id == "a", 1, 2) * time), data, c(k = 0.2))
+  expect_equal(coef(fit), coef(peer), tolerance = 1e-5)
+})
+
+test_that("data without noise are said to be that", {
+  needs_python()
+  data <- data.frame(time = 0:6, x = 3 * exp(-0.4 * 0:6))
+  expect_warning(
+    fit <- nk_estimate(data, function(t, y, parms) list(-parms[["k"]] * y), c(k = 0.2), y = c(x = 3)),
+    "goes through the data of x"
+  )
+  expect_equal(coef(fit)[["k"]], 0.4, tolerance = 1e-5)
 })
 
 test_that("several trajectories, not all states observed, values missing, rows in any order", {

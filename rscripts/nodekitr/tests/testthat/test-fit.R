@@ -274,6 +274,10 @@ test_that("progress is told in lines where there is no terminal", {
   expect_message(nk_fit(oscillations(count = 2, points = 4), layers = 2, epochs = 2, seed = 1), "epoch 2/2 .*loss")
 })
 
+test_that("a column with the name that rows are told apart by is refused", {
+  expect_error(nk_fit(data.frame(id = 1, time = 0:2, .series = 3:5)), ".series", fixed = TRUE, class = "nodekit_value_error")
+})
+
 test_that("an interrupt keeps what was learnt", {
   needs_python()
   bridge <- reticulate::import_from_path("nodekitr", path = system.file("python", package = "nodekitr"))

@@ -64,7 +64,15 @@ test_that("models are differentiated as people write them", {
     function(t, y, parms) {
       rates <- sapply(1:2, function(i) parms[i])
       list(c(-rates[1] * prod(y), rates[1] * prod(y) - rates[2] * y[2]))
-    }
+    },
+    function(t, y, parms) {
+      A <- matrix(0, 2, 2)
+      diag(A) <- y
+      list(structure(c(-parms[["b"]] * A[1, 1] * A[2, 2], parms[["g"]] * pnorm(y[[2]], 1, lower.tail = FALSE)),
+        names = c("dS", "dI")))
+    },
+    function(t, y, parms) list(c(-pexp(y[1], parms["b"]), y[2] * atan2(y[1], y[2]) * pnorm(-parms["g"], log.p = TRUE))),
+    function(t, y, parms) list(c(-y[1] * beta(parms["b"], 1 + y[1]), lbeta(2, parms["g"]) * y[2]))
   )
   for (func in written) expect_gradient(func, tolerance = if (identical(func, written[[9]])) 1e-4 else 1e-6)
 })
@@ -77,9 +85,17 @@ test_that("losses are written as people write them, of the solution that nk_ode(
     function(out) -sum(dnorm(seen, out$I, 0.1, log = TRUE)),
     function(out) -sum(dpois(c(1, 2, 3, 4), 100 * out[, "I"], log = TRUE)),
     function(out) sum(out[out[, "time"] > 1, "I"]) + max(out[, 2]) + out[3, 3],
-    function(out) sum((out$time - 2) * out$S) + sum(out[out$time %in% c(1, 4), c("S", "I")])
+    function(out) sum((out$time - 2) * out$S) + sum(out[out$time %in% c(1, 4), c("S", "I")]),
+    function(out) with(as.data.frame(out), sum(S * I * time)),
+    function(out) sum(subset(as.data.frame(out), time > 1)$I^2),
+    function(out) sum(approx(out[, "time"], out[, "I"], c(0.3, 1.7))$y^2),
+    function(out) spline(out$time, out$I, xout = 3, method = "natural")$y
   )
-  for (loss in losses) expect_gradient(outbreak, loss, tolerance = 1e-5)
+  for (loss in losses) {
+    found <- expect_gradient(outbreak, loss, tolerance = 1e-5)
+    alone <- nk_gradient(start, times, outbreak, parms, loss, rtol = 1e-9, atol = 1e-9, gradient = "none")
+    expect_equal(alone$value, found$value, tolerance = 1e-7)
+  }
 })
 
 test_that("all ways to differentiate, and implicit methods, give the same", {
@@ -278,11 +294,18 @@ test_that("absurd parameters on the way warn of nothing; the first ones do, with
 test_that("slopes that jump where a state passes a threshold are said, corners and times are not", {
   needs_python()
   end <- function(out) out$x[nrow(out)]
+  stairs <- approxfun(0:3, 0:3, method = "constant")
   # x grows by a until it is 1, then by 1: x(2) = 3 - 1/a, whose slope at a = 2 is 1/4; the slopes alone give 1/2.
   for (jumping in list(
     function(t, y, parms) list(if (y["x"] < 1) parms["a"] else 1),
     function(t, y, parms) list(ifelse(y > 1, 1, parms["a"])),
-    function(t, y, parms) with(as.list(c(y, parms)), list(a + floor(x) * (1 - a)))
+    function(t, y, parms) with(as.list(c(y, parms)), list(a + floor(x) * (1 - a))),
+    function(t, y, parms) with(as.list(c(y, parms)), list(a + x %/% 1 * (1 - a))),
+    function(t, y, parms) with(as.list(c(y, parms)), list(a + (x - x %% 1) * (1 - a))),
+    function(t, y, parms) list(if (findInterval(y["x"], 1)) 1 else parms["a"]),
+    function(t, y, parms) list(c(parms["a"], 1)[which.max(c(1, y["x"]))]),
+    function(t, y, parms) with(as.list(c(y, parms)), list(a + as.integer(x) * (1 - a))),
+    function(t, y, parms) with(as.list(c(y, parms)), list(a + stairs(x) * (1 - a)))
   )) {
     said <- NULL
     found <- withCallingHandlers(
