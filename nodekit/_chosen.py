@@ -62,6 +62,12 @@ class Chosen(Plan):
         """Jumps."""
         return t in self.jump_t
 
+    def stops(self, start: float, end: float) -> list[float]:
+        """Times to land on, the next one last."""
+        low, high = sorted((start, end))
+        stops = {stop for stop in (*self.step_t, *self.jump_t) if low < stop < high} | {end}
+        return sorted(stops, reverse=end > start)
+
     def next(self, clock, t, pace, sign, stops, jumps=frozenset(), after_jump=False) -> tuple[Interval, bool, Pace]:
         """The next interval, which never steps over a stop, whether it is cut there, and the pace meant."""
         while stops[-1] == t:
@@ -102,11 +108,7 @@ class _Walk(Walk):
         self.plan, self.problem, self.record = plan, problem, problem.record
         times = problem.times
         self.start, self.t, self.end = times[0], times[0], times[-1]
-        low, high = sorted((self.t, self.end))
-        stops = {stop for stop in (*plan.step_t, *plan.jump_t) if low < stop < high} | {self.end}
-        self.sign = math.copysign(1.0, self.end - self.t)
-        #: times to land on, the next one last
-        self.stops = sorted(stops, reverse=self.sign > 0)
+        self.sign, self.stops = math.copysign(1.0, self.end - self.t), plan.stops(self.t, self.end)
         self.outputs, self.jumps, self.attempts = Outputs(times), set(plan.jump_t), 0
         self.behind_jump = self.t in self.jumps
         problem.stepper.prepare(plan.tolerance, plan.norm)

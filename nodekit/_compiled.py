@@ -7,9 +7,9 @@ import itertools
 import math
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.autograd import Function
 
 from ._chosen import Chosen
 from ._clock import Interval
+from ._compiled_field import Field
 from ._compiled_loops import Chunk, Loops, Within
 from ._control import Pace
 from ._gradients import Gradient
@@ -28,8 +29,8 @@ from ._vjp import GradientSum, vector_jacobian
 from ._warning import warn
 from .errors import SolveFailed, UnsupportedCombination
 
-#: the loops of every module that was ever solved with, for as long as it lives
-_LOOPS: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
+#: the loops of every derivative that was ever solved with, for as long as it lives
+_LOOPS: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
 
 
 class Piece(NamedTuple):
@@ -50,55 +51,71 @@ class Piece(NamedTuple):
         return self.outputs.outputs(stepper, self.chunk).unbind() if self.outputs.states else ()
 
 
+@dataclass(frozen=True, eq=False)
 class CompiledProblem(Problem):
-    """A solve in compiled loops, which are compiled once for each module, method and shape of state."""
+    """A solve in compiled loops, which are compiled once for each derivative, method and shape of state."""
+
+    def __post_init__(self):
+        self.field  # noqa: B018  what it reads is looked at before it is evaluated
+
+    @functools.cached_property
+    def field(self) -> Field:
+        """The derivative as the loops call it."""
+        return Field(self.func.func, self.func.args)
 
     def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Piece]:
         """The steps, many at once."""
+        self.field.insist_unchanged()
         left = self.times[1:]
         for chunk in (self._chosen if isinstance(self.plan, Chosen) else self._given)(y0, slope):
-            within = chunk.within(left)
+            within = chunk.outputs_within(left)
             left = left[len(within.states) :]
             yield Piece(chunk, within)
 
     @functools.cached_property
     def loops(self) -> Loops:
-        """The compiled loops of this module and method."""
+        """The compiled loops of this derivative, method and shape of state."""
         from ._compiled_kernels import is_tall  # imports the compiler, for which only those wait who use it
 
-        stepper, plan = self.stepper, self.plan
+        stepper, plan, packing = self.stepper, self.plan, self.func.packing
         adaptive = isinstance(plan, Chosen)
         dense = len(self.times) > 2 if adaptive else not set(self.times) <= set(plan.points)
         controller = plan.controller if adaptive else None
-        turned = is_tall(self.func.packing.y0)
-        known = _LOOPS.setdefault(self.func.func, {})
-        key = (id(stepper.tableau), stepper.interpolation.shape, dense, turned, adaptive and astuple(controller))
+        turned = is_tall(packing.y0)
+        state = (str(packing.structure), tuple(packing.shapes), tuple(packing.dtypes), packing.device, packing.strict)
+        method = (id(stepper.tableau), stepper.interpolation.shape, dense, adaptive and astuple(controller))
+        known, key = self.field.loops(_LOOPS), (self.field.code, state, method)
         if key not in known:
             warn(
-                f"compiling the solve of {type(self.func.func).__name__}, once in this process: it takes seconds where "
+                f"compiling the solve of {described(self.func.func)}, once in this process: it takes seconds where "
                 "the caches of torch.compile know it, up to a minute where they do not"
             )
-            known[key] = Loops(stepper, controller, dense, turned)
+            known[key] = Loops(stepper, controller, dense, turned, packing)
         return known[key]
 
     def _chosen(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
         """Steps chosen by their errors."""
         plan, stats, loops, exact = self.plan, self.record.stats, self.loops, self.clock.exact
         t, end = self.times[0], self.times[-1]
-        size = plan.first_step
+        size, sign, stops, tolerances = plan.first_step, math.copysign(1.0, end - t), plan.stops(t, end), None
+        rtol, atol = plan.tolerance.rtol, plan.tolerance.atol
+        if isinstance(rtol, Tensor) or isinstance(atol, Tensor):
+            tolerances = [loops.turn(torch.as_tensor(x).to(y).expand(y.shape)).contiguous() for x in (rtol, atol)]
+            rtol = atol = 0.0
         if size is None:
             size = plan.first_size(self.func, self.stepper, self.clock, t, end, y, slope)
         pace = Pace(*y.new_tensor([size, 1.0, 1.0], dtype=exact).unbind())
         while t != end:
+            while stops[-1] == t:
+                stops.pop()
             most = plan.max_num_steps - stats.accepted - stats.rejected
             if most <= 0:
-                raise plan.too_many(self.func, self.stepper, self.next(t, pace.size.item()), y)
-            rtol, atol, sign = plan.tolerance.rtol, plan.tolerance.atol, math.copysign(1.0, end - t)
-            limits = y.new_tensor([end, sign, rtol, atol, plan.min_step, plan.max_step, most], dtype=exact)
-            records = loops.records(t, y, slope, exact)
-            pace, *counts = loops.advance(self.func.func, pace, limits, records)
+                raise plan.too_many(self.func, self.stepper, self.next(t, pace.size.item(), stops), y)
+            limits = y.new_tensor([stops[-1], sign, rtol, atol, plan.min_step, plan.max_step, most], dtype=exact)
+            records, within = loops.records(t, y, slope, exact), self.evaluation_span(t, stops[-1])
+            pace, *counts = self.run(loops.advance, pace, limits, records, tolerances, within)
             accepted, rejected, failed = torch.stack([x.reshape(()).long() for x in counts]).tolist()
-            chunk = Chunk(records, accepted, loops.turn)
+            chunk = Chunk(records, accepted, loops.turn, within)
             stats.accepted, stats.rejected = stats.accepted + accepted, stats.rejected + rejected
             self.func.evaluations += (accepted + rejected) * loops.evaluations
             if stats.first_step is None and accepted:
@@ -106,8 +123,35 @@ class CompiledProblem(Problem):
             if accepted:
                 yield chunk
                 t, y, slope = chunk.last()
+                if self.renews(t) and t != end:
+                    slope = self.func(plan.moment(self.clock, t, end), y)
             if failed:
-                raise self._failure(t, y, pace.size.item())
+                raise self._failure(t, y, pace.size.item(), stops)
+
+    def renews(self, t: float) -> bool:
+        """Whether the slope of the step that begins here is evaluated anew, behind a jump."""
+        return self.loops.carries and isinstance(self.plan, Chosen) and t in self.plan.jump_t and t != self.times[0]
+
+    def evaluation_span(self, t: float, stop: float) -> Tensor | None:
+        """Between which times the derivative is evaluated in steps from a time, or a later one, to a stop."""
+        if not self.plan.jump_t:
+            return None
+        return torch.stack([self.plan.moment(self.clock, *ends) for ends in ((t, stop), (stop, t))]).sort().values
+
+    def run(self, loop: Callable, *arguments):
+        """What a compiled loop of the derivative returns.
+
+        Raises:
+            UnsupportedCombination: it cannot be compiled.
+        """
+        try:
+            return loop(self.field.module, self.field.args, *arguments)
+        except Exception as error:
+            from torch._dynamo.exc import TorchDynamoException  # loaded by now; at the top it would load the compiler
+
+            if not isinstance(error, TorchDynamoException):
+                raise
+            raise not_compiled(self.func.func, error) from error
 
     def _given(self, y: Tensor, slope: Tensor) -> Iterator[Chunk]:
         """Steps between given points."""
@@ -117,7 +161,7 @@ class CompiledProblem(Problem):
             records = loops.records(plan.points[first], y, slope, exact)
             count = min(len(records[0]), len(points) - first) - 1
             records[0][: count + 1, 0] = points[first : first + count + 1]
-            loops.advance(self.func.func, torch.tensor([count], device=y.device), records)
+            self.run(loops.advance, torch.tensor([count], device=y.device), records)
             chunk = Chunk(records, count, loops.turn)
             self.record.stats.accepted += count
             self.func.evaluations += count * loops.evaluations
@@ -125,14 +169,14 @@ class CompiledProblem(Problem):
             first, (_, y, slope) = first + count, chunk.last()
         plan.check(y)
 
-    def next(self, t: float, size: float) -> Interval:
+    def next(self, t: float, size: float, stops: list[float]) -> Interval:
         """The interval that an uncompiled solve would step over."""
-        end = self.times[-1]
-        return self.plan.next(self.clock, t, Pace(size), math.copysign(1.0, end - t), [end])[0]
+        jumps, sign = set(self.plan.jump_t), math.copysign(1.0, self.times[-1] - t)
+        return self.plan.next(self.clock, t, Pace(size), sign, list(stops), jumps, t in jumps)[0]
 
-    def _failure(self, t: float, y: Tensor, size: float) -> SolveFailed:
+    def _failure(self, t: float, y: Tensor, size: float, stops: list[float]) -> SolveFailed:
         """Why no step is small enough: what an uncompiled one of this size meets."""
-        plan, interval = self.plan, self.next(t, size)
+        plan, interval = self.plan, self.next(t, size, stops)
         step = self.stepper.step(self.func, interval, y, self.stepper.begin(y, self.func(interval.times[0], y)))
         return plan.failure(interval, plan.error_ratio(self.clock, step, interval.t1, y), step)
 
@@ -142,6 +186,7 @@ class CompiledProblem(Problem):
         Args:
             kept: the chunks and where the outputs lie in them.
         """
+        jumps = getattr(self.plan, "jump_t", ())
         for chunk, within in kept:
             thetas, inside, lands = dict(zip(within.inside, within.thetas, strict=True)), defaultdict(list), set()
             for output, state in enumerate(within.states):
@@ -150,7 +195,8 @@ class CompiledProblem(Problem):
                 else:
                     lands.add(state - 1)
             for i, (t0, t1) in enumerate(itertools.pairwise(chunk.times)):
-                yield Accepted(self.clock.interval(t0, t1), inside[i], i in lands)
+                interval = self.clock.interval(t0, t1, open_start=t0 in jumps, open_end=t1 in jumps)
+                yield Accepted(interval, inside[i], i in lands)
 
 
 class _CompiledCheckpoint(Function):
@@ -182,55 +228,81 @@ class _CompiledCheckpoint(Function):
 def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
     """The gradients of the initial state and of the parameters."""
     loops, stepper = problem.loops, problem.stepper
-    named = named_parameters(problem.func.func, problem.record.parameters)
+    parameters = problem.record.parameters
+    places = problem.field.places(parameters)
+    named = {place: parameters[number].detach() for place, number in places}
     adjoint = adjoint_slope = torch.zeros_like(loops.turn(gradients[0]), memory_format=torch.contiguous_format)
-    totals, last = GradientSum(len(named)), len(gradients)
+    totals, last = GradientSum(len(parameters)), len(gradients)
     for chunk, within in reversed(kept):
         first = last - len(within.states)
         at_states, at_slopes = within.scatter(stepper, chunk, gradients[first:last])
         steps, last = len(chunk.times) - 1, first
         problem.func.evaluations += steps * loops.evaluations
-        adjoint, adjoint_slope, found = loops.pull(
-            problem.func.func, torch.tensor([steps], device=adjoint.device), chunk.records, at_states, at_slopes,
+        adjoint, adjoint_slope, found = problem.run(
+            loops.pull, torch.tensor([steps], device=adjoint.device), chunk.records, chunk.within, at_states, at_slopes,
             adjoint, adjoint_slope, named,
         )  # fmt: skip
-        totals.add(found)
-    adjoint = loops.turn(adjoint)
-    if loops.carries:
-        state, slope = start
-        at_start, *found = vector_jacobian([slope], [state, *problem.record.parameters], [loops.turn(adjoint_slope)])
-        totals.add(found)
-        adjoint = adjoint if at_start is None else adjoint + at_start
-    return adjoint, *totals.values
+        for (_, number), gradient in zip(places, found, strict=True):
+            totals.add([gradient if i == number else None for i in range(len(parameters))])
+        renewed = start if chunk is kept[0][0] and loops.carries else _renewed(problem, chunk)
+        if renewed is not None:
+            state, slope = renewed
+            at_start, *found = vector_jacobian([slope], [state, *parameters], [loops.turn(adjoint_slope)])
+            totals.add(found)
+            adjoint = adjoint if at_start is None else adjoint + loops.turn(at_start)
+            adjoint_slope = torch.zeros_like(adjoint_slope)
+    return loops.turn(adjoint), *totals.values
+
+
+def _renewed(problem: CompiledProblem, chunk: Chunk) -> tuple[Tensor, Tensor] | None:
+    """The state that a chunk begins with and the slope there with its graph, if that was evaluated anew."""
+    t = chunk.times[0]
+    if not problem.renews(t):
+        return None
+    with torch.enable_grad():
+        state = chunk.first().detach().requires_grad_()
+        return state, problem.func(problem.plan.moment(problem.clock, t, problem.times[-1]), state)
 
 
 def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The exact gradient of a compiled solve: its steps taken again one at a time, in a compiled loop, too.
 
     Raises:
-        UnsupportedCombination: for a derivative that draws random numbers.
+        UnsupportedCombination: for a derivative that draws random numbers, or reads tensors that it is differentiated
+            by where they cannot be replaced.
     """
+    parameters, field = problem.record.parameters, problem.field
     if problem.record.random is not None:
         raise UnsupportedCombination(
             "the derivative draws random numbers (dropout?), which compiled steps do not draw again alike",
             remedy="Leave compile out",
         )
-    return list(_CompiledCheckpoint.apply(problem, slope, y0, *problem.record.parameters).unbind())
+    field.insist_replaceable(
+        field.places(parameters), parameters, problem.start(), problem.func.packing.unpack(y0.detach())
+    )
+    return list(_CompiledCheckpoint.apply(problem, slope, y0, *parameters).unbind())
 
 
 COMPILED = Gradient("compiled checkpoint", compiled_checkpoint)
 
 
-def named_parameters(module: nn.Module, parameters) -> dict[str, Tensor]:
-    """The module's names of the tensors to differentiate by.
+def described(func: Callable) -> str:
+    """A derivative in words."""
+    return type(func).__name__ if isinstance(func, nn.Module) else getattr(func, "__qualname__", repr(func))
 
-    Raises:
-        UnsupportedCombination: tensors that are no parameters of the module.
-    """
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    if any(id(parameter) not in names for parameter in parameters):
-        raise UnsupportedCombination(
-            "compile=True differentiates by the module's own parameters only",
-            remedy="Make the other tensors parameters of the module, or leave compile out",
+
+def not_compiled(func: Callable, error: Exception) -> UnsupportedCombination:
+    """That the compiler does not take a derivative."""
+    if type(error).__name__ == "FailOnRecompileLimitHit":
+        return UnsupportedCombination(
+            f"compile=True compiled the solve of {described(func)} anew too often, since something it reads that is "
+            "no tensor changes from call to call",
+            remedy="Pass what changes as a tensor in args, or leave compile out",
         )
-    return {names[id(parameter)]: parameter.detach() for parameter in parameters}
+    lines = [line.strip() for line in str(error).splitlines()]
+    reason = next((line for line in lines if line.startswith("Explanation:")), lines[0])
+    return UnsupportedCombination(
+        f"torch.compile cannot compile {described(func)}: {reason.removeprefix('Explanation: ')}",
+        remedy="Compute the slope from t, y and args by operations on tensors alone, without changing anything else, "
+        "or leave compile out",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,12 @@ import torch
 from torch import Tensor
 
 from ._clock import Interval
-from ._control import Controller, Pace, error_norm, rms_norm
+from ._compiled_field import called
+from ._control import Controller, Pace, error_norm, norm_of
 from ._methods.runge_kutta import ExplicitRungeKutta
 from ._numbers import Tensors
+from ._options import Options
+from ._state import Packing
 from ._stepper import Step
 from ._tolerance import Tolerance
 
@@ -28,12 +32,17 @@ class Chunk:
     Attributes:
         times: of the states, one more than steps; first_size: proposed after the first step, if sizes are chosen.
         records: as `Loops.records` makes them; turn: its states as those of the solve, and back.
+        within: of `_advance`.
     """
 
-    def __init__(self, records: tuple[Tensor | None, ...], steps: int, turn: Callable[[Tensor], Tensor]):
-        self.records, self.turn = records, turn
+    def __init__(self, records: tuple[Tensor | None, ...], steps: int, turn: Callable[[Tensor], Tensor], within=None):
+        self.records, self.turn, self.within = records, turn, within
         self.times, sizes = records[0][: steps + 1].T.tolist()
         self.first_size = sizes[min(steps, 1)]
+
+    def first(self) -> Tensor:
+        """The state that it begins with."""
+        return self.turn(self.records[1][0])
 
     def last(self) -> tuple[float, Tensor, Tensor | None]:
         """The time, the state and the carried slope that it ends with."""
@@ -41,7 +50,7 @@ class Chunk:
         steps = len(self.times) - 1
         return self.times[-1], self.turn(states[steps]), None if carried is None else self.turn(carried[steps])
 
-    def within(self, outputs: Sequence[float]) -> Within:
+    def outputs_within(self, outputs: Sequence[float]) -> Within:
         """Where the first of these times lie, as far as the chunk goes."""
         sign, steps, found = 1 if self.times[-1] > self.times[0] else -1, len(self.times) - 1, Within()
         step = 0
@@ -112,29 +121,42 @@ class Loops:
         controller: of the step sizes; None: steps over given points.
         dense: whether slopes are wanted, for output times inside steps.
         turned: whether the loops keep states transposed, their samples side by side.
+        packing: of the state.
     """
 
-    def __init__(self, stepper: ExplicitRungeKutta, controller: Controller | None, dense: bool, turned: bool):
+    def __init__(
+        self, stepper: ExplicitRungeKutta, controller: Controller | None, dense: bool, turned: bool, packing: Packing
+    ):
         self.stepper, self.controller, self.dense, self.turned = stepper, controller, dense, turned
+        self.packing = copy.copy(packing)
+        self.packing.y0 = None  # the loops outlive the solve
+        self.norm = norm_of(Options(), self.packing)
         self.carries = stepper.fsal or (dense and any(stepper.at_end))
         self.evaluations = stepper.stages - self.carries + (len(stepper.extra_rows) if dense else 0)
         self.slopes = stepper.stages + len(stepper.extra_rows)
         self.advance = _compiled(_follow if controller is None else _advance, self)
         self.pull = _compiled(_pull, self)
 
-    def step(self, func: Callable, t0: Tensor, t1: Tensor, y: Tensor, slope: Tensor, estimate: bool) -> Step:
+    def step(self, func: Callable, t0: Tensor, t1: Tensor, y: Tensor, slope: Tensor, estimate: bool, within) -> Step:
         """One step between times that are tensors, exact ones: the derivative's own are rounded from them.
 
         Args:
+            func: (t, state) → slope, both as the user has them.
             slope: at the start, if the method carries it on; else of no account.
+            within: of `_advance`.
         """
         times = [((1 - c) * t0 + c * t1).to(y.dtype) for c in (0.0, *self.stepper.nodes, 1.0)]
+        if within is not None:
+            times = [t.clamp(*within.unbind()) for t in times]
         interval = Interval(t0, t1, times)
         interval.dt = interval.dt.to(y.dtype)
         carry = (slope,) if self.carries else ()
 
         def turned(t, y):
-            return self.turn(func(t, self.turn(y))).contiguous()
+            y = self.turn(y)
+            slope = func(t, self.packing.unpack(y))
+            alike = isinstance(slope, Tensor) and slope.shape == y.shape and slope.dtype == y.dtype
+            return self.turn(slope if alike else self.packing.pack(slope, "the derivative")).contiguous()
 
         step = self.stepper.step(turned, interval, y, carry, estimate)
         if self.dense:
@@ -201,13 +223,16 @@ def _record(records, count: Tensor, t: Tensor, size: Tensor, y: Tensor, carry, s
         kept.index_copy_(0, count, torch.stack(slopes)[None])
 
 
-def _advance(loops: Loops, module, pace, limits, records):
+def _advance(loops: Loops, module, args, pace, limits, records, tolerances, within):
     """Steps chosen by their errors, as `Adaptive.steps` chooses them, until the end or until the records are full.
 
     Args:
+        args: further arguments of the module.
         pace: of the first step.
         limits: the end, the direction, rtol, atol, min_step, max_step, and how many steps may be attempted.
         records: of `Loops.records`.
+        tolerances: rtol and atol of each number of the state; None: those of the limits.
+        within: the first and the last time to evaluate at, beside jumps; None: there are none.
 
     Returns:
         The pace to go on with, how many steps were accepted and rejected, and whether no step was small enough.
@@ -217,15 +242,18 @@ def _advance(loops: Loops, module, pace, limits, records):
     # Each tensor that a loop hands on, and each that it reads, costs its part of every step: only what is needed is.
     remembers = bool(controller.pcoeff or controller.dcoeff)
 
+    def func(t, state):
+        return module(t, state, *args)
+
     def going(t, size, y, slope, count, rejected, failed, *memory):
         return ((t != limits[0]) & ~failed & (count < room) & (count + rejected < limits[-1])).reshape(())
 
     def attempt(t, size, y, slope, count, rejected, failed, *memory):
         end, sign, rtol, atol, min_step, max_step, _ = limits.unbind()
         t1, cut, pace = controller.propose(Tensors, Pace(size, *memory), t, end, sign, min_step, max_step)
-        step = loops.step(module, t, t1, y, slope, estimate=True)
-        scale = Tolerance(rtol.to(dtype), atol.to(dtype)).of_step(None, y, step.y1)
-        ratio = error_norm(step, scale, rms_norm).to(t.dtype)
+        step = loops.step(func, t, t1, y, slope, True, within)
+        tolerance = Tolerance(*(tolerances or (rtol.to(dtype), atol.to(dtype))))
+        ratio = error_norm(step, tolerance.of_step(None, y, step.y1), loops.norm).to(t.dtype)
         accepted, failed, pace, free = controller.judge(Tensors, ratio, t, (t1 - t).abs(), cut, pace, min_step)
         t, y = torch.where(accepted, t1, t), torch.where(accepted, step.y1, y)
         if carried is not None:
@@ -245,16 +273,19 @@ def _advance(loops: Loops, module, pace, limits, records):
     return Pace(size, *(memory or (pace.last.clone(), pace.before.clone()))), count, rejected, failed
 
 
-def _follow(loops: Loops, module, steps, records):
+def _follow(loops: Loops, module, args, steps, records):
     """So many steps between the times that the records hold already."""
     times, states, carried, _ = records
+
+    def func(t, state):
+        return module(t, state, *args)
 
     def going(y, slope, count):
         return (count < steps).reshape(())
 
     def take(y, slope, count):
         (t0, size), (t1, _) = times.index_select(0, count)[0], times.index_select(0, count + 1)[0]
-        step = loops.step(module, t0, t1, y, slope, estimate=False)
+        step = loops.step(func, t0, t1, y, slope, False, None)
         slope = step.carry[0] if carried is not None else slope
         _record(records, count, t1, size, step.y1, slope, step.slopes)
         return step.y1, slope.clone(), count + 1
@@ -263,13 +294,13 @@ def _follow(loops: Loops, module, steps, records):
     return torch.while_loop(going, take, (*_beginning(records), none))[2]
 
 
-def _pull(loops: Loops, module, steps, records, at_states, at_slopes, adjoint, adjoint_slope, parameters):
+def _pull(loops: Loops, module, args, steps, records, within, at_states, at_slopes, adjoint, adjoint_slope, parameters):
     """The vector–Jacobian products of so many recorded steps, the last first, each taken again.
 
     Args:
         at_states, at_slopes: gradients of what is recorded, by the outputs.
         adjoint, adjoint_slope: of the last state, and of the slope carried on with it, by the steps behind.
-        parameters: the module's, by name.
+        parameters: what to differentiate by, by their places in the field.
 
     Returns:
         The gradients of the first state, of the slope carried to it, and of the parameters.
@@ -286,10 +317,10 @@ def _pull(loops: Loops, module, steps, records, at_states, at_slopes, adjoint, a
         start = [x.index_select(0, count)[0] for x in (states, carried) if x is not None]
 
         def again(start, values):
-            def func(t, z):
-                return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (t, z))
+            def func(t, state):
+                return called(module, args, dict(zip(names, values, strict=True)), t, state)
 
-            step = loops.step(func, t0, t1, start[0], start[-1], estimate=False)
+            step = loops.step(func, t0, t1, start[0], start[-1], False, within)
             results = [step.y1]
             if carried is not None:
                 results.append(step.carry[0])

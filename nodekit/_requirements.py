@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ._callbacks import NAMES as CALLBACKS
 from ._choices import Choices
@@ -43,18 +43,6 @@ def _either(able: Iterable[str]) -> str:
     return " or ".join(map(repr, able))
 
 
-def _is_number(tolerance: Any) -> bool:
-    return not callable(tolerance) and _size(tolerance) == 1
-
-
-def _are_given(times: Any) -> bool:
-    return times is not None and _size(times) > 0
-
-
-def _size(numbers: Any) -> int:
-    return numbers.numel() if isinstance(numbers, Tensor) else np.size(numbers)
-
-
 def _is_norm_of_an_adjoint(norm: Any) -> bool:
     return norm is None or callable(norm) or (isinstance(norm, str) and norm == "seminorm")
 
@@ -81,6 +69,10 @@ def _is_real_tensor(state: Any) -> bool:
     if isinstance(state, list | tuple):
         return all(isinstance(number, int | float) for number in state)
     return isinstance(state, np.ndarray) and state.dtype.kind != "c"
+
+
+def _is_single_or_double(state: Any) -> bool:
+    return all(isinstance(x, Tensor) and x.dtype in (torch.float32, torch.float64) for x in tree_leaves(state))
 
 
 def _trains_batch_norm(func: Any) -> bool:
@@ -134,18 +126,12 @@ TABLE = (
         {
             "an explicit Runge–Kutta method": lambda c: c.method.compiled,
             f"gradient={_either(g.name for g in GRADIENTS.values() if g.compiled)}": lambda c: c.gradient.compiled,
-            "a derivative that is a torch.nn.Module": lambda c: isinstance(c.func, nn.Module),
             "no BatchNorm that is being trained": lambda c: not _trains_batch_norm(c.func),
             "no callbacks": lambda c: not any(getattr(c.func, name, None) for name in CALLBACKS),
-            "no args (let the module hold them)": lambda c: not c.args,
-            "a state that is one real tensor": lambda c: (
-                isinstance(c.y0, Tensor) and c.y0.dtype in (torch.float32, torch.float64)
-            ),
-            "tolerances that are numbers": lambda c: c.fixed or (_is_number(c.rtol) and _is_number(c.atol)),
+            "a state of real tensors of 32 or 64 bits": lambda c: _is_single_or_double(c.y0),
+            "tolerances that are no functions of time": lambda c: c.fixed or not (callable(c.rtol) or callable(c.atol)),
             "the default norm": lambda c: c.options.norm is None,
             "no perturb": lambda c: not c.options.perturb,
-            "no step_t": lambda c: not _are_given(c.options.step_t),
-            "no jump_t": lambda c: not _are_given(c.options.jump_t),
             "no checkpoints (the states of all steps are kept)": lambda c: c.options.checkpoints is None,
             "no events": lambda c: not c.events,
             "no dense=True (name the times in t)": lambda c: not c.dense,
