@@ -147,9 +147,8 @@ class CompiledProblem(Problem):
         try:
             return loop(self.field.module, self.field.args, *arguments)
         except Exception as error:
-            from torch._dynamo.exc import TorchDynamoException  # loaded by now; at the top it would load the compiler
-
-            if not isinstance(error, TorchDynamoException):
+            # Its errors have no common base, and to import one would load the compiler with nodekit.
+            if not type(error).__module__.startswith(("torch._dynamo.", "torch._inductor.")):
                 raise
             raise not_compiled(self.func.func, error) from error
 
@@ -230,7 +229,7 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
     loops, stepper = problem.loops, problem.stepper
     parameters = problem.record.parameters
     places = problem.field.places(parameters)
-    named = {place: parameters[number].detach() for place, number in places}
+    values = [x.detach() for x in parameters]
     adjoint = adjoint_slope = torch.zeros_like(loops.turn(gradients[0]), memory_format=torch.contiguous_format)
     totals, last = GradientSum(len(parameters)), len(gradients)
     for chunk, within in reversed(kept):
@@ -240,10 +239,9 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
         problem.func.evaluations += steps * loops.evaluations
         adjoint, adjoint_slope, found = problem.run(
             loops.pull, torch.tensor([steps], device=adjoint.device), chunk.records, chunk.within, at_states, at_slopes,
-            adjoint, adjoint_slope, named,
+            adjoint, adjoint_slope, dict(places), values,
         )  # fmt: skip
-        for (_, number), gradient in zip(places, found, strict=True):
-            totals.add([gradient if i == number else None for i in range(len(parameters))])
+        totals.add(found)
         renewed = start if chunk is kept[0][0] and loops.carries else _renewed(problem, chunk)
         if renewed is not None:
             state, slope = renewed

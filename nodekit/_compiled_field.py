@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -48,7 +48,9 @@ class Field:
         given = [x for x in tree_leaves(args) if isinstance(x, nn.Module)]
         alone = isinstance(func, nn.Module) and not given
         self.module = func if alone else FunctionField(func, [*modules_of(func), *given])
-        self.args, self._given = tree_map_only(Tensor, Tensor.detach, args), tree_leaves(args)
+        once: dict[int, Tensor] = {}  # one argument that is another, too, stays that: loops do not take aliases
+        self.args = tree_map_only(Tensor, lambda x: once.setdefault(id(x), x.detach()), args)
+        self._given = tree_leaves(args)
         self._tensors, code = [], []
         for place, thing in (x for holder in (func, *given) for x in reachable(holder)):
             if isinstance(thing, types.FunctionType):
@@ -103,7 +105,7 @@ class Field:
             UnsupportedCombination: one is neither a parameter of a module nor an argument.
         """
         numbers = {id(x): i for i, x in enumerate(parameters)}
-        held = [*self.module.named_parameters(), *enumerate(self._given)]
+        held = [*own_parameters(self.module), *enumerate(self._given)]
         found = [(place, numbers[id(x)]) for place, x in held if id(x) in numbers]
         missing = set(range(len(parameters))) - {number for _, number in found}
         if missing:
@@ -122,8 +124,9 @@ class Field:
         """
 
         def elsewhere() -> list[Tensor]:
-            given = {place: parameters[number].detach().requires_grad_() for place, number in places}
-            known, leaves = {id(x) for x in given.values()}, []
+            others = [x.detach().requires_grad_() for x in parameters]
+            given = {place: others[number] for place, number in places}
+            known, leaves = {id(x) for x in others}, []
             for slope in tree_leaves(called(self.module, self.args, given, t, state)):
                 leaves += unknown_leaves(slope, known, set()) if slope.requires_grad else []
             return leaves
@@ -144,9 +147,18 @@ class Field:
         )
 
 
+def own_parameters(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """(name, parameter) for every attribute that is one: of a module with two names once, of tied weights each."""
+    for prefix, part in module.named_modules():
+        yield from (
+            (f"{prefix}.{name}" if prefix else name, x) for name, x in part._parameters.items() if x is not None
+        )
+
+
 def called(module: nn.Module, args: tuple, given: dict[Place, Tensor], t: Tensor, state: Any) -> Any:
     """The slope with other tensors in these places."""
     named = {place: x for place, x in given.items() if isinstance(place, str)}
     leaves, structure = tree_flatten(args)
     args = tree_unflatten([given.get(place, leaf) for place, leaf in enumerate(leaves)], structure)
-    return torch.func.functional_call(module, named, (t, state, *args))
+    # To tie weights by itself, torch would put back the wrong ones into a module that has two names (2.15).
+    return torch.func.functional_call(module, named, (t, state, *args), tie_weights=False)

@@ -294,19 +294,20 @@ def _follow(loops: Loops, module, args, steps, records):
     return torch.while_loop(going, take, (*_beginning(records), none))[2]
 
 
-def _pull(loops: Loops, module, args, steps, records, within, at_states, at_slopes, adjoint, adjoint_slope, parameters):
+def _pull(
+    loops: Loops, module, args, steps, records, within, at_states, at_slopes, adjoint, adjoint_slope, places, parameters
+):
     """The vector–Jacobian products of so many recorded steps, the last first, each taken again.
 
     Args:
         at_states, at_slopes: gradients of what is recorded, by the outputs.
         adjoint, adjoint_slope: of the last state, and of the slope carried on with it, by the steps behind.
-        parameters: what to differentiate by, by their places in the field.
+        places: of `Field.places`; parameters: what to differentiate by, each once, as the loop does not take aliases.
 
     Returns:
         The gradients of the first state, of the slope carried to it, and of the parameters.
     """
     times, states, carried, _ = records
-    names = list(parameters)
 
     def going(count, adjoint, adjoint_slope, *totals):
         return (count > 0).reshape(())
@@ -318,7 +319,7 @@ def _pull(loops: Loops, module, args, steps, records, within, at_states, at_slop
 
         def again(start, values):
             def func(t, state):
-                return called(module, args, dict(zip(names, values, strict=True)), t, state)
+                return called(module, args, {place: values[number] for place, number in places.items()}, t, state)
 
             step = loops.step(func, t0, t1, start[0], start[-1], False, within)
             results = [step.y1]
@@ -333,7 +334,7 @@ def _pull(loops: Loops, module, args, steps, records, within, at_states, at_slop
             incoming.append(adjoint_slope)
         if at_slopes is not None:
             incoming.append(at_slopes.index_select(0, count)[0])
-        _, vjp = torch.func.vjp(again, start, list(parameters.values()))
+        _, vjp = torch.func.vjp(again, start, parameters)
         found, gradients = vjp(incoming)
         adjoint = found[0] + at_states.index_select(0, count)[0]
         adjoint_slope = found[1] if carried is not None else adjoint_slope.clone()
@@ -341,8 +342,8 @@ def _pull(loops: Loops, module, args, steps, records, within, at_states, at_slop
 
     adjoint = adjoint + at_states.index_select(0, steps)[0]
     # Flat: of a parameter (n, 1) the total and the gradient may differ in their strides, which the loop refuses.
-    totals = [x.new_zeros(x.numel()) for x in parameters.values()]
+    totals = [x.new_zeros(x.numel()) for x in parameters]
     _, adjoint, adjoint_slope, *totals = torch.while_loop(
         going, pull_back, (steps.clone(), adjoint, adjoint_slope.clone(), *totals)
     )
-    return adjoint, adjoint_slope, [total.view(x.shape) for total, x in zip(totals, parameters.values(), strict=True)]
+    return adjoint, adjoint_slope, [total.view(x.shape) for total, x in zip(totals, parameters, strict=True)]

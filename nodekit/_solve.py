@@ -131,9 +131,10 @@ def solve(
             sample's slope may depend on another's state. A sample that fails leaves the others as they are; the
             statistics count for each.
         dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
-        compile: whether to solve in loops compiled by torch.compile, once for each module and shape of state (half a
-            minute, or seconds where its caches know them): for small systems, solved often, whose derivative is a
-            module. Explicit Runge–Kutta methods and gradient="checkpoint"; the states of all steps are kept.
+        compile: whether to solve in loops compiled by torch.compile, once for each derivative and shape of state (half
+            a minute, or seconds where its caches know them): for small systems, solved often. Explicit Runge–Kutta
+            methods, states of real tensors and gradient="checkpoint", by the parameters of modules and args; the
+            states of all steps are kept.
         progress: whether to show on the standard error how far the solve has come.
         throw: whether a failure on the way is raised or returned as the status.
         strict: whether arguments must fit exactly. False, the default of `odeint` and its like: as in torchdiffeq,

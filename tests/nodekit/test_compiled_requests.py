@@ -10,6 +10,7 @@ from torch._dynamo.utils import counters
 import nodekit
 
 DOUBLE = torch.float64
+EULER = {"method": "euler", "options": {"step_size": 0.5}}
 T = torch.tensor([0.0, 0.7, 1.0, 2.5], dtype=DOUBLE)
 
 
@@ -68,6 +69,33 @@ def with_tolerances_of_components():
     return field.reversed, torch.randn(3, 2, dtype=DOUBLE), given, list(field.layer.parameters())
 
 
+class Shared(nn.Module):
+    """One layer under two names, and its weights in another one, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = self.last = nn.Linear(2, 2, dtype=DOUBLE)
+        self.tied = nn.Linear(2, 2, dtype=DOUBLE)
+        self.tied.weight = self.first.weight
+
+    def forward(self, t, y):
+        return self.last(torch.tanh(self.tied(self.first(y))))
+
+
+def test_weights_with_several_names_get_their_whole_gradient_and_stay_where_they_are():
+    torch.manual_seed(2)
+    field, y0 = Shared(), torch.randn(2, dtype=DOUBLE)
+    weights = [field.first.weight, field.first.bias, field.tied.bias]
+    eager, compiled = (
+        torch.autograd.grad(nodekit.odeint(field, y0, [0.0, 1.0], compile=compile, **EULER)[-1].sum(), weights)
+        for compile in (False, True)
+    )
+    for one, other in zip(eager, compiled, strict=True):
+        torch.testing.assert_close(one, other)
+    assert [id(x) for x in (field.last.weight, field.last.bias, field.tied.bias)] == [id(x) for x in weights]
+    assert field.tied.weight is field.last.weight
+
+
 @pytest.mark.parametrize("make", [with_args, with_a_tuple_state, with_jumps, with_tolerances_of_components])
 def test_what_is_compiled_gives_the_eager_solution_gradients_and_steps(make):
     torch.manual_seed(1)
@@ -82,13 +110,10 @@ def test_what_is_compiled_gives_the_eager_solution_gradients_and_steps(make):
         outputs = torch.utils._pytree.tree_leaves(solution.y)
         loss = sum((y * T.view(-1, *[1] * (y.ndim - 1))).square().sum() for y in outputs)
         stats = solution.stats
+        once = torch.autograd.grad(loss, wanted, retain_graph=True)
         first = torch.autograd.grad(loss, wanted, create_graph=True)
         second = torch.autograd.grad(sum(x.square().sum() for x in first), wanted)
-        return [*outputs, *torch.autograd.grad(loss, wanted), *second], (
-            stats.accepted,
-            stats.rejected,
-            stats.nfe_forward,
-        )
+        return [*outputs, *once, *second], (stats.accepted, stats.rejected, stats.nfe_forward)
 
     def agree():
         (one, steps), (other, compiled_steps) = found(False), found(True)
@@ -105,7 +130,6 @@ def test_what_is_compiled_gives_the_eager_solution_gradients_and_steps(make):
     assert counters["stats"]["unique_graphs"] == graphs
 
 
-EULER = {"method": "euler", "options": {"step_size": 0.5}}
 Y0 = torch.tensor([1.0, 2.0], dtype=DOUBLE)
 
 
