@@ -82,7 +82,8 @@ class CompiledProblem(Problem):
         dense = len(self.times) > 2 if adaptive else not set(self.times) <= set(plan.points)
         controller = plan.controller if adaptive else None
         turned = is_tall(packing.y0)
-        state = (str(packing.structure), tuple(packing.shapes), tuple(packing.dtypes), packing.device, packing.strict)
+        structure = None if packing.trivial else str(packing.structure)
+        state = (structure, tuple(packing.shapes), tuple(packing.dtypes), packing.device, packing.strict)
         method = (id(stepper.tableau), stepper.interpolation.shape, dense, adaptive and astuple(controller))
         known, key = self.field.loops(_LOOPS), (self.field.code, state, method)
         if key not in known:
@@ -275,9 +276,11 @@ def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> 
             "the derivative draws random numbers (dropout?), which compiled steps do not draw again alike",
             remedy="Leave compile out",
         )
-    field.insist_replaceable(
-        field.places(parameters), parameters, problem.start(), problem.func.packing.unpack(y0.detach())
-    )
+    places = field.places(parameters)
+    if field.module is not field.func or not problem.loops.replaceable:
+        # Of a module once: it reads in each call the same attributes. What a function closes over differs.
+        field.insist_replaceable(places, parameters, problem.start(), problem.func.packing.unpack(y0.detach()))
+        problem.loops.replaceable = True
     return list(_CompiledCheckpoint.apply(problem, slope, y0, *parameters).unbind())
 
 

@@ -45,12 +45,12 @@ class Field:
 
     def __init__(self, func: Callable, args: tuple):
         self.func = func
-        given = [x for x in tree_leaves(args) if isinstance(x, nn.Module)]
+        self._given = tree_leaves(args) if args else []
+        given = [x for x in self._given if isinstance(x, nn.Module)]
         alone = isinstance(func, nn.Module) and not given
         self.module = func if alone else FunctionField(func, [*modules_of(func), *given])
         once: dict[int, Tensor] = {}  # one argument that is another, too, stays that: loops do not take aliases
         self.args = tree_map_only(Tensor, lambda x: once.setdefault(id(x), x.detach()), args)
-        self._given = tree_leaves(args)
         self._tensors, code = [], []
         for place, thing in (x for holder in (func, *given) for x in reachable(holder)):
             if isinstance(thing, types.FunctionType):
@@ -60,15 +60,11 @@ class Field:
                 code.append((type(thing), thing.training, hooks))
             elif isinstance(thing, Tensor) and not thing.is_inference():
                 self._tensors.append((str(place[-1]) if place else "func", thing, thing._version))
+        # With whom the loops live and go: functions that differ only in what they close over share theirs.
+        self.owner = func.__code__ if isinstance(func, types.FunctionType) else func
+        if isinstance(func, types.MethodType):
+            self.owner = func.__self__
         self.code = tuple(x for x in code if x is not self.owner)
-
-    @property
-    def owner(self) -> Any:
-        """With whom the compiled loops live and go: functions that differ in what they close over share theirs."""
-        func = self.func
-        if isinstance(func, types.FunctionType):
-            return func.__code__
-        return func.__self__ if isinstance(func, types.MethodType) else func
 
     def loops(self, known: weakref.WeakKeyDictionary) -> dict:
         """The loops of this function among those of all.

@@ -131,6 +131,8 @@ class Loops:
         self.packing = copy.copy(packing)
         self.packing.y0 = None  # the loops outlive the solve
         self.norm = norm_of(Options(), self.packing)
+        #: whether the derivative was seen to read what it is differentiated by in its places only
+        self.replaceable = False
         self.carries = stepper.fsal or (dense and any(stepper.at_end))
         self.evaluations = stepper.stages - self.carries + (len(stepper.extra_rows) if dense else 0)
         self.slopes = stepper.stages + len(stepper.extra_rows)
