@@ -18,6 +18,7 @@ run_training <- function(training, epochs, progress, learning_rate) {
         list(batches = training$done)
       }
     )
+    if (isTRUE(done$interrupted)) interrupted <- TRUE
     seconds <- proc.time()[["elapsed"]] - started
     ending <- done$batches >= batches || ended()
     # In a terminal one line that changes; elsewhere a line now and then.

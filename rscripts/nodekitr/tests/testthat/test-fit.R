@@ -295,6 +295,12 @@ def interrupting(training):
     return end
 ")$interrupting(bridge$training)
   on.exit(interrupting())
+  handler <- reticulate::py_run_string("
+import ctypes
+handler = ctypes.pythonapi.PyOS_getsig
+handler.restype = ctypes.c_void_p
+")$handler
+  of_r <- handler(2L)
   data <- data.frame(time = 0:4, x = exp(-(0:4)))
   expect_warning(
     fit <- nk_fit(data, layers = 4, epochs = 12345, seed = 1, progress = FALSE), "Interrupted after .* of 12345",
@@ -302,4 +308,5 @@ def interrupting(training):
   )
   expect_gte(nrow(fit$history), 4)
   expect_length(coef(fit), 13)
+  expect_identical(handler(2L), of_r) # R hears of the next interrupt
 })

@@ -8,6 +8,8 @@ import torch
 
 from nodekit.errors import SolveFailed
 
+from .interrupts import as_exceptions
+
 #: an epoch's loss, in units of the first one's or of 1, at which training has diverged
 _DIVERGED = 100.0
 
@@ -45,7 +47,22 @@ class Training:
         self.losses, self.history, self.sums = [], [], torch.zeros(4, dtype=torch.float64)
 
     def advance(self, seconds):
-        """Train for about so long; return what has been done in all."""
+        """Train for about so long, or until an interrupt; return what has been done in all."""
+        interrupted = False
+        try:
+            with as_exceptions():
+                self._advance(seconds)
+        except KeyboardInterrupt:
+            interrupted = True
+        return {
+            "batches": self.done,
+            "loss": self.losses[-1] if self.losses else None,
+            "diverged": self.diverged,
+            "stopped": self.stopped,
+            "interrupted": interrupted,
+        }
+
+    def _advance(self, seconds):
         end = time.monotonic() + seconds
         self.model.train()
         for epoch, index, batch in self.stream:
@@ -62,7 +79,6 @@ class Training:
                 self._close_epoch(epoch)
             if self.diverged or self.stopped or time.monotonic() >= end:
                 break
-        return {"batches": self.done, "loss": self.losses[-1], "diverged": self.diverged, "stopped": self.stopped}
 
     def _close_epoch(self, epoch):
         loss, forward, backward = (self.sums[:3] / self.sums[3]).tolist()
