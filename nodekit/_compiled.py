@@ -232,7 +232,7 @@ def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
     places = problem.field.places(parameters)
     values = [x.detach() for x in parameters]
     adjoint = adjoint_slope = torch.zeros_like(loops.turn(gradients[0]), memory_format=torch.contiguous_format)
-    totals, last = GradientSum(len(parameters)), len(gradients)
+    totals, last = GradientSum(len(parameters)), sum(len(within.states) for _, within in kept)  # of those reached
     for chunk, within in reversed(kept):
         first = last - len(within.states)
         at_states, at_slopes = within.scatter(stepper, chunk, gradients[first:last])

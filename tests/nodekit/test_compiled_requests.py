@@ -264,3 +264,12 @@ class Averaging(Decay):
 def test_a_derivative_that_changes_what_it_reads_is_refused(kind, words):
     with pytest.raises(nodekit.errors.UnsupportedCombination, match=words), torch.no_grad():
         end(kind())
+
+
+def test_outputs_before_a_failure_have_their_gradient():
+    """y' = y² with y(0) = a is a / (1 − a t), whose derivative by a is 1 / (1 − a t)²; infinite at t = 1."""
+    y0 = torch.ones(1, dtype=DOUBLE, requires_grad=True)
+    solution = nodekit.solve(lambda t, y: y * y, y0, [0.0, 0.5, 2.0, 3.0], compile=True, throw=False)
+    assert not solution.success
+    (found,) = torch.autograd.grad(solution.y[1].sum(), y0)
+    assert found.item() == pytest.approx(4.0, rel=1e-5)
