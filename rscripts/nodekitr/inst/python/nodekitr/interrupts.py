@@ -15,9 +15,9 @@ _set.restype = ctypes.c_void_p
 def as_exceptions():
     """Let SIGINT raise KeyboardInterrupt within, and R know nothing of it.
 
-    Now and then reticulate lets R see to its events while Python runs. An R that meets an interrupt there - on a busy
-    machine it often does - jumps over Python's frames, or quits where it has no user. R's own handler is no function of
-    Python, so that what is put back is the handler of the process.
+    Now and then reticulate lets R see to its events while Python runs. An R that met an interrupt there would jump over
+    Python's frames, or quit where it has no user. R's own handler is no function of Python, so that what is put back is
+    the handler of the process.
     """
     in_process = _get(signal.SIGINT)
     in_python = signal.signal(signal.SIGINT, signal.default_int_handler)
