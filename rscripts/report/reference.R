@@ -45,8 +45,8 @@ write_references <- function(study) {
   cat(
     "\n\n# Reference runs {#reference}\n\n",
     "Larger runs of the same study, kept with it; their numbers stand beside this run's in the tables above. ",
-    "\u201cOlder than the code\u201d marks a number where the library, the run's own function or its settings have changed since ",
-    "it was computed; \u201ccode not known\u201d one that was kept without a record of them.\n\n",
+    "\u201cOlder than the code\u201d marks a number where the library, the run's own function or its settings have changed ",
+    "since it was computed; \u201ccode not known\u201d one that was kept without a record of them.\n\n",
     sep = ""
   )
   field <- function(name, write = as.character) {
