@@ -1,4 +1,4 @@
-"""How long a profile's runs will still take on this machine, said when a study starts, as its runs end, and by `make left`.
+"""How long a profile's runs will still take on this machine, said as a study starts and goes on, and by `make left`.
 
 A profile expects seconds of its runs on one machine; how this one compares is measured: by the runs that it has
 finished, or else in a few seconds with a convolution and its gradient, of which most of those seconds are made.
