@@ -1,6 +1,8 @@
 # The study, from downloads to the report. Each stage is a file of pipeline/rules; what is run is data in
 # pipeline/experiments, how much of it is a profile in pipeline/config.
+import functools
 import shlex
+import threading
 
 from snakemake.utils import min_version
 
@@ -30,9 +32,13 @@ RESULTS, DATA = profile.results, profile.data
 
 onstart:
     held = hold(Path(RESULTS))
-    from pipeline.cluster.estimate import announcement
+    from pipeline.cluster.estimate import announce_progress, announcement
 
     print(announcement(study, workflow.cores or 1), flush=True)
+    # Looks once a minute, and ends with Snakemake.
+    look_again = functools.partial(threading.Event().wait, 60)
+    said = (study, workflow.cores or 1, look_again, functools.partial(print, flush=True))
+    threading.Thread(target=announce_progress, args=said, daemon=True).start()
 
 
 onsuccess:

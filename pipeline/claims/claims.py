@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from pipeline.claims.older import older_by_variant, worst
 from pipeline.claims.verdicts import DEPENDS, VERDICTS, interval, is_one_run, judge, stands_in
 from pipeline.study import Study
 
@@ -17,9 +18,11 @@ KEY = ["id", "document", "place", "quantity", "variant", "metric", "epoch"]
 MEASURED = ["id", "variant", "metric", "epoch"]
 FOUND = ["reproduced", "ci_low", "ci_high", "n", "repeats", "origin", "data_source", "reduced"]
 KEPT = ["kept", "kept_low", "kept_high", "kept_n", "kept_in"]
+# The profiles of which something is kept about this measurement, by what `pipeline.claims.older` says of it.
+OLDER = {"yes": "older_than_code", "unknown": "unknown_code"}
 COLUMNS = [
     *(*KEY, "headline", "unit", "kind", "relation", "published", "tolerance", "depends", "invented"),
-    *(*FOUND, *KEPT, "verdict", "reason", "judged", "command"),
+    *(*FOUND, *KEPT, *OLDER.values(), "verdict", "reason", "judged", "command"),
 ]
 
 # Between two variants in a claim about the difference, or the ratio, of their numbers.
@@ -63,7 +66,12 @@ class Claim(BaseModel):
     @property
     def variants(self) -> list[str]:
         """The one or two variants whose numbers it is about."""
-        return self.variant.replace(OVER, LESS).split(LESS)
+        return variants_of(self.variant)
+
+
+def variants_of(words: str) -> list[str]:
+    """The one or two variants that a claim's `variant` names."""
+    return words.replace(OVER, LESS).split(LESS)
 
 
 def load_claims(path: Path) -> list[Claim]:
@@ -79,8 +87,8 @@ def evaluate(study: Study, published: Path, tables: Path, kept: list[Path]) -> p
     kept: claims.csv of runs that are kept with the project; what they found at the documents' size counts, too.
     """
     claims = [claim for claim in load_claims(published) if claim.id in study.experiments]
-    at_size = kept_at_size(kept)
-    rows = [claim_row(study, claim, tables / claim.id, at_size) for claim in claims]
+    at_size, ages = kept_at_size(kept), kept_ages(kept)
+    rows = [claim_row(study, claim, tables / claim.id, at_size) | ages_of(claim, ages) for claim in claims]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -92,7 +100,8 @@ def judged_again(table: pd.DataFrame) -> pd.DataFrame:
 
 def clean(table: pd.DataFrame) -> pd.DataFrame:
     """A table of claims as read from a file, with empty words for missing ones and no values where there are none."""
-    words = ["headline", "depends", "invented", "origin", "data_source", "reduced", "kept_in"]
+    words = ["headline", "depends", "invented", "origin", "data_source", "reduced", "kept_in", *OLDER.values()]
+    table = table.reindex(columns=[*table.columns, *(name for name in OLDER.values() if name not in table)])
     return table.fillna({**dict.fromkeys(words, ""), "n": 0, "kept_n": 0})
 
 
@@ -106,6 +115,26 @@ def kept_at_size(files: list[Path]) -> dict[tuple, dict]:
                 values = [row[name] for name in ("reproduced", "ci_low", "ci_high", "n")]
                 best[key] = {**dict(zip(KEPT, [*values, file.parent.name], strict=True)), "origin": row["origin"]}
     return best
+
+
+def kept_ages(files: list[Path]) -> dict[tuple, dict[str, str]]:
+    """By what was measured, and by profile: whether what is kept of it is older than the code it depends on."""
+    ages: dict[tuple, dict[str, str]] = {}
+    for file in files:
+        by_variant = older_by_variant(file.parent)
+        for row in clean(pd.read_csv(file)).to_dict("records"):
+            parts = [by_variant.get((row["id"], name), "unknown") for name in variants_of(row["variant"])]
+            ages.setdefault(key_of(row, MEASURED), {})[file.parent.name] = worst(parts)
+    return ages
+
+
+def ages_of(claim: Claim, ages: dict[tuple, dict[str, str]]) -> dict[str, str]:
+    """The columns of `OLDER` of a claim's row: names of profiles, between spaces."""
+    found = ages.get(key_of(claim.model_dump(), MEASURED), {})
+    return {
+        column: " ".join(profile for profile, said in found.items() if said == answer)
+        for answer, column in OLDER.items()
+    }
 
 
 def key_of(row: dict, columns: list[str] = KEY) -> tuple:

@@ -1,4 +1,4 @@
-"""How long a profile's runs will still take on this machine, said when a study starts and by `make left`.
+"""How long a profile's runs will still take on this machine, said as a study starts and goes on, and by `make left`.
 
 A profile expects seconds of its runs on one machine; how this one compares is measured: by the runs that it has
 finished, or else in a few seconds with a convolution and its gradient, of which most of those seconds are made.
@@ -7,8 +7,10 @@ finished, or else in a few seconds with a convolution and its gradient, of which
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,10 +26,12 @@ PROBE_SECONDS = 3.0
 ENOUGH_SECONDS = 60.0
 
 
+@functools.cache
 def probe(seconds: float = PROBE_SECONDS) -> float:
     """Processor seconds of the gradient of a convolution, 64 filters on 32 images of 14 × 14, by one thread: the least.
 
     Processor seconds, and the least of them: what else the machine does now is not its speed.
+    Measured once in a process: what is said later is compared with what was said before.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -83,6 +87,27 @@ def announcement(study: Study, workers: int, measure=probe) -> str:
         f"that the profile expects ({how}): about {hours(schedule(jobs, workers))}, {workers} at a time; the longest, "
         f"{longest.name}, {hours(longest.seconds)}. Figures and report come after that."
     )
+
+
+def announce_progress(
+    study: Study, workers: int, wait: Callable[[], bool], say: Callable[[str], None] = print, measure=probe
+) -> None:
+    """Say what is left when runs have ended since it was last said, until none is.
+
+    Args:
+        workers: as of `announcement`.
+        wait: returns when it is time to look again; True ends it.
+    """
+    results = Path(study.profile.results)
+    before = len(left(study, results))
+    while before and not wait():
+        now = len(left(study, results))
+        if now < before:
+            try:
+                say(announcement(study, workers, measure))
+            except (AttributeError, OSError, ValueError):
+                continue  # A table is just being written: it is said at the next look.
+        before = now
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 # Tables: the runs of an experiment stacked, and every published number beside ours.
 from pipeline.report.captions import table_words
+from pipeline.runs.code import code_files
 
 KIND_TABLES = {
     "train": ["history", "metrics", "losses", "timing"],
@@ -57,6 +58,9 @@ rule evaluate_claims:
         published="data/published/claims.csv",
         tables=TABLES,
         kept=sorted(map(str, Path("data/reference").glob("*/claims.csv"))),
+        made_by=sorted(map(str, Path("data/reference").glob("*/made_by.csv"))),
+        # What is kept may become older than it.
+        code=sorted({str(path) for kind in KIND_TABLES for path in code_files(kind, Path())}),
     output:
         report(
             f"{RESULTS}/tables/claims.csv",

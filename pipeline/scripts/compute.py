@@ -7,6 +7,7 @@ from pathlib import Path
 from nodekit.errors import NodekitError
 from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
+from pipeline.runs.code import code_of
 from pipeline.runs.function import function_of
 from pipeline.runs.logs import log_to
 from pipeline.runs.made_by import sign
@@ -15,8 +16,8 @@ from pipeline.study import ConfigurationError, Run
 job = snakemake  # noqa: F821
 log_to(job.log[0])
 try:
-    sign(job.params.made_by)
     run = Run.model_validate(job.params.run)
+    sign(job.params.made_by, code=code_of(run))
     dataset = run.settings.dataset
     images = [load_dataset(dataset, run.seed, Path(job.params.processed))] if dataset else []
     for name, table in function_of(run)(run, *images).items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nodekit.errors import NodekitError
 from pipeline.fit import fit
+from pipeline.runs.code import code_of
 from pipeline.runs.logs import log_to
 from pipeline.runs.made_by import sign
 from pipeline.study import ConfigurationError, Run
@@ -15,9 +16,10 @@ job = snakemake  # noqa: F821
 params = job.params
 log_to(job.log[0])
 try:
-    sign(params.made_by, params.checkpoint)
+    run = Run.model_validate(params.run)
+    sign(params.made_by, params.checkpoint, code=code_of(run))
     fit(
-        Run.model_validate(params.run),
+        run,
         output=Path(job.output.history).parent,
         checkpoint=Path(params.checkpoint),
         device=params.device,

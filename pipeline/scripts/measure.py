@@ -12,6 +12,7 @@ from pipeline.data import DataError, load_dataset
 from pipeline.files import write_csv
 from pipeline.measure.trained_odenet import TrainedNetwork
 from pipeline.models import build
+from pipeline.runs.code import code_of
 from pipeline.runs.function import function_of
 from pipeline.runs.logs import log_to
 from pipeline.runs.made_by import sign
@@ -32,8 +33,8 @@ def trained_network() -> TrainedNetwork:
 
 
 try:
-    sign(params.made_by)
     run = Run.model_validate(params.run)
+    sign(params.made_by, code=code_of(run))
     gpu = params.device == "cuda" or (params.device == "auto" and torch.cuda.is_available())
     given = [trained_network()] if run.settings.trained else []
     for name, table in function_of(run)(run, torch.device("cuda" if gpu else "cpu"), *given).items():

@@ -1,5 +1,6 @@
 # Runs kept with the project, beside the one that the page is of: data/reference/<profile>/claims.csv, in the columns of
-# results/tables/claims.csv, and provenance.json, as results/provenance.json. Shown where they exist.
+# results/tables/claims.csv, and provenance.json, as results/provenance.json. Shown where they exist. Which of them are older
+# than the code, this run's claims.csv says: profiles between spaces in the columns older_than_code and unknown_code.
 
 # What tells one measurement from another: several claims may be about the same.
 MEASURED <- c("id", "variant", "metric", "epoch")
@@ -23,7 +24,17 @@ reference_cells <- function(reference, claims) {
   rows <- reference$claims[match(measured_keys(claims), measured_keys(reference$claims)), ]
   if (all(is.na(rows$reproduced))) return(NULL)
   found <- paste0(with_interval(rows$reproduced, rows$ci_low, rows$ci_high, rows$unit), values_said(rows$n, rows$repeats))
-  ifelse(is.na(rows$reproduced), "\u2013", found)
+  ifelse(is.na(rows$reproduced), "\u2013", paste0(found, age_said(claims, reference$profile)))
+}
+
+#' What this run says of the age of what a profile keeps about each claim; nothing where the code is the same.
+age_said <- function(claims, profile) {
+  among <- function(column) {
+    words <- if (column %in% names(claims)) as.character(claims[[column]]) else rep("", nrow(claims))
+    vapply(strsplit(ifelse(is.na(words), "", words), " ", fixed = TRUE), function(names) profile %in% names, logical(1))
+  }
+  words <- ifelse(among("older_than_code"), "older than the code", ifelse(among("unknown_code"), "code not known", ""))
+  ifelse(nzchar(words), paste0("<small>", words, "</small>"), "")
 }
 
 reference_head <- function(reference) paste0(reference$profile, " profile, ", reference$provenance$device)
@@ -33,7 +44,9 @@ write_references <- function(study) {
   if (!length(study$references)) return(invisible())
   cat(
     "\n\n# Reference runs {#reference}\n\n",
-    "Larger runs of the same study, kept with it; their numbers stand beside this run's in the tables above.\n\n",
+    "Larger runs of the same study, kept with it; their numbers stand beside this run's in the tables above. ",
+    "\u201cOlder than the code\u201d marks a number where the library, the run's own function or its settings have changed ",
+    "since it was computed; \u201ccode not known\u201d one that was kept without a record of them.\n\n",
     sep = ""
   )
   field <- function(name, write = as.character) {

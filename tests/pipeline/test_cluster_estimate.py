@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.cluster.estimate import EXPECTED_PROBE, announcement, left, probe, slowness
+from pipeline.cluster.estimate import EXPECTED_PROBE, announce_progress, announcement, left, probe, slowness
 from pipeline.study import load_study
 
 
@@ -53,6 +53,44 @@ def test_a_study_that_is_there_says_so(tmp_path):
     for run in whole.runs():
         finish(tmp_path, run, 1)
     assert "all 2 runs are there" in announcement(whole, 1)
+
+
+def test_what_is_left_is_said_as_runs_end_and_at_no_other_time(tmp_path):
+    whole = study(tmp_path)
+    first, second = whole.runs()
+    events = iter(
+        [lambda: None, lambda: finish(tmp_path, second, 180), lambda: None, lambda: finish(tmp_path, first, 9)]
+    )
+    said = []
+
+    def wait():
+        next(events)()
+        return False
+
+    announce_progress(whole, 1, wait, said.append, measure=None)
+    assert len(said) == 2  # and it ended, though `wait` never said so
+    assert "1 of 2 runs are left. This machine takes 2 times the seconds" in said[0]
+    assert "all 2 runs are there" in said[1]
+
+
+def test_a_table_that_is_just_being_written_is_read_at_the_next_look(tmp_path):
+    whole = study(tmp_path)
+    run = whole.runs("P2")[0]
+    table = tmp_path / "benchmarks/runs" / run.experiment / run.variant / "seed1.tsv"
+    steps = iter([lambda: (finish(tmp_path, run, 180), table.write_text("")), lambda: table.write_text("s\n180\n")])
+    said = []
+
+    def wait():
+        step = next(steps, None)
+        return step is None or step() is None
+
+    announce_progress(whole, 1, wait, said.append, measure=None)
+    assert len(said) == 1
+    assert "2 times the seconds" in said[0]
+
+
+def test_what_is_left_is_no_longer_said_when_the_wait_says_so(tmp_path):
+    announce_progress(study(tmp_path), 1, lambda: True, pytest.fail)
 
 
 def test_the_probe_measures_some_processor_time():

@@ -35,6 +35,14 @@ def test_a_run_that_goes_on_leaves_those_before_named(tmp_path, commit, left):
     assert list(made_by.read(tmp_path / "run.csv")["commit"]) == ["a", "b"]
 
 
+def test_a_file_from_before_hashes_were_kept_has_an_empty_one_and_goes_on(tmp_path, commit):
+    Path(tmp_path, "run.csv").write_text("commit,dirty,began\na,False,2000-01-01\n", encoding="utf-8")
+    Path(tmp_path, "seed1.pt").touch()
+    commit("b")
+    made_by.sign(tmp_path / "run.csv", tmp_path / "seed1.pt", code="1f")
+    assert list(made_by.read(tmp_path / "run.csv")["code"]) == ["", "1f"]
+
+
 def test_another_seed_s_checkpoint_is_not_this_one_s(tmp_path):
     Path(tmp_path, "seed10.pt").touch()
     assert not made_by.goes_on(tmp_path / "seed1.pt")
