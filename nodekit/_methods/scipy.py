@@ -68,7 +68,8 @@ class ScipyPlan(Plan):
             limits["min_step"] = self.options.min_step
 
         def derivative(t: float, flat: np.ndarray) -> np.ndarray:
-            state = torch.from_numpy(flat).to(y).reshape(y.shape)
+            # A copy: SciPy writes the next state into the same memory, and a function may keep what it was given.
+            state = torch.from_numpy(flat.copy()).to(y).reshape(y.shape)
             return func(clock.instant(t), state).double().reshape(-1).cpu().numpy()
 
         start = y.detach().double().reshape(-1).cpu().numpy()

@@ -70,3 +70,15 @@ def test_the_progress_meter_reaches_the_end(capsys):
     shown = capsys.readouterr().err
     assert "100%" in shown
     assert shown.endswith("\n")
+
+
+def test_a_function_may_keep_the_states_it_is_given():
+    kept = []
+
+    def field(t, y):
+        kept.append((y, y.clone()))
+        return -y
+
+    nodekit.odeint(field, Y0, T, method="scipy_solver")
+    assert len(kept) > 10
+    assert all(torch.equal(state, then) for state, then in kept)
