@@ -97,7 +97,7 @@ class Chosen(Plan):
         """Why no step is small enough."""
         where = {"t": interval.t0, "dt": interval.dt}
         if math.isfinite(ratio):
-            return failing_error_test("name jumps of the slope in jump_t, or use a float64 state", **where)
+            return failing_error_test(", or name jumps of the slope in jump_t", step.y1.dtype, **where)
         return not_finite(sample=offending_sample(step.error), **where)
 
 

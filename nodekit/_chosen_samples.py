@@ -190,16 +190,17 @@ class _ChosenWalk(Walk):
         if not any(codes):
             return
         t, dt, seeking = (host_values(x) for x in (self.t, self.last_dt, torch.isinf(self.end)))
-        found = {i: _failure(code, t[i], dt[i], i, seeking[i], self.plan) for i, code in enumerate(codes) if code}
+        plan, dtype = self.plan, self.problem.func.packing.y0.dtype
+        found = {i: _failure(code, t[i], dt[i], i, seeking[i], plan, dtype) for i, code in enumerate(codes) if code}
         raise SamplesFailed.of(found, len(codes))
 
 
-def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, plan: ChosenSamples) -> SolveFailed:
+def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, plan: ChosenSamples, dtype) -> SolveFailed:
     where = {"t": t, "dt": dt, "sample": sample}
     if code == _UNDERFLOW and dt == 0:
         return unresolved_step(**where)
     if code == _UNDERFLOW:
-        return failing_error_test("or use a float64 state", **where)
+        return failing_error_test("", dtype, **where)
     if code == _NOT_FINITE:
         return not_finite(**where)
     if code == _UNSOLVED:

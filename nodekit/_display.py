@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -17,9 +18,9 @@ Row = tuple[str, str]
 
 def described(solution: Solution) -> list[Row]:
     """What a solution holds and what it took, as names and words; no numbers of the state, which may be many."""
-    stats, failure = solution.stats, solution.status
+    stats = solution.stats
     rows = [
-        ("outcome", "every output time was reached" if failure is None else f"{type(failure).__name__}: {failure}"),
+        ("outcome", _outcome(solution)),
         ("t", _shape(solution.t)),
         ("y", str(tree_map(_shape, solution.y)).replace("'", "")),
         ("evaluations", f"{stats.nfe_forward} forward, {stats.nfe_backward} backward"),
@@ -32,6 +33,15 @@ def described(solution: Solution) -> list[Row]:
     if solution.dense is not None:
         rows.append(("dense", f"a function of time from {solution.dense.t0:g} to {solution.dense.t1:g}"))
     return rows
+
+
+def _outcome(solution: Solution) -> str:
+    if solution.status is not None:
+        return f"{type(solution.status).__name__}: {solution.status}"
+    if solution.events is None or not torch.as_tensor(solution.events.terminated).any():
+        return "every output time was reached"
+    ended = torch.as_tensor(solution.events.terminated)
+    return f"events ended {int(ended.sum())} of {len(ended)} samples" if ended.ndim else "an event ended the solve"
 
 
 def as_text(title: str, rows: Sequence[Row]) -> str:

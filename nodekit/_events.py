@@ -41,7 +41,7 @@ class Event:
         fn: g(t, y) → a number or a tensor of them, each of which is an event of its own. Differentiable functions
             pass gradients, to the tensors they use as well. One that stays zero (a mask, relu) has its event where it
             first is zero; the gradient of that time is refused when it is asked for.
-        terminal: whether the solve ends there; a change makes it go on all the same.
+        terminal: whether the solve ends there; a change, or a max_count, makes it go on all the same.
         direction: 1: only where g grows with the progress of the solve; −1: only where it falls; 0: both.
         change: (t, y) → the state to restart with.
         max_count: how many may happen: the last of them ends the solve (no change is made). Give one to a bouncing
@@ -67,7 +67,9 @@ class Event:
 
     def is_last(self, count: int) -> bool:
         """Whether its occurrence of this number ends the solve."""
-        return count == self.max_count or (self.terminal and self.change is None)
+        if self.max_count is not None:
+            return count == self.max_count
+        return self.terminal and self.change is None
 
     def ends(self, count: int) -> bool:
         """Whether its occurrence of this number ends a segment of the solve."""

@@ -29,11 +29,17 @@ def too_slow(steps: int, **where) -> MaxStepsReached:
     return MaxStepsReached(f"{steps} steps were not a hundredth of the way", **where)
 
 
-def failing_error_test(others: str, **where) -> StepSizeUnderflow:
-    """The failure of a solve whose steps are all too inaccurate; others: what to try beside the tolerances."""
+def failing_error_test(others: str, dtype: torch.dtype, **where) -> StepSizeUnderflow:
+    """The failure of a solve whose steps are all too inaccurate.
+
+    Args:
+        others: what to try beside the tolerances.
+        dtype: of the state.
+    """
+    exact = "" if dtype in (torch.float64, torch.complex128) else ", use a float64 state"
     return StepSizeUnderflow(
         "the error test fails at every step size that float64 time resolves",
-        remedy=f"Loosen rtol and atol, {others}",
+        remedy=f"Loosen rtol and atol{exact}{others}",
         **where,
     )
 

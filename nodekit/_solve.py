@@ -64,7 +64,7 @@ class Solution:
 
     @property
     def success(self) -> bool:
-        """Whether every output time was reached."""
+        """Whether nothing failed: every output time was reached, or an event ended the solve before."""
         return self.status is None
 
     def __repr__(self) -> str:

@@ -78,3 +78,14 @@ def test_methods_are_shown_as_a_table_with_a_row_each():
 def test_an_open_end_is_shown():
     solved = nodekit.solve(decay, torch.ones(1), [0.0, math.inf], events=[lambda t, y: y[0] - 0.5])
     assert "1 happened" in repr(solved)
+
+
+def test_an_event_that_ended_the_solve_is_said():
+    below = nodekit.Event(lambda t, y: y.amax(-1) - 0.5)
+    shared = nodekit.solve(decay, torch.ones(2), [0.0, 2.0], events=[below])
+    assert "an event ended the solve" in repr(shared)
+    later = nodekit.Event(lambda t, y: y[0] - 0.01)
+    assert "every output time was reached" in repr(nodekit.solve(decay, torch.ones(2), [0.0, 2.0], events=[later]))
+    rows = torch.tensor([[1.0], [9.0]])
+    samples = nodekit.solve(decay, rows, [0.0, 2.0], events=[below], batch="independent")
+    assert "events ended 1 of 2 samples" in repr(samples)

@@ -347,3 +347,11 @@ def test_a_change_may_be_made_in_place(gradient):
         return torch.cat([total.reshape(1), torch.autograd.grad(total, rate)[0]])
 
     torch.testing.assert_close(ends(lambda t, y: y.add_(0.25)), ends(lambda t, y: y + 0.25))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_event_without_a_change_happens_as_often_as_it_may(terminal):
+    zero = nodekit.Event(lambda t, y: torch.sin(t), terminal=terminal, max_count=2)
+    solution = nodekit.solve(lambda t, y: -y, torch.ones(1, dtype=torch.float64), [1.0, 20.0], events=[zero])
+    torch.testing.assert_close(solution.events.t, math.pi * torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert solution.events.terminated

@@ -164,3 +164,13 @@ def test_too_many_steps_of_another_problem_ask_for_looser_tolerances():
 
 def test_the_steps_allowed_by_default_are_over_before_one_loses_patience():
     assert nodekit.Options().max_num_steps <= 1e6
+
+
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_a_more_exact_state_is_advised_only_where_there_is_one(batch):
+    jumping = lambda t, y: torch.where(t < 0.5, 1.0, 1e30).to(y) + 0 * y  # noqa: E731
+    for dtype in (torch.float32, torch.float64):
+        y0 = torch.ones(1, 1, dtype=dtype)
+        with pytest.raises(errors.SolveFailed) as failure:
+            nodekit.solve(jumping, y0, [0.0, 1.0], rtol=1e-13, atol=1e-13, batch=batch)
+        assert ("use a float64 state" in str(failure.value)) == (dtype == torch.float32), str(failure.value)
