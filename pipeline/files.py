@@ -65,3 +65,9 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write `table` to `path` as CSV with every digit its numbers have, whole or not at all."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_between(text: str, page: Path, begin: str, end: str) -> None:
+    """Replace what stands on a page between two marks."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    write_text(before + begin + text + end + rest.partition(end)[2], page)

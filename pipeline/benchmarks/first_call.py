@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 
 import pandas as pd
 
 from pipeline.benchmarks.small import tidy
 from pipeline.benchmarks.table import Measured
+from pipeline.benchmarks.timing import printed_by
 
 # What the call needs is there before the clock starts, except the compiler, which the call itself imports.
 PROGRAM = """
@@ -52,6 +50,4 @@ def seconds(name: str, compiled: bool, caches: str) -> float:
         caches: the folder of the compiler's.
     """
     program = PROGRAM.format(compiled=compiled, gradient=name == "gradient")
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": caches, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
-    return float(done.stdout)
+    return float(printed_by(["-c", program], TORCHINDUCTOR_CACHE_DIR=caches))

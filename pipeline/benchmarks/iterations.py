@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import nodekit
 from nodekit.flows import HyperPlanarField
-from nodekit.latent import LatentODE, RecurrentEncoder
+from nodekit.latent import LatentODE, RecurrentEncoder, kl_to_standard_normal
 from pipeline.benchmarks.small import relative_error, tidy
 from pipeline.benchmarks.table import Measured, speedup
 from pipeline.benchmarks.timing import interleaved
@@ -92,7 +92,7 @@ def latent() -> Iteration:
         mean, log_variance = model.encoder(x, at, drawn.mask)
         z = solve(model.derivative, mean + torch.exp(log_variance / 2) * noise.to(like), at)
         error = torch.where(drawn.mask[..., None], x - model.decoder(z).movedim(0, -2), 0.0)
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+        divergence = kl_to_standard_normal(mean, log_variance)
         return (0.5 * (error / 0.3).square().sum((-2, -1)) + divergence).mean()
 
     given = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5}

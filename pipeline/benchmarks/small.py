@@ -6,7 +6,6 @@ import copy
 import io
 import json
 import os
-import subprocess
 import sys
 
 import pandas as pd
@@ -16,7 +15,7 @@ import torchdiffeq
 import nodekit
 from pipeline.benchmarks.peers import Mlp, diffrax_solves, torchode_forward
 from pipeline.benchmarks.table import Measured, speedup
-from pipeline.benchmarks.timing import interleaved, ratio
+from pipeline.benchmarks.timing import interleaved, printed_by, ratio
 
 TOLERANCE, END, BATCH, OUTPUTS = 1e-6, 100.0, 64, 100
 # Where the gradient of the steps is about as exact as the peer's adjoint at the tolerance of the others.
@@ -122,10 +121,7 @@ def gradients(seconds: float) -> tuple[pd.DataFrame, dict[str, float]]:
 
 def gradients_on_one_core(seconds: float) -> tuple[pd.DataFrame, dict[str, float]]:
     """`gradients`, by a process that has one core, whatever threads its libraries start."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "pipeline.benchmarks.small", str(seconds)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    errors, _, samples = done.stdout.partition("\n")
+    errors, _, samples = printed_by(["-m", "pipeline.benchmarks.small", str(seconds)]).partition("\n")
     return pd.read_csv(io.StringIO(samples)), json.loads(errors)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -51,3 +54,15 @@ def _of_medians(samples: pd.DataFrame, series: list[str], compare: Callable, see
     draws = np.random.default_rng(seed).integers(len(rounds), size=(2000, len(rounds)))
     low, high = np.quantile(compare(*np.median(rounds[draws], axis=1).T), [0.025, 0.975])
     return float(compare(*np.median(rounds, axis=0))), float(low), float(high)
+
+
+def printed_by(arguments: list[str], **environment: str) -> str:
+    """What a new Python prints that finds the modules of this one.
+
+    Args:
+        arguments: of Python, such as `["-c", program]`.
+        environment: further variables of it.
+    """
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=variables).stdout

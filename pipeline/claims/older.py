@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -44,18 +45,24 @@ def older_by_variant(folder: Path, code: Callable[[Run], str] = code_of) -> dict
     if table.empty:
         return {}
     made = {key: list(rows.code) for key, rows in table.groupby(["experiment", "variant", "seed"], sort=False)}
-    record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    answers: dict[tuple[str, str], list[Older]] = {}
-    for key, codes in made.items():
-        now, trained = "", None
-        # Settings that are no longer valid, or no longer there, leave `now` empty.
+    record, study = json.loads((folder / "provenance.json").read_text(encoding="utf-8")), None
+    with suppress(ConfigurationError):  # settings that are no longer valid
+        study = load_study(record["configuration"])
+
+    @functools.cache
+    def present(experiment: str, variant: str) -> tuple[str, Run | None]:
+        """The present code of a variant, of whatever seed, and the training it measures; empty where it is no more."""
         with suppress(ConfigurationError, KeyError):
-            study = load_study(record["configuration"])
-            run = study.run(*key)
-            now, trained = code(run), study.trained(run)
+            run = study.run(experiment, variant, 1) if study else None
+            return (code(run), study.trained(run)) if run else ("", None)
+        return "", None
+
+    answers: dict[tuple[str, str], list[Older]] = {}
+    for (experiment, variant, seed), codes in made.items():
+        now, trained = present(experiment, variant)
         parts = [older_than_code(codes, now)]
         if trained:
-            begun = made.get((trained.experiment, trained.variant, trained.seed), [])
-            parts.append(older_than_code(begun, code(trained)))
-        answers.setdefault(key[:2], []).extend(parts)
+            begun = made.get((trained.experiment, trained.variant, seed), [])
+            parts.append(older_than_code(begun, present(trained.experiment, trained.variant)[0]))
+        answers.setdefault((experiment, variant), []).extend(parts)
     return {key: worst(found) for key, found in answers.items()}

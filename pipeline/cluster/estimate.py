@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 import yaml
 
 from pipeline.cluster.scale import LEAST_SECONDS, Job, hours, measured_seconds, schedule
@@ -33,6 +32,8 @@ def probe(seconds: float = PROBE_SECONDS) -> float:
     Processor seconds, and the least of them: what else the machine does now is not its speed.
     Measured once in a process: what is said later is compared with what was said before.
     """
+    import torch  # here: a study that has all its runs starts without it
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from pipeline.data import ImageSplits
-from pipeline.files import write_text
+from pipeline.files import write_between
 from pipeline.runs.devices import make_fabric
 from pipeline.runs.reproducible import reproducible
 from pipeline.study import WHOLE, Run, Study, load_study
@@ -97,8 +97,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE)
     chosen = parser.parse_args()
     text = table(load_study(yaml.safe_load(chosen.wanted.read_text(encoding="utf-8"))), chosen.experiments)
-    before, _, rest = chosen.page.read_text(encoding="utf-8").partition(BEGIN)
-    write_text(before + BEGIN + text + END + rest.partition(END)[2], chosen.page)
+    write_between(text, chosen.page, BEGIN, END)
     print(text)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from pipeline.files import write_text
+from pipeline.files import write_between
 from pipeline.study import WHOLE, Run, Study, flattened, load_study
 
 PAGE = Path("docs/scale.md")
@@ -168,8 +168,7 @@ def main() -> None:
     )
     jobs, known = jobs_of(wanted, measured, chosen.results)
     text = table(jobs, known, wanted.profile.profile, measured.profile.profile)
-    before, _, rest = chosen.page.read_text(encoding="utf-8").partition(BEGIN)
-    write_text(before + BEGIN + text + END + rest.partition(END)[2], chosen.page)
+    write_between(text, chosen.page, BEGIN, END)
     print(text)
 
 
