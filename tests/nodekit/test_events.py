@@ -350,8 +350,9 @@ def test_a_change_may_be_made_in_place(gradient):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_an_event_without_a_change_happens_as_often_as_it_may(terminal):
+@pytest.mark.parametrize(("span", "halves"), [([1.0, 20.0], [1.0, 2.0]), ([20.0, 1.0], [6.0, 5.0])])
+def test_an_event_without_a_change_happens_as_often_as_it_may(terminal, span, halves):
     zero = nodekit.Event(lambda t, y: torch.sin(t), terminal=terminal, max_count=2)
-    solution = nodekit.solve(lambda t, y: -y, torch.ones(1, dtype=torch.float64), [1.0, 20.0], events=[zero])
-    torch.testing.assert_close(solution.events.t, math.pi * torch.tensor([1.0, 2.0], dtype=torch.float64))
+    solution = nodekit.solve(lambda t, y: -0.1 * y, torch.ones(1, dtype=torch.float64), span, events=[zero])
+    torch.testing.assert_close(solution.events.t, math.pi * torch.tensor(halves, dtype=torch.float64))
     assert solution.events.terminated
