@@ -97,7 +97,7 @@ class _ChosenWalk(Walk):
             self.going = host_values(self.active.any())
         if not self.going or self.attempts == plan.max_num_steps:
             self.code = torch.where(self.active, _TOO_MANY, self.code)
-            self._raise_failures()
+            self._raise_failures(y.dtype)
             return None
         self.attempts += 1
         t1, self.cut, self.pace = plan.controller.propose(
@@ -184,14 +184,13 @@ class _ChosenWalk(Walk):
         ahead = torch.searchsorted(stops, (self.t * sign).unsqueeze(1), right=True)
         return stops.gather(1, ahead.clamp(max=stops.shape[1] - 1))[:, 0] * sign
 
-    def _raise_failures(self) -> None:
-        """What happened to the samples that did not arrive."""
+    def _raise_failures(self, dtype: torch.dtype) -> None:
+        """What happened to the samples that did not arrive, whose states have this type."""
         codes = host_values(self.code)
         if not any(codes):
             return
         t, dt, seeking = (host_values(x) for x in (self.t, self.last_dt, torch.isinf(self.end)))
-        plan, dtype = self.plan, self.problem.func.packing.y0.dtype
-        found = {i: _failure(code, t[i], dt[i], i, seeking[i], plan, dtype) for i, code in enumerate(codes) if code}
+        found = {i: _failure(code, t[i], dt[i], i, seeking[i], self.plan, dtype) for i, code in enumerate(codes) if code}
         raise SamplesFailed.of(found, len(codes))
 
 
