@@ -10,35 +10,36 @@ from torch import Tensor, nn
 
 
 class Mlp(nn.Module):
-    """y' = W₂ tanh(W₁ y + b₁) + b₂ on four components, 32 hidden."""
+    """y' = W₂ tanh(W₁ y + b₁) + b₂ on `size` components, `width` hidden."""
 
-    def __init__(self):
+    def __init__(self, size: int = 4, width: int = 32):
         super().__init__()
-        self.hidden, self.out = nn.Linear(4, 32), nn.Linear(32, 4)
+        self.hidden, self.out = nn.Linear(size, width), nn.Linear(width, size)
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
-        """The slope at y (batch, 4)."""
+        """The slope at y (batch, size)."""
         return self.out(torch.tanh(self.hidden(y)))
 
 
-def torchode_forward(module: nn.Module, y: Tensor, times: Tensor, tolerance: float) -> Callable[[], object]:
-    """A forward solve by torchode's compiled dopri5, whose samples have steps of their own."""
+def torchode_solve(module: nn.Module, y: Tensor, times: Tensor, tolerance: float) -> Callable[[], Tensor]:
+    """A solve by torchode's compiled dopri5, whose samples have steps of their own: the states, times first."""
     import torchode
 
     term = torchode.ODETerm(module)
     controller = torchode.IntegralController(atol=tolerance, rtol=tolerance, term=term)
     solver = torchode.AutoDiffAdjoint(torchode.Dopri5(term=term), controller)
     problem = torchode.InitialValueProblem(y0=y, t_eval=times.expand(len(y), -1))
-
-    def run():
-        with torch.no_grad():
-            return solver.solve(problem).ys.transpose(0, 1)
-
-    return run
+    return lambda: solver.solve(problem).ys.transpose(0, 1)
 
 
-def diffrax_solves(module: Mlp, y: Tensor, times: Tensor, tolerance: float) -> tuple[Callable, Callable]:
+def diffrax_solves(
+    module: Mlp, y: Tensor, times: Tensor, tolerance: float = 1e-6, step_size: float | None = None
+) -> tuple[Callable, Callable]:
     """A forward solve, and the gradient of the mean square of the outputs, by diffrax compiled for the CPU.
+
+    Args:
+        tolerance: of dopri5.
+        step_size: of midpoint steps instead, on a fixed grid.
 
     Returns:
         Two functions without arguments: the outputs; the gradients of y0 and of the parameters (W₁, b₁, W₂, b₂).
@@ -56,11 +57,17 @@ def diffrax_solves(module: Mlp, y: Tensor, times: Tensor, tolerance: float) -> t
         weight1, bias1, weight2, bias2 = parameters
         return jnp.tanh(y @ weight1.T + bias1) @ weight2.T + bias2
 
+    if step_size is None:
+        method, most = diffrax.Dopri5(), 4096
+        controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
+    else:
+        method, most = diffrax.Midpoint(), round(float(times[-1] - times[0]) / step_size) + 1
+        controller = diffrax.ConstantStepSize()
+
     def solve(y, parameters):
         return diffrax.diffeqsolve(
-            diffrax.ODETerm(slope), diffrax.Dopri5(), ts[0], ts[-1], None, y, args=parameters,
-            saveat=diffrax.SaveAt(ts=ts), max_steps=4096,
-            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+            diffrax.ODETerm(slope), method, ts[0], ts[-1], step_size, y, args=parameters,
+            saveat=diffrax.SaveAt(ts=ts), max_steps=most, stepsize_controller=controller,
         ).ys  # fmt: skip
 
     forward = jax.jit(solve)

@@ -13,7 +13,7 @@ import torch
 import torchdiffeq
 
 import nodekit
-from pipeline.benchmarks.peers import Mlp, diffrax_solves, torchode_forward
+from pipeline.benchmarks.peers import Mlp, diffrax_solves, torchode_solve
 from pipeline.benchmarks.table import Measured, speedup
 from pipeline.benchmarks.timing import interleaved, printed_by, ratio
 
@@ -45,12 +45,15 @@ def measure(seconds: float) -> tuple[dict[str, Measured], pd.DataFrame]:
     given = {"rtol": TOLERANCE, "atol": TOLERANCE, "method": "dopri5"}
     ends = torch.tensor([0.0, END])
 
-    def forward(solve, **more):
+    def without_gradient(solve):
         def run():
             with torch.no_grad():
-                return solve(module, y, ends, **given, **more)
+                return solve()
 
         return run
+
+    def forward(solve, **more):
+        return without_gradient(lambda: solve(module, y, ends, **given, **more))
 
     forwards = {
         "nodekit, compiled": forward(nodekit.odeint, compile=True),
@@ -58,7 +61,7 @@ def measure(seconds: float) -> tuple[dict[str, Measured], pd.DataFrame]:
         "nodekit, independent": forward(nodekit.odeint, batch="independent"),
         "torchdiffeq": forward(torchdiffeq.odeint),
         "diffrax": diffrax_solves(module, y, ends, TOLERANCE)[0],
-        "torchode": torchode_forward(module, y, ends, TOLERANCE),
+        "torchode": without_gradient(torchode_solve(module, y, ends, TOLERANCE)),
         "evaluations alone": evaluations(module, y, nodekit.solve(module, y, ends, **given).stats.nfe_forward),
     }
     with torch.no_grad():

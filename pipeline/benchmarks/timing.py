@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from pipeline.runs.stopwatch import seconds_of
 
@@ -31,6 +32,25 @@ def interleaved(computations: dict[str, Callable[[], object]], seconds: float, l
     while len(rounds) < least or time.perf_counter() - started < seconds:
         rounds.append([seconds_of(computation) for computation in computations.values()])
     return pd.DataFrame(rounds, columns=list(computations))
+
+
+class Quiet:
+    """How quiet the machine was since this was made."""
+
+    def __init__(self):
+        self.began = self._seconds()
+
+    def share_of_others(self) -> float:
+        """What other programs took of the time of all processors, between 0 and 1."""
+        passed, busy, own = (now - then for now, then in zip(self._seconds(), self.began, strict=True))
+        return max(0.0, busy - own) / (passed * psutil.cpu_count())
+
+    def _seconds(self) -> tuple[float, float, float]:
+        """On the clock; of all processors at work; of them for this process and those it started."""
+        total, this = psutil.cpu_times(), psutil.Process()
+        ended = this.cpu_times().children_user + this.cpu_times().children_system
+        own = sum(sum(process.cpu_times()[:2]) for process in (this, *this.children(recursive=True)))
+        return time.perf_counter(), total.user + getattr(total, "nice", 0.0) + total.system, own + ended
 
 
 def ratio(samples: pd.DataFrame, numerator: str, denominator: str, seed: int = 0) -> tuple[float, float, float]:

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from pipeline.benchmarks import evaluate, first_call, growth, images, in_r, iterations, load_goals, small
+from pipeline.benchmarks.timing import Quiet
 from pipeline.data import load_dataset
 from pipeline.files import write_csv
 from pipeline.runs.provenance import cpu_name
@@ -19,7 +20,7 @@ torch.set_num_threads(threads)
 device = torch.device("cpu")
 name = f"{cpu_name()}, {threads} threads"
 splits = load_dataset(Dataset(name="mnist", arrangement="normalised"), 1, Path(snakemake.input[0]).parent)  # noqa: F821
-measured, samples = {}, []
+measured, samples, quiet = {}, [], Quiet()
 parts = (
     images.measure(splits, seconds, device),
     small.measure(seconds),
@@ -34,6 +35,7 @@ measured |= grown
 in_turn = pd.read_csv(snakemake.input.in_r)  # noqa: F821
 measured |= in_r.measured(in_turn)
 samples.append(in_turn[samples[0].columns])
-write_csv(evaluate(load_goals(), measured, name), folder / "goals.csv")
+others = quiet.share_of_others()
+write_csv(evaluate(load_goals(), measured, name).assign(others=others), folder / "goals.csv")
 write_csv(pd.concat(samples).assign(device=name), folder / "samples.csv")
 write_csv(table.assign(device=name), folder / "growth.csv")

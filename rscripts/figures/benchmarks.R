@@ -1,6 +1,10 @@
 # nodekit's own measurements: times beside its peers', and how its costs grow.
 
 BENCHMARK_COLOURS <- c(nodekit = PALETTE[["vermillion"]], peer = PALETTE[["blue"]], floor = PALE)
+GROWTH_COLOURS <- c(
+  nodekit = PALETTE[["vermillion"]], torchdiffeq = PALETTE[["blue"]], diffrax = PALETTE[["sea_green"]],
+  torchode = PALETTE[["purple"]]
+)
 
 #' @param samples columns work, series, round, seconds: a row a timed round.
 figure_benchmarks_times <- function(samples) {
@@ -36,32 +40,50 @@ times_panel <- function(times) {
     labs(x = NULL, y = NULL)
 }
 
-#' @param growth columns by, gradient, quantity, x, value, slope: a row a measured point.
+#' @param growth columns by, series, gradient, quantity, x, value, slope: a row a measured point.
 figure_benchmarks_growth <- function(growth) {
-  require_columns(growth, c("by", "gradient", "quantity", "x", "value", "slope"), "benchmarks_growth", "growth")
-  growth$value <- ifelse(growth$quantity == "peak memory", growth$value / 1e6, growth$value)
-  quantity <- ifelse(growth$quantity == "peak memory", "MB", "seconds")
-  growth$panel <- factor(paste(quantity, "by", growth$by), unique(paste(quantity, "by", growth$by)))
-  ends <- do.call(rbind, lapply(split(growth, list(growth$panel, growth$gradient), drop = TRUE), function(line) {
+  require_columns(growth, c("by", "series", "gradient", "quantity", "x", "value", "slope"), "benchmarks_growth", "growth")
+  memory <- growth$quantity == "peak memory"
+  growth$value <- ifelse(memory, growth$value / 1e6, growth$value)
+  panel <- paste(ifelse(memory, "MB", "seconds"), "by", growth$by)
+  growth$panel <- factor(panel, unique(panel))
+  # Of many steps there are several gradients of one library.
+  growth$line <- ifelse(growth$by == "many steps", sub(", ", ",\n", growth$gradient), growth$series)
+  ends <- do.call(rbind, lapply(split(growth, list(growth$panel, growth$line), drop = TRUE), function(line) {
     line[which.max(line$x), ]
   }))
-  several <- ends$by == "many steps"
-  exponent <- formatC(round(ends$slope, 2) + 0, digits = 2, format = "f")
-  ends$label <- ifelse(several, paste0(sub(", ", ",\n", ends$gradient), " \u00b7 ", exponent), exponent)
+  ends$label <- paste0(ends$line, " \u00b7 ", formatC(round(ends$slope, 2) + 0, digits = 2, format = "f"))
+  low <- tapply(growth$value, growth$panel, min)[as.character(ends$panel)]
+  high <- tapply(growth$value, growth$panel, max)[as.character(ends$panel)]
+  apart <- lapply(split(seq_len(nrow(ends)), ends$panel), function(rows) {
+    data.frame(row = rows, at = spread(log(ends$value[rows]), 0.14 * log(high / low)[rows][1]))
+  })
+  apart <- do.call(rbind, apart)
+  ends$at[apart$row] <- exp(apart$at)
   # Room for the labels right of the lines.
-  start <- stats::ave(growth$x, growth$panel, FUN = min)[match(ends$panel, growth$panel)]
+  start <- tapply(growth$x, growth$panel, min)[as.character(ends$panel)]
   ends$beside <- ends$x * (ends$x / start)^0.04
-  ends$room <- ends$x * (ends$x / start)^ifelse(several, 1.05, 0.2)
-  plot <- ggplot(growth, aes(x, value, group = gradient)) +
-    geom_line(colour = PALETTE[["vermillion"]], linewidth = 0.7) +
-    geom_point(colour = PALETTE[["vermillion"]], size = 1.4) +
-    label_beside(ends, aes(beside, value, label = label), hjust = 0, lineheight = 0.9, size = 0.7) +
+  ends$room <- ends$x * (ends$x / start)^0.85
+  plot <- ggplot(growth, aes(x, value, group = line, colour = series)) +
+    geom_line(linewidth = 0.7) +
+    geom_point(size = 1.4) +
+    label_beside(ends, aes(beside, at, label = label, colour = series), hjust = 0, lineheight = 0.9, size = 0.7) +
     geom_blank(aes(x = room), ends) +
     facet_wrap(~panel, ncol = 2, scales = "free") +
     scale_x_log10(breaks = 10^(0:4), labels = function(x) format(x, big.mark = "\u2009", scientific = FALSE, trim = TRUE)) +
     scale_y_log10(expand = expansion(c(0.1, 0.15))) +
+    scale_colour_manual(values = GROWTH_COLOURS, guide = "none") +
     labs(x = NULL, y = NULL)
   structure(plot, size = FIGURE_HEIGHT * 0.42 * ceiling(nlevels(growth$panel) / 2))
+}
+
+# The same values, moved so that each lies at least a gap above the one below it, about where they were.
+spread <- function(values, gap) {
+  order <- order(values)
+  sorted <- values[order]
+  steps <- gap * (seq_along(sorted) - 1)
+  values[order] <- stats::isoreg(sorted - steps)$yf + steps
+  values
 }
 
 seconds_label <- function(seconds) {

@@ -10,8 +10,9 @@
 #   met       TRUE or FALSE: whether the goal was reached; empty where it could not be measured
 #   reason    why not, or what to know; may be empty
 #   device    on what it was measured
+#   others    what other programs took of the processors meanwhile, between 0 and 1
 
-BENCHMARK_COLUMNS <- c("id", "work", "goal", "unit", "value", "ci_low", "ci_high", "met", "reason", "device")
+BENCHMARK_COLUMNS <- c("id", "work", "goal", "unit", "value", "ci_low", "ci_high", "met", "reason", "device", "others")
 BENCHMARK_FIGURES <- list(
   benchmarks_times = c(
     "Times beside the peers'",
@@ -21,8 +22,9 @@ BENCHMARK_FIGURES <- list(
     "How costs grow",
     paste(
       paste(
-        "A solve with its gradient, on logarithmic axes: seconds, or megabytes, against what grows;",
-        "the number beside a line is its slope, the exponent of the growth."
+        "A solve of an MLP with its gradient, on logarithmic axes: seconds, or megabytes, against what grows;",
+        "the number beside a line is its slope, the exponent of the growth. Steps of the midpoint rule, on a fixed",
+        "grid; diffrax is compiled, the others are not."
       ),
       "Memory is the peak of the storage of all tensors; samples have steps of their own."
     )
@@ -50,7 +52,8 @@ write_benchmarks <- function(study) {
     paste0(goal_badge(met), "<small>", escape_with_code(rows$reason), "</small>")
   )
   where <- if (names(file) == "here") "in this folder" else "and kept with the project"
-  raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), ", ", where, "</p>")
+  others <- paste0("; other programs took ", format_value(100 * rows$others[1], "%"), " of its processors meanwhile")
+  raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), ", ", where, others, "</p>")
   raw_html(html_table(cells, c("Work and goal", "Measured", "Goal"), "claims", c(FALSE, TRUE, FALSE)))
   for (name in names(BENCHMARK_FIGURES)) {
     words <- BENCHMARK_FIGURES[[name]]

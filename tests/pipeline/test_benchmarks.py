@@ -17,7 +17,7 @@ from test_data_mnist import small as small_mnist  # noqa: F401
 import nodekit
 from pipeline.benchmarks import Goal, evaluate, first_call, growth, images, in_r, iterations, load_goals, small
 from pipeline.benchmarks.table import Measured
-from pipeline.benchmarks.timing import difference, interleaved, ratio, ratio_beyond
+from pipeline.benchmarks.timing import Quiet, difference, interleaved, ratio, ratio_beyond
 from pipeline.compute.orders import slope_with_interval
 from pipeline.data import prepare
 
@@ -117,6 +117,36 @@ def test_computations_are_timed_in_turn():
     assert samples.shape == (3, 2)
 
 
+def test_how_quiet_the_machine_was_is_what_others_took_of_all_processors(monkeypatch):
+    """In 10 seconds four processors worked for 12, of which 8 for this process."""
+    readings = iter([(100.0, 50.0, 3.0), (110.0, 62.0, 11.0)])
+    monkeypatch.setattr(Quiet, "_seconds", lambda self: next(readings))
+    monkeypatch.setattr("psutil.cpu_count", lambda: 4)
+    assert Quiet().share_of_others() == pytest.approx(0.1)
+
+
+def test_own_work_is_not_that_of_others():
+    quiet = Quiet()
+    wall, busy, own = quiet.began
+    sum(n * n for n in range(2_000_000))
+    after = quiet._seconds()
+    assert after[0] > wall
+    assert after[2] > own
+    assert after[1] >= busy
+
+
+@pytest.mark.parametrize("series", growth.SERIES)
+def test_peers_compute_the_gradients_whose_growth_is_measured(series):
+    """torchdiffeq's steps are the same; diffrax and torchode are there only where benchmarks are measured."""
+    values, given, solvers = growth.SERIES[series]
+    if "torchdiffeq" not in solvers:
+        pytest.importorskip("torchode")
+    peer = solvers[1]
+    case = growth.Case(**{**given, "batch" if series == "samples" else series: values[0]})
+    own, other = (growth.SOLVERS[solver][1](case)() for solver in ("nodekit", peer))
+    assert small.relative_error(own, other) < (1e-3 if case.independent else 1e-4)
+
+
 def test_a_goal_is_reached_on_its_side_only_and_a_miss_is_explained():
     fast = Goal(id="f", work="w", against="p", relation="at least", goal=2, unit="times", attempts="tried")
     small = Goal(id="s", work="w", against="p", relation="at most", goal=0.5, unit="of", attempts="tried too")
@@ -152,7 +182,7 @@ def test_the_rule_measures_on_the_data_that_it_asks_for(small_mnist, tmp_path, m
     for module, sizes in {
         images: {"BATCH": 2, "WARM_UP": 2},
         small: {"END": 1.0, "OUTPUTS": 5},
-        growth: {"SERIES": {"batch": [("batch", {"batch": n, "steps": 2}, n) for n in (2, 4, 8)]}, "STEPS": (4, 8, 16)},
+        growth: {"SERIES": {"batch": ((2, 4, 8), {"steps": 2}, ("nodekit", "torchdiffeq"))}, "STEPS": (4, 8, 16)},
     }.items():
         for name, value in sizes.items():
             monkeypatch.setattr(module, name, value)

@@ -294,8 +294,18 @@ test_that("benchmarks are ordered by their medians, and growth is told by its ex
   samples <- data.frame(work = "w", series = rep(c("peer", "nodekit"), each = 3), round = 1:3, seconds = c(2, 9, 2, 1, 1, 1))
   labels <- labels_of(figure_benchmarks_times(samples))
   expect_true(all(c("peer \u00b7 2 s", "nodekit \u00b7 1 s") %in% labels))
-  growth <- data.frame(by = "steps", gradient = "reversible", quantity = "peak memory", x = 10^(1:3), value = 5e6, slope = 0)
-  expect_true("0.00" %in% labels_of(figure_benchmarks_growth(growth)))
+  growth <- data.frame(
+    by = "many steps", series = "nodekit", gradient = "reversible", quantity = "peak memory", x = 10^(1:3), value = 5e6,
+    slope = 0
+  )
+  beside <- transform(growth, by = "steps")
+  peer <- transform(beside, series = "diffrax", gradient = "checkpoint", slope = 1)
+  labels <- labels_of(figure_benchmarks_growth(rbind(growth, beside, peer)))
+  expect_true(all(c("reversible \u00b7 0.00", "nodekit \u00b7 0.00", "diffrax \u00b7 1.00") %in% labels))
+})
+
+test_that("labels that would lie over each other are moved apart, the others stay", {
+  expect_equal(spread(c(5, 1, 1, 9), 1), c(5, 0.5, 1.5, 9))
 })
 
 test_that("sample images are put together pixel by pixel, in colours where there are three channels", {
