@@ -79,7 +79,7 @@ def joined(found: list[Tables], name: str) -> pd.DataFrame:
 
 def read(path: Path) -> pd.DataFrame:
     """A table that was kept; an empty one where none was."""
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=RUN)
+    return pd.read_csv(path, float_precision="round_trip") if path.is_file() else pd.DataFrame(columns=RUN)
 
 
 def with_kept(new: Tables, kept: Tables) -> Tables:
