@@ -95,8 +95,8 @@ SOLVERS = {
 SHARED = ("nodekit", "torchdiffeq", "diffrax")
 # What grows: through which values, beside what else, solved by whom.
 SERIES = {
-    "steps": ((64, 256, 1024, 4096), {}, SHARED),
-    "batch": ((64, 512, 4096, 32768), {}, SHARED),
+    "steps": ((32, 128, 512, 2048), {}, SHARED),
+    "batch": ((32, 256, 2048, 16384), {}, SHARED),
     "size": ((16, 64, 256, 1024), {}, SHARED),
     "width": ((64, 256, 1024, 4096), {}, SHARED),
     "outputs": ((2, 8, 32, 128), {"steps": 512}, SHARED),

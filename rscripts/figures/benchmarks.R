@@ -63,14 +63,17 @@ figure_benchmarks_growth <- function(growth) {
   # Room for the labels right of the lines.
   start <- tapply(growth$x, growth$panel, min)[as.character(ends$panel)]
   ends$beside <- ends$x * (ends$x / start)^0.04
-  ends$room <- ends$x * (ends$x / start)^0.85
+  ends$room <- ends$x * (ends$x / start)^1.05
   plot <- ggplot(growth, aes(x, value, group = line, colour = series)) +
     geom_line(linewidth = 0.7) +
     geom_point(size = 1.4) +
     label_beside(ends, aes(beside, at, label = label, colour = series), hjust = 0, lineheight = 0.9, size = 0.7) +
     geom_blank(aes(x = room), ends) +
     facet_wrap(~panel, ncol = 2, scales = "free") +
-    scale_x_log10(breaks = 10^(0:4), labels = function(x) format(x, big.mark = "\u2009", scientific = FALSE, trim = TRUE)) +
+    scale_x_log10(
+      breaks = 10^(0:4), labels = function(x) format(x, big.mark = "\u2009", scientific = FALSE, trim = TRUE),
+      guide = guide_axis(check.overlap = TRUE)
+    ) +
     scale_y_log10(expand = expansion(c(0.1, 0.15))) +
     scale_colour_manual(values = GROWTH_COLOURS, guide = "none") +
     labs(x = NULL, y = NULL)
