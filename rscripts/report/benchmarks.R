@@ -10,7 +10,7 @@
 #   met       TRUE or FALSE: whether the goal was reached; empty where it could not be measured
 #   reason    why not, or what to know; may be empty
 #   device    on what it was measured
-#   others    what other programs took of the processors meanwhile, between 0 and 1
+#   others    what other programs took of the processors meanwhile, between 0 and 1; may be empty
 
 BENCHMARK_COLUMNS <- c("id", "work", "goal", "unit", "value", "ci_low", "ci_high", "met", "reason", "device", "others")
 BENCHMARK_FIGURES <- list(
@@ -52,7 +52,8 @@ write_benchmarks <- function(study) {
     paste0(goal_badge(met), "<small>", escape_with_code(rows$reason), "</small>")
   )
   where <- if (names(file) == "here") "in this folder" else "and kept with the project"
-  others <- paste0("; other programs took ", format_value(100 * rows$others[1], "%"), " of its processors meanwhile")
+  share <- format_value(100 * rows$others[1], "%")
+  others <- if (is.na(rows$others[1])) "" else paste0("; other programs took ", share, " of its processors meanwhile")
   raw_html("<p class=\"source\">Measured on ", escape(rows$device[1]), ", ", where, others, "</p>")
   raw_html(html_table(cells, c("Work and goal", "Measured", "Goal"), "claims", c(FALSE, TRUE, FALSE)))
   for (name in names(BENCHMARK_FIGURES)) {
