@@ -31,12 +31,13 @@ study_of <- function(claims) {
 test_that("benchmarks are shown with intervals and whether the goal was reached", {
   rows <- data.frame(
     id = c("a", "b"), work = "a <step>", goal = "twice as fast", unit = "ms", value = c(3.25, NA), ci_low = c(3.1, NA),
-    ci_high = c(3.4, NA), met = c(TRUE, NA), reason = c(NA, "no GPU here"), device = "a device"
+    ci_high = c(3.4, NA), met = c(TRUE, NA), reason = c(NA, "no GPU here"), device = "a device",
+    others = 0.125
   )
   root <- tempfile("root-")
   write_csv(rows, file.path(root, "data", "reference", "benchmarks", "goals.csv"))
   page <- page_of(write_benchmarks(list(root = root, results = tempfile())))
-  told <- c("a &lt;step&gt;", "3.25\u00a0ms", "3.1\u00a0to 3.4", "reached", "not measured", "no GPU here", "a device")
+  told <- c("a &lt;step&gt;", "3.25\u00a0ms", "3.1\u00a0to 3.4", "reached", "not measured", "no GPU here", "a device", "took 12.50\u00a0%")
   for (part in c("# Benchmarks", told)) {
     expect_match(page, part, fixed = TRUE)
   }
