@@ -34,6 +34,7 @@ class Iteration:
     loss: (model, solve) → a number; the same at every call.
     given: the method and tolerances, in words that both libraries understand alike.
     peer: what the peer calls this method, where that differs.
+    as_exact: the tolerance at which the gradient is no less exact than the peer's, where that is another one.
     """
 
     work: str
@@ -41,6 +42,7 @@ class Iteration:
     loss: Callable[[nn.Module, Solve], Tensor]
     given: dict
     peer: str
+    as_exact: float | None = None
 
     def gradient(self, solve: Callable, **given) -> list[Tensor]:
         """That of every parameter of the model."""
@@ -96,7 +98,7 @@ def latent() -> Iteration:
         return (0.5 * (error / 0.3).square().sum((-2, -1)) + divergence).mean()
 
     given = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5}
-    return Iteration("latent ODE, one iteration", Series(), loss, given, "dopri5")
+    return Iteration("latent ODE, one iteration", Series(), loss, given, "dopri5", as_exact=1e-6)
 
 
 class WithTrace(nn.Module):
@@ -146,11 +148,17 @@ def measure(seconds: float) -> tuple[dict[str, Measured], pd.DataFrame]:
             ADJOINT: lambda i=iteration, peer=peer: i.gradient(torchdiffeq.odeint_adjoint, **peer),
             BACKPROP: lambda i=iteration, peer=peer: i.gradient(torchdiffeq.odeint, **peer),
         }
+        equal = f"nodekit, tolerance {iteration.as_exact:g}" if iteration.as_exact else None
+        if equal:
+            tight = {**iteration.given, "rtol": iteration.as_exact, "atol": iteration.as_exact}
+            runs[equal] = lambda i=iteration, given=tight: i.gradient(nodekit.odeint, **given)
         reference = iteration.exact_gradient()
         errors = {series: relative_error(run(), reference) for series, run in runs.items()}
         times = interleaved(runs, seconds)
         faster = times[[ADJOINT, BACKPROP]].median().idxmin()
         found[f"{name}_iteration"] = speedup(times, "nodekit", faster, errors)
         found[f"{name}_iteration_compiled"] = speedup(times, "nodekit, compiled", faster, errors)
+        if equal:
+            found[f"{name}_iteration_equal_error"] = speedup(times, equal, faster, errors)
         samples.append(tidy(times, iteration.work))
     return found, pd.concat(samples)
