@@ -167,7 +167,9 @@ def test_too_many_steps_of_a_derivative_with_dropout_blame_it():
     field = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 3))
     for method in ("dopri5", "kvaerno3"):
         with pytest.raises(errors.SolveFailed) as failure:
-            nodekit.solve(lambda t, y: field(y), torch.ones(3), [0.0, 1.0], method=method, options={"max_num_steps": 50})
+            nodekit.solve(
+                lambda t, y: field(y), torch.ones(3), [0.0, 1.0], method=method, options={"max_num_steps": 50}
+            )
         assert "dropout" in str(failure.value)
         assert "implicit" not in str(failure.value)
 
