@@ -14,6 +14,7 @@ from ._control import Controller, Pace, constant, error_norm, first_step
 from ._failures import (
     STABLE,
     failing_error_test,
+    is_noisy,
     not_finite,
     offending_sample,
     spectral_radius,
@@ -90,8 +91,9 @@ class Chosen(Plan):
 
     def too_many(self, func, stepper: Stepper, interval: Interval, y: Tensor) -> MaxStepsReached:
         """That the steps allowed were not enough, the next of which would have been over this interval."""
-        stiff = not stepper.implicit and abs(interval.dt) * spectral_radius(func, interval.times[0], y) > STABLE
-        return too_many_steps(self.max_num_steps, stiff, t=interval.t0, dt=interval.dt)
+        t, noisy = interval.times[0], is_noisy(func, interval.times[0], y)
+        stiff = not (noisy or stepper.implicit) and abs(interval.dt) * spectral_radius(func, t, y) > STABLE
+        return too_many_steps(self.max_num_steps, stiff, noisy, t=interval.t0, dt=interval.dt)
 
     def failure(self, interval: Interval, ratio: float, step: Step) -> StepSizeUnderflow | NonFiniteDerivative:
         """Why no step is small enough."""

@@ -300,6 +300,11 @@ def not_compiled(func: Callable, error: Exception) -> UnsupportedCombination:
             "no tensor changes from call to call",
             remedy="Pass what changes as a tensor in args, or leave compile out",
         )
+    if "InvalidCxxCompiler" in str(error):
+        return UnsupportedCombination(
+            "compile=True needs a C++ compiler, and torch.compile finds none",
+            remedy="Install one (g++), name it in the environment variable CXX, or leave compile out",
+        )
     lines = [line.strip() for line in str(error).splitlines()]
     reason = next((line for line in lines if line.startswith("Explanation:")), lines[0])
     return UnsupportedCombination(

@@ -14,14 +14,16 @@ from .errors import MaxStepsReached, NewtonDidNotConverge, NonFiniteDerivative, 
 STABLE = 1.5
 
 
-def too_many_steps(steps: int, stiff: bool = False, **where) -> MaxStepsReached:
+def too_many_steps(steps: int, stiff: bool = False, noisy: bool = False, **where) -> MaxStepsReached:
     """The failure of a solve that did not reach its end; where: its t and dt, and its sample if there are several."""
     remedy = "Loosen rtol and atol, raise the option max_num_steps, or use an implicit method if the problem is stiff"
     if stiff:
         remedy = "The steps are as long as the stability of an explicit method allows: use an implicit one"
-    return MaxStepsReached(
-        f"{steps} steps did not reach the end", remedy=f"{remedy} (method='kvaerno5', or 'auto')", **where
-    )
+    remedy += " (method='kvaerno5', or 'auto')"
+    if noisy:
+        remedy = "The derivative differs from call to call at the same time and state (dropout, noise): "
+        remedy += "call eval(), draw once for the whole solve, or take fixed steps"
+    return MaxStepsReached(f"{steps} steps did not reach the end", remedy=remedy, **where)
 
 
 def too_slow(steps: int, **where) -> MaxStepsReached:
@@ -60,6 +62,12 @@ def unsolved_equations(why: str = "could not be solved", **where) -> NewtonDidNo
         remedy="Take smaller steps (step_size, max_step), raise max_newton_iterations or loosen newton_tol",
         **where,
     )
+
+
+def is_noisy(func, t: Tensor, y: Tensor) -> bool:
+    """Whether two evaluations of the derivative at the same place differ."""
+    with torch.no_grad():
+        return not torch.equal(func(t, y), func(t, y))
 
 
 def spectral_radius(func, t: Tensor, y: Tensor) -> float:

@@ -112,10 +112,11 @@ def solve(
             the state, or a function of t.
         method: a name in `METHODS`; "dopri5" by default.
         options: see `nodekit.Options`, and the method's family for its own.
-        gradient: how the solve is differentiated: "checkpoint" (exact to rounding, the graph of one step at a time),
-            "backprop" (exact, the graph of all steps), "reversible" (exact, constant memory; makes an explicit method
-            reversible), "adjoint" (continuous, constant memory), "interpolated" (continuous, along the stored dense
-            output). Second derivatives: the exact ones. Inside torch.func transforms all are "backprop".
+        gradient: how the solve is differentiated: "checkpoint" (exact; graphs of steps up to the option graph_bytes,
+            then of one step at a time), "backprop" (exact, the graph of all steps), "reversible" (exact, constant
+            memory; makes an explicit method reversible), "adjoint" (continuous, constant memory), "interpolated"
+            (continuous, along the stored dense output). Exact: to rounding, the sizes of adaptive steps being
+            constants. Second derivatives: the exact ones. Inside torch.func transforms all are "backprop".
         args: further arguments of func, differentiated when they are tensors that require it.
 
     Other Parameters:

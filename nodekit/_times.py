@@ -24,7 +24,10 @@ def output_times(t, open_end: bool = False) -> list[float]:
         InvalidTimes: unless finite and strictly monotone.
     """
     if getattr(t, "ndim", 1) > 1:
-        raise InvalidTimes(f"t must be one-dimensional, it has shape {tuple(t.shape)}")
+        raise InvalidTimes(
+            f"t must be one-dimensional, it has shape {tuple(t.shape)}",
+            remedy="Times of each sample, a row each, go with batch='independent'",
+        )
     try:
         times = as_floats(t)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:

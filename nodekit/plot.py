@@ -1,4 +1,4 @@
-"""Pictures of solutions, fields, flows and methods, a line each, by matplotlib (`pip install nodekit-ode[plot]`).
+"""Pictures of solutions, fields, flows and methods, a line each, by matplotlib (`pip install matplotlib`).
 
 Every function draws on the axes it is given, or on new ones, and returns them.
 """
@@ -22,7 +22,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
 except ImportError as error:
-    raise ImportError("nodekit.plot draws with matplotlib: pip install nodekit-ode[plot]") from error
+    raise ImportError("nodekit.plot draws with matplotlib: pip install matplotlib") from error
 
 
 def solution(solved: Solution, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:

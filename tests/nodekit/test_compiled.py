@@ -2,7 +2,10 @@
 
 import copy
 import math
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -122,6 +125,13 @@ def test_what_cannot_be_compiled_is_refused(change, words):
     given = {"func": Oscillator(), "y0": Y0, "t": [0.0, 1.0], "compile": True, **change}
     with pytest.raises(nodekit.errors.UnsupportedCombination, match=words):
         nodekit.solve(given.pop("func"), given.pop("y0"), given.pop("t"), **given)
+
+
+def test_without_a_cpp_compiler_the_error_names_it(tmp_path):
+    program = "import torch, nodekit\nnodekit.solve(lambda t, y: -y, torch.ones(2), [0.0, 1.0], compile=True)"
+    environment = os.environ | {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert "UnsupportedCombination: compile=True needs a C++ compiler" in done.stderr
 
 
 def test_random_derivatives_are_refused_before_they_are_solved():
