@@ -15,14 +15,20 @@ from pygments.lexers import SLexer
 from pygments.token import Operator, Text
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
 
 project = "nodekit"
 author = copyright = "The nodekit authors"
 version = release = version_of("nodekit-ode")
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "formulas", "outputs"]
 html_theme = "furo"
 html_title = f"nodekit {release}"
+html_math_renderer = "mathml"
+html_static_path = ["style"]
+html_css_files = ["site.css"]
+# Furo's own underlines imported names.
+pygments_dark_style = "github-dark"
 
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -40,7 +46,6 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 # Pages that are files of the repository's root, and what their links are called here; a page keeps what it has itself.
 ROOT_PAGES = {"index": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
 LINKS = {
-    "](docs/guides)": "](guides/spiral.md)",
     "](docs/": "](",
     "](CONTRIBUTING.md)": "](contributing.md)",
     "](CHANGELOG.md)": "](changelog.md)",

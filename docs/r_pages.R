@@ -109,7 +109,7 @@ vignette_page <- function(file, folder) {
   knitr::opts_knit$set(base.dir = folder, progress = FALSE)
   # A figure that is not centred is one of Markdown, which this site finds.
   knitr::opts_hooks$set(fig.align = function(options) utils::modifyList(options, list(fig.align = "default")))
-  knitr::opts_chunk$set(error = FALSE, fig.path = paste0("figures/", name, "-"))
+  knitr::opts_chunk$set(error = FALSE, fig.path = paste0("figures/", name, "-"), dev.args = list(bg = "transparent"))
   text <- strsplit(knitr::knit(text = c(paste("#", title), lines), quiet = TRUE, envir = new.env()), "\n")[[1]]
   fences <- grep("^```", text)
   opening <- fences[c(TRUE, FALSE)]
