@@ -73,10 +73,16 @@ predict.nk_ensemble <- function(object, newdata = NULL, times = NULL, y = NULL,
     if (states[k] %in% positive) exp(mean[, k]) else mean[, k]
   })
   if (interval == "none") return(frame)
-  errors <- apply(values, 1:2, stats::sd)
-  count <- stats::qt((1 + as_level(level)) / 2, length(object$members) - 1)
-  if (interval == "prediction") errors <- sqrt(errors^2 + outer(rep(1, nrow(errors)), noise_of_fit(object$object)^2))
-  with_bounds(object$object, frame, errors, count)
+  count <- length(object$members)
+  # Of another member about their mean, whose own error is the last part.
+  spread <- apply(values, 1:2, stats::var) * (1 + 1 / count)
+  noise <- if (interval == "prediction") sigma(object$object)^2 else rep(0, length(states))
+  noise <- matrix(noise, nrow(spread), length(states), byrow = TRUE)
+  # The degrees of freedom of a sum of two variances (Welch and Satterthwaite): few of members, many of residuals.
+  residual <- df.residual(object$object)
+  df <- (spread + noise)^2 / (spread^2 / (count - 1) + if (is.na(residual)) 0 else noise^2 / residual)
+  df[spread + noise == 0] <- count - 1 # where a trajectory starts exactly
+  with_bounds(object$object, frame, sqrt(spread + noise), stats::qt((1 + as_level(level)) / 2, df))
 }
 
 #' @rdname nk_ensemble
@@ -106,5 +112,6 @@ confint.nk_ensemble <- function(object, parm = names(object$object$theta), level
 simulate.nk_ensemble <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
   if (!is.null(seed)) set.seed(seed)
-  lapply(seq_len(nsim), function(i) stats::simulate(object$members[[sample.int(length(object$members), 1)]])[[1]])
+  # With the noise that the data show: of a member whose data were drawn the residuals are smaller than these.
+  lapply(seq_len(nsim), function(i) drawn_data(object$members[[sample.int(length(object$members), 1)]], sigma(object$object)))
 }

@@ -5,10 +5,12 @@
 #' @param object what [nk_estimate()] returned.
 #' @param parm names or places of parameters.
 #' @param level of the intervals.
-#' @param method `"wald"`: symmetric on the scale that was searched, from the standard errors. `"profile"`: where the
-#'   likelihood, maximised over all other parameters, falls by `qchisq(level, 1) / 2`; `-Inf` or `Inf` where it does not
-#'   fall so far within the bounds. `"bootstrap"`: quantiles of the estimates from data drawn from the model. The last two
-#'   estimate many times: the profile about twenty times for each parameter, the bootstrap `nsim` times.
+#' @param method `"wald"`: symmetric on the scale that was searched, by the t distribution, from the standard errors.
+#'   `"profile"`: where the logarithm of the likelihood, maximised over all other parameters, falls by as much as it does
+#'   at the ends of the t interval of a linear model, `n / 2 * log(1 + t^2 / df)` of `n` values, for many values
+#'   `qchisq(level, 1) / 2`; with one observed column that is the interval of [stats::nls()]. `-Inf` or `Inf` where it
+#'   does not fall so far within the bounds. `"bootstrap"`: quantiles of the estimates from data drawn by `simulate()`.
+#'   The last two estimate many times: the profile about twenty times for each parameter, the bootstrap `nsim` times.
 #' @param nsim,seed how many data sets the bootstrap draws, and a seed for them.
 #' @param ... nothing may be given.
 #' @return A matrix, one row a parameter.
@@ -23,7 +25,8 @@ confint.nk_estimate <- function(object, parm = names(coef(object)), level = 0.95
   check_names(parm, names(coef(object)), "parm")
   if (method == "wald") {
     theta <- object$par[searched(object)]
-    return(intervals(theta, sqrt(diag(searched_vcov(object))), object$scale, level)[parm, , drop = FALSE])
+    count <- errors_within(level, df.residual(object))
+    return(intervals(theta, sqrt(diag(searched_vcov(object))), object$scale, level, count)[parm, , drop = FALSE])
   }
   if (method == "bootstrap") return(bootstrap_intervals(object, parm, as_level(level), nsim, seed))
   ends <- t(vapply(match(parm, names(coef(object))), function(i) profile_ends(object, i, as_level(level)), numeric(2)))
@@ -38,7 +41,8 @@ profile_ends <- function(object, i, level) {
   likelihood <- likelihood_of(object$pieces, object$func, object$scale, object$observed, object$further)
   bounds <- list(lower = c(object$scale$lower, rep(-25, length(object$observed))),
     upper = c(object$scale$upper, rep(Inf, length(object$observed))))
-  drop <- stats::qchisq(level, 1) / 2
+  drop <- nobs(object) / 2 * log1p(errors_within(level, df.residual(object))^2 / df.residual(object))
+  if (is.na(drop)) return(c(NA_real_, NA_real_))
   error <- sqrt(diag(searched_vcov(object)))[i]
   if (is.na(error)) error <- max(abs(object$par[i]), 1) / 10
   others <- object$par[-i]
@@ -77,7 +81,10 @@ bootstrap_intervals <- function(object, parm, level, nsim, seed) {
   found <- lapply(drawn, function(data) tryCatch(coef(estimate_anew(object, data)), nodekit_solve_failed = function(e) NULL))
   found <- do.call(rbind, found)
   if (nrow(found) < nsim) warn(nsim - nrow(found), " of ", nsim, " data sets could not be fitted; they are left out.")
-  t(apply(found[, parm, drop = FALSE], 2, stats::quantile, c((1 - level) / 2, (1 + level) / 2)))
+  # Between the kth and the lth of n estimates lie (l - k) / (n + 1) of all, which type 6 accounts for.
+  ends <- t(apply(found[, parm, drop = FALSE], 2, stats::quantile, c((1 - level) / 2, (1 + level) / 2), type = 6))
+  dimnames(ends) <- list(parm, percent_names(level))
+  ends
 }
 
 # The estimates from other data of the same rows, starting at those of the object.

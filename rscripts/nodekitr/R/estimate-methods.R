@@ -17,7 +17,7 @@ summary.nk_estimate <- function(object, ...) {
   interval <- stats::confint(object)
   structure(
     list(
-      estimate = object,
+      estimate = object, sigma = sigma(object),
       coefficients = cbind(estimate = coef(object), std.error = sqrt(diag(stats::vcov(object))), interval)
     ),
     class = "summary.nk_estimate"
@@ -29,17 +29,41 @@ print.summary.nk_estimate <- function(x, ...) {
   refuse_arguments(NULL, ...)
   print(x$estimate)
   cat("standard deviation of the noise: ",
-    paste(x$estimate$observed, format(noise_of(x$estimate), digits = 3), collapse = ", "), "\n", sep = "")
+    paste(names(x$sigma), format(x$sigma, digits = 3), collapse = ", "), ", on ", df.residual(x$estimate),
+    " degrees of freedom\n", sep = "")
   invisible(x)
 }
 
 searched <- function(object) seq_along(object$scale$start)
-noise_of <- function(object) exp(object$par[-searched(object)])
+
+# Maximum likelihood divides squares by the number of observed values, which is too much: the solution has come towards
+# the data as far as its parameters let it. As for lm() and nls(), the degrees of freedom are counted instead.
+small_sample <- function(values, parameters) if (values > parameters) values / (values - parameters) else NA_real_
+
+# How many standard errors an interval reaches: by the t distribution, as the noise is estimated, too.
+errors_within <- function(level, df) {
+  if (is.na(df)) return(stats::qnorm((1 + as_level(level)) / 2))
+  if (df < 1) NA_real_ else stats::qt((1 + as_level(level)) / 2, df)
+}
 
 #' @export
 coef.nk_estimate <- function(object, ...) {
   refuse_arguments(NULL, ...)
   object$scale$natural(object$par[searched(object)])
+}
+
+#' @export
+df.residual.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  nobs(object) - length(searched(object))
+}
+
+# Of each observed column.
+#' @export
+sigma.nk_estimate <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  found <- exp(object$par[-searched(object)]) * sqrt(small_sample(nobs(object), length(searched(object))))
+  stats::setNames(found, object$observed)
 }
 
 # On the scale of the parameters; those at a bound have no error.
@@ -60,7 +84,7 @@ searched_vcov <- function(object) {
     warn("The data do not determine all parameters, or the model goes through them: the second derivatives of the ",
       "likelihood have no inverse.")
   } else {
-    all[free, free] <- inverse
+    all[free, free] <- inverse * small_sample(nobs(object), length(par))
   }
   all[seq_along(par), seq_along(par), drop = FALSE]
 }
@@ -93,7 +117,8 @@ nobs.nk_estimate <- function(object, ...) {
 #' @param seed a seed; `NULL`: R's generator as it is.
 #' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
 #' @return `predict`: a data frame with the columns id, time, and those of the solution. `simulate`: a list of data frames
-#'   like the data, of the solution with noise.
+#'   like the data, of the solution with noise, whose standard deviation is `sigma()`; where a trajectory starts exactly,
+#'   there is none.
 #' @examples
 #' # see nk_estimate()
 #' @export
@@ -163,11 +188,13 @@ simulate.nk_estimate <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
   if (!is.null(seed)) set.seed(seed)
   mean <- fitted(object)
+  starts <- vapply(object$pieces, function(piece) piece$times[1], 1)[as.character(object$data$.series)]
+  exact <- object$starts_exact & object$data[[object$time]] == starts
   lapply(seq_len(nsim), function(i) {
     drawn <- mean
     for (k in seq_along(object$observed)) {
-      noise <- stats::rnorm(nrow(mean), sd = noise_of(object)[k])
       name <- object$observed[k]
+      noise <- ifelse(exact, 0, stats::rnorm(nrow(mean), sd = sigma(object)[k]))
       drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + noise)
     }
     drawn
@@ -188,7 +215,7 @@ glance.nk_estimate <- function(x, ...) {
   refuse_arguments(NULL, ...)
   data.frame(
     logLik = as.double(stats::logLik(x)), AIC = stats::AIC(x), BIC = stats::BIC(x), nobs = nobs(x),
-    parameters = length(coef(x)), trajectories = length(x$pieces), converged = x$convergence$convergence == 0
+    df.residual = df.residual(x), parameters = length(coef(x)), trajectories = length(x$pieces), converged = x$convergence$convergence == 0
   )
 }
 

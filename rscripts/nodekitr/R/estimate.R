@@ -23,9 +23,16 @@
 #'   and `events` (`list(data = )`) with a column of ids act each on its own trajectory.
 #' @param control of [stats::nlminb()].
 #' @return An object of class `nk_estimate` for `print`, `summary`, `coef`, `vcov`, `confint`, `logLik` (and so `AIC`,
-#'   `BIC`), `nobs`, `fitted`, `residuals`, `predict`, `simulate`, and `tidy` and `glance` of the package generics.
+#'   `BIC`), `nobs`, `df.residual`, `sigma`, `fitted`, `residuals`, `predict`, `simulate`, and `tidy` and `glance` of the
+#'   package generics.
 #' @section Standard errors: from the second derivatives of the log likelihood, differences of its exact gradients;
 #'   intervals are symmetric on the scale that was searched, so that those of `log` parameters are positive.
+#'
+#'   As for [stats::lm()] and [stats::nls()], `sigma()` divides squares by `df.residual()`, the number of observed values
+#'   less that of parameters, where maximum likelihood divides by the number of values; standard errors are by `sigma()`,
+#'   and intervals by the t distribution. `logLik()` is the greatest likelihood, with the noise of maximum likelihood, and
+#'   so is that of `nls()`; each standard deviation of noise counts as a parameter in it. Of several observed columns
+#'   the degrees of freedom are counted together.
 #' @seealso [nk_objective()] for a loss of your own; [nk_fit()] where the equation is not known.
 #' @examples
 #' set.seed(1)
@@ -68,7 +75,7 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
     list(
       call = sys.call(), par = found$par, scale = scale, hessian = hessian_of(likelihood$gr, found$par, scale),
       value = found$objective, convergence = found[c("convergence", "message", "iterations", "evaluations")],
-      data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func, further = further
+      starts_exact = is.null(y), data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func, further = further
     ),
     class = "nk_estimate"
   )

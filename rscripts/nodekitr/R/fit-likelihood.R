@@ -14,11 +14,26 @@ is_start <- function(object) {
   object$data[[object$time]] == starts[[object$time]][match(object$data$.series, starts$.series)]
 }
 
-# Standard deviation of the noise of each state, the rows weighted.
-noise_of_fit <- function(object) {
-  residuals <- noise_residuals(object)
-  weights <- row_weights(object)
-  apply(residuals, 2, function(r) sqrt(sum(weights * r^2, na.rm = TRUE) / sum(weights[!is.na(r)])))
+# Which residuals tell of the noise: a matrix (rows, states).
+counted_residuals <- function(object) !is.na(noise_residuals(object)) & row_weights(object) > 0
+
+# How many numbers were fitted beside the weights of a network.
+count_fitted <- function(object) sum(!as.logical(object$model$known$fixed)) + length(object$first$states)
+
+#' @rdname predict.nk_fit
+#' @export
+sigma.nk_fit <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  counted <- counted_residuals(object)
+  squares <- colSums(ifelse(counted, row_weights(object) * noise_residuals(object)^2, 0))
+  sqrt(squares / colSums(counted) * small_sample(sum(counted), count_fitted(object)))
+}
+
+#' @rdname predict.nk_fit
+#' @export
+df.residual.nk_fit <- function(object, ...) {
+  refuse_arguments(NULL, ...)
+  if (has_network(object)) NA_integer_ else sum(counted_residuals(object)) - count_fitted(object)
 }
 
 # Weights of the rows in the order of the data; those that were held out for validation have none where `trained`.
@@ -32,14 +47,15 @@ row_weights <- function(object, trained = FALSE) {
 # Bounds for a new observation: on the scale of the logarithm for states that are positive.
 with_interval <- function(object, frame, interval, level) {
   if (interval == "none") return(frame)
-  with_bounds(object, frame, outer(rep(1, nrow(frame)), noise_of_fit(object)), stats::qnorm((1 + as_level(level)) / 2))
+  errors <- matrix(sigma(object), nrow(frame), length(object$states), byrow = TRUE)
+  with_bounds(object, frame, errors, errors_within(level, df.residual(object)))
 }
 
-# A prediction with bounds, so many errors (rows, states) below and above it.
+# A prediction with bounds, so many (one number, or rows by states) errors (rows, states) below and above it.
 with_bounds <- function(object, frame, errors, count) {
   for (k in seq_along(object$states)) {
     name <- object$states[k]
-    half <- count * errors[, k]
+    half <- (count * errors)[, k]
     ends <- if (object$model$positive[k]) frame[[name]] * exp(cbind(-half, half)) else frame[[name]] + cbind(-half, half)
     frame[paste0(name, c(".lower", ".upper"))] <- list(ends[, 1], ends[, 2])
   }
@@ -53,8 +69,13 @@ as_level <- function(level) {
 }
 
 #' @rdname predict.nk_fit
-#' @details `logLik` takes the residuals of whole trajectories as normal noise (log-normal for positive states) whose
-#'   standard deviations are estimated; all weights of the network count as parameters, though a network that stopped
+#' @details The noise is normal (log-normal for positive states), its variance `sigma()` squared, divided by the weight of
+#'   the row as in [stats::lm()]: multiplying all weights by a number changes `sigma()`, but no error of a parameter. It
+#'   counts the degrees of freedom of the parameters and of estimated starts, but not those of a network, which nobody
+#'   knows: `df.residual` is `NA` with one. Bounds of `predict()` are for a row of weight 1, by the t distribution, with a
+#'   network by the normal one; they hold the noise alone.
+#'
+#'   `logLik` takes the residuals of whole trajectories, with the noise that makes them likeliest; all weights of the network count as parameters, though a network that stopped
 #'   early has fewer in effect: compare by validation rather than by AIC. `vcov` and `confint` are for fits without a
 #'   network of whole trajectories; for others see [nk_ensemble()]. Beside a network the curvature of the loss does not
 #'   determine a parameter: what it does, the weights can do nearly as well, and its error would be whatever the
@@ -109,7 +130,7 @@ searched_vcov_of_fit <- function(object) {
   kept <- c(free, rep(TRUE, dim(slopes)[3] - length(theta)))
   all <- matrix(NA_real_, length(theta), length(theta), dimnames = list(names(theta), names(theta)))
   if (!any(free)) return(all)
-  noise <- noise_of_fit(object)
+  noise <- sigma(object)
   weights <- row_weights(object, trained = TRUE)
   residuals <- noise_residuals(object)
   curvature <- spread <- matrix(0, sum(kept), sum(kept))
@@ -169,11 +190,13 @@ confint.nk_fit <- function(object, parm = names(object$theta), level = 0.95, ...
   refuse_arguments(c("parm", "level"), ...)
   if (is.numeric(parm)) parm <- names(object$theta)[parm]
   check_names(parm, names(object$theta), "parm")
-  intervals(object$theta, sqrt(diag(searched_vcov_of_fit(object))), object$model$known$scale, level)[parm, , drop = FALSE]
+  errors <- sqrt(diag(searched_vcov_of_fit(object)))
+  count <- errors_within(level, df.residual(object))
+  intervals(object$theta, errors, object$model$known$scale, level, count)[parm, , drop = FALSE]
 }
 
 # Intervals that are symmetric on the scale that was searched.
-intervals <- function(theta, errors, scale, level, count = stats::qnorm((1 + as_level(level)) / 2)) {
+intervals <- function(theta, errors, scale, level, count) {
   ends <- cbind(theta - count * errors, theta + count * errors)
   ends[scale$on_log, ] <- exp(ends[scale$on_log, ])
   dimnames(ends) <- list(names(theta), percent_names(level))
@@ -191,18 +214,22 @@ percent_names <- function(level) {
 simulate.nk_fit <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
   if (!is.null(seed)) set.seed(seed)
-  noise <- noise_of_fit(object)
+  lapply(seq_len(nsim), function(i) drawn_data(object, sigma(object)))
+}
+
+# Data drawn from the solution with noise of the standard deviations `noise`, where the weight is 1; none where it is 0.
+drawn_data <- function(object, noise) {
   exact <- if (object$estimated_starts) rep(FALSE, nrow(object$data)) else is_start(object)
-  lapply(seq_len(nsim), function(i) {
-    drawn <- object$data[setdiff(names(object$data), ".series")]
-    for (k in seq_along(object$states)) {
-      name <- object$states[k]
-      e <- stats::rnorm(nrow(drawn), sd = noise[k])
-      new <- if (object$model$positive[k]) object$fitted[[name]] * exp(e) else object$fitted[[name]] + e
-      drawn[[name]] <- ifelse(is.na(drawn[[name]]), NA, ifelse(exact, drawn[[name]], new))
-    }
-    drawn
-  })
+  spread <- 1 / sqrt(row_weights(object))
+  spread[spread == Inf] <- NA
+  drawn <- object$data[setdiff(names(object$data), ".series")]
+  for (k in seq_along(object$states)) {
+    name <- object$states[k]
+    e <- stats::rnorm(nrow(drawn)) * noise[k] * spread
+    new <- if (object$model$positive[k]) object$fitted[[name]] * exp(e) else object$fitted[[name]] + e
+    drawn[[name]] <- ifelse(is.na(drawn[[name]]), NA, ifelse(exact, drawn[[name]], new))
+  }
+  drawn
 }
 
 #' @rdname predict.nk_fit

@@ -5,7 +5,7 @@
 #' differentiates through a solution. They run on the Python library nodekit, which [install_nodekit()] installs.
 #'
 #' Attaching the package starts no Python: the first call that needs it does.
-#' @importFrom stats coef confint fitted logLik nobs predict residuals simulate vcov
+#' @importFrom stats coef confint df.residual fitted logLik nobs predict residuals sigma simulate vcov
 #' @keywords internal
 "_PACKAGE"
 

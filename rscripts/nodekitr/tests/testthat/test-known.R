@@ -186,10 +186,10 @@ test_that("positive states stay so, and their noise multiplies", {
     log = names(lotka_truth), layers = NULL, positive = TRUE,
     starts = "estimated", epochs = 100, learning_rate = 0.03, seed = 1, progress = FALSE)
   expect_lt(max(abs(log(coef(fit) / lotka_truth))), 0.2)
-  expect_equal(unname(noise_of_fit(fit)), c(0.1, 0.1), tolerance = 0.4)
+  expect_equal(unname(sigma(fit)), c(0.1, 0.1), tolerance = 0.4)
   bounds <- predict(fit, times = 0:20, interval = "prediction")
   expect_true(all(bounds$prey.lower > 0))
-  expect_equal(log(bounds$prey.upper / bounds$prey), rep(qnorm(0.975) * noise_of_fit(fit)[["prey"]], 21))
+  expect_equal(log(bounds$prey.upper / bounds$prey), rep(qt(0.975, df.residual(fit)) * sigma(fit)[["prey"]], 21))
   # The likelihood is that of log-normal values.
   e <- log(data$prey / fitted(fit)$prey)
   u <- log(data$predator / fitted(fit)$predator)

@@ -51,7 +51,7 @@ test_that("several fits differ where there are no data, and say so", {
   expect_gt(width[2], width[1])
   each <- sapply(several$members, function(fit) predict(fit, times = 2)$size)
   expect_equal(at$size[1], mean(each), tolerance = 1e-6)
-  expect_equal(width[1], 2 * qt(0.975, 2) * sd(each), tolerance = 1e-4)
+  expect_equal(width[1], 2 * qt(0.975, 2) * sd(each) * sqrt(1 + 1 / 3), tolerance = 1e-4)
   wider <- predict(several, times = c(2, 12), interval = "prediction")
   expect_true(all(wider$size.upper > at$size.upper))
   expect_output(print(several), "3 fits from other weights")
@@ -59,6 +59,22 @@ test_that("several fits differ where there are no data, and say so", {
   expect_error(confint(several), "no parameters", class = "nodekit_value_error")
   expect_error(nk_ensemble(some_fit(), 1), "'members' is 1", class = "nodekit_value_error")
   expect_error(nk_ensemble(1), class = "nodekit_type_error")
+})
+
+test_that("the interval for a new observation is that of its noise where all fits agree, and so is what is drawn", {
+  needs_python()
+  fit <- some_fit()
+  agreed <- structure(list(object = fit, members = list(fit, fit), resample = FALSE), class = "nk_ensemble")
+  at <- c(0, 3, 9)
+  expect_equal(predict(agreed, times = at, interval = "prediction"), predict(fit, times = at, interval = "prediction"))
+  exact <- predict(agreed, times = at, interval = "confidence")
+  expect_equal(exact$size.upper, exact$size)
+  # The noise is that of the data, though a member that was fitted to other data may have come closer to those.
+  closer <- fit
+  closer$data$size <- fit$fitted$size
+  drawn <- simulate(structure(list(object = fit, members = list(closer, closer)), class = "nk_ensemble"), 300, seed = 1)
+  spread <- sapply(drawn, function(one) one$size[-1]) - fit$fitted$size[-1]
+  expect_equal(sd(spread), sigma(fit)[[1]], tolerance = 0.05)
 })
 
 test_that("fits to data drawn anew give the errors that the data leave a parameter", {
@@ -86,10 +102,11 @@ test_that("profile and bootstrap intervals of estimates", {
   seen <- data$size[-1]
   profile <- function(k) sum(dnorm(seen, 5 * exp(-k * 1:5), sqrt(mean((seen - 5 * exp(-k * 1:5))^2)), log = TRUE))
   found <- confint(fit, method = "profile")
-  expect_equal(unname(apply(found, 2, profile)), rep(profile(coef(fit)[["k"]]) - qchisq(0.95, 1) / 2, 2), tolerance = 1e-2)
+  falls <- 5 / 2 * log(1 + qt(0.975, 4)^2 / 4)
+  expect_equal(unname(apply(found, 2, profile)), rep(profile(coef(fit)[["k"]]) - falls, 2), tolerance = 1e-2)
   expect_identical(dimnames(found), dimnames(confint(fit)))
   drawn <- confint(fit, method = "bootstrap", nsim = 15, seed = 1)
-  expect_identical(dimnames(drawn), list("k", c("2.5%", "97.5%")))
+  expect_identical(dimnames(drawn), list("k", c("2.5 %", "97.5 %")))
   expect_true(drawn[1] < coef(fit) && coef(fit) < drawn[2])
   told <- augment.nk_estimate(fit)
   expect_equal(told$.fitted + told$.resid, told$size)
