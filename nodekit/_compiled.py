@@ -8,7 +8,7 @@ import math
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,13 +18,14 @@ from torch.autograd import Function
 from ._chosen import Chosen
 from ._clock import Interval
 from ._compiled_field import Field
-from ._compiled_loops import Chunk, Loops, Within
+from ._compiled_loops import Chunk, Loops, Within, joined
 from ._control import Pace
 from ._gradients import Gradient
 from ._gradients._replay import differentiable_gradient
 from ._gradients._unchanged import Watched
 from ._loops import Accepted
 from ._problem import Problem
+from ._reachable import reachable
 from ._vjp import GradientSum, vector_jacobian
 from ._warning import warn
 from .errors import SolveFailed, UnsupportedCombination
@@ -50,18 +51,46 @@ class Piece(NamedTuple):
         """The solution at the output times within them."""
         return self.outputs.outputs(stepper, self.chunk).unbind() if self.outputs.states else ()
 
+    def at(self, stepper, t: float) -> Tensor:
+        """The solution at a time within them."""
+        return self.chunk.outputs_within([t]).outputs(stepper, self.chunk)[0]
+
+
+class Recorded(Accepted):
+    """A step whose result and slopes are outputs, too, of which dense output is made."""
+
+    def states(self, stepper, y, step) -> list[Tensor]:
+        """The solution at the output times within it, its result and its slopes."""
+        return [*super().states(stepper, y, step), step.y1, torch.stack(step.slopes)]
+
 
 @dataclass(frozen=True, eq=False)
 class CompiledProblem(Problem):
-    """A solve in compiled loops, which are compiled once for each derivative, method and shape of state."""
+    """A solve in compiled loops, which are compiled once for each derivative, method and shape of state.
+
+    Attributes:
+        field: the derivative as the loops call it, as it was before its first evaluation.
+    """
+
+    field: Field = None  # type: ignore[assignment]
 
     def __post_init__(self):
-        self.field  # noqa: B018  what it reads is looked at before it is evaluated
+        if self.field is None:
+            object.__setattr__(self, "field", Field(self.func.func, self.func.args))
+            self.surroundings.modules = self.field.modules
 
-    @functools.cached_property
-    def field(self) -> Field:
-        """The derivative as the loops call it."""
-        return Field(self.func.func, self.func.args)
+    def look(self):
+        """(place, thing) of everything that the derivative and the modules among its arguments may read now."""
+        return reachable(*self.field.roots)
+
+    @property
+    def seen(self):
+        """What they could read when the solve began."""
+        return self.field.read
+
+    def anew(self, **changes) -> Problem:
+        """The same solve, with these changes, of the derivative as it is now."""
+        return replace(self, field=None, **changes)
 
     def steps(self, y0: Tensor, slope: Tensor) -> Iterator[Piece]:
         """The steps, many at once."""
@@ -79,12 +108,12 @@ class CompiledProblem(Problem):
 
         stepper, plan, packing = self.stepper, self.plan, self.func.packing
         adaptive = isinstance(plan, Chosen)
-        dense = len(self.times) > 2 if adaptive else not set(self.times) <= set(plan.points)
+        dense = self.dense or (len(self.times) > 2 if adaptive else not set(self.times) <= set(plan.points))
         controller = plan.controller if adaptive else None
         turned = is_tall(packing.y0)
         structure = None if packing.trivial else str(packing.structure)
         state = (structure, tuple(packing.shapes), tuple(packing.dtypes), packing.device, packing.strict)
-        method = (id(stepper.tableau), stepper.interpolation.shape, dense, adaptive and astuple(controller))
+        method = (id(stepper.tableau), stepper.interpolation.shape, dense, controller)
         known, key = self.field.loops(_LOOPS), (self.field.code, state, method)
         if key not in known:
             warn(
@@ -196,47 +225,68 @@ class CompiledProblem(Problem):
                     lands.add(state - 1)
             for i, (t0, t1) in enumerate(itertools.pairwise(chunk.times)):
                 interval = self.clock.interval(t0, t1, open_start=t0 in jumps, open_end=t1 in jumps)
-                yield Accepted(interval, inside[i], i in lands)
+                yield (Recorded if self.dense else Accepted)(interval, inside[i], i in lands)
 
 
 class _CompiledCheckpoint(Function):
     @staticmethod
-    def forward(ctx, problem: CompiledProblem, slope: Tensor, y0: Tensor, *parameters: Tensor):
-        kept = []
+    def forward(ctx, problem: CompiledProblem, kept: list[Piece], slope: Tensor, y0: Tensor, *parameters: Tensor):
+        ctx.set_materialize_grads(False)
         ctx.watched = Watched(problem, y0, slope)
         with problem.surroundings.forward():
-            outputs = problem.integrate(y0, slope, kept.append)
-        ctx.watched.over(problem)
+            outputs = torch.stack(problem.integrate(y0, slope, kept.append))
+        ctx.watched.over(problem, evaluated=False)
         ctx.problem, ctx.kept, ctx.start, problem.record.start = problem, kept, problem.record.start, None
-        outputs = torch.stack(outputs)
         ctx.save_for_backward(y0, outputs)
-        return outputs
+        if not (problem.dense and kept):
+            return (outputs,)
+        states = torch.cat([chunk.records[1][1 : chunk.steps + 1] for chunk, _ in kept])
+        return outputs, states, torch.cat([chunk.records[3][: chunk.steps] for chunk, _ in kept])
 
     @staticmethod
-    def backward(ctx, gradients: Tensor):
-        problem, kept = ctx.problem, ctx.kept
-        ctx.watched.insist(problem, ctx.saved_tensors[1].unbind())
+    def backward(ctx, gradients: Tensor | None, *recorded: Tensor | None):
+        problem, kept, (y0, outputs) = ctx.problem, ctx.kept, ctx.saved_tensors
+        ctx.watched.insist(problem, outputs.unbind())
+        gradients = torch.zeros_like(outputs) if gradients is None else gradients
         with problem.differentiation():
             if torch.is_grad_enabled():
                 steps = list(problem.accepted(kept))
-                found, _ = differentiable_gradient(problem, steps, {0}, ctx.saved_tensors[0], (), gradients.unbind())
+                incoming = _step_by_step(problem, steps, gradients, recorded)
+                found, _ = differentiable_gradient(problem, steps, {0}, y0, (), incoming)
             else:
-                found = _pulled_back(problem, kept, ctx.start, gradients)
-        return None, None, *found
+                found = _pulled_back(problem, kept, ctx.start, gradients, recorded)
+        return None, None, None, *found
 
 
-def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor):
-    """The gradients of the initial state and of the parameters."""
+def _step_by_step(problem: CompiledProblem, steps, gradients: Tensor, recorded) -> list[Tensor | None]:
+    """The gradients of the outputs, of the results and of the slopes, in the order of the steps."""
+    outputs, turn = iter(gradients.unbind()), problem.loops.turn
+    each = zip(*([None] * len(steps) if x is None else turn(x).unbind() for x in recorded), strict=True)
+    return [x for step in steps for x in (*itertools.islice(outputs, step.outputs), *next(each, ()))]
+
+
+def _pulled_back(problem: CompiledProblem, kept, start, gradients: Tensor, recorded):
+    """The gradients of the initial state and of the parameters.
+
+    Args:
+        kept: the chunks and where the outputs lie in them.
+        start: of `Record`.
+        gradients: of the outputs; recorded: of the results and of the slopes of all steps, if these were returned.
+    """
     loops, stepper = problem.loops, problem.stepper
     parameters = problem.record.parameters
     places = problem.field.places(parameters)
     values = [x.detach() for x in parameters]
     adjoint = adjoint_slope = torch.zeros_like(loops.turn(gradients[0]), memory_format=torch.contiguous_format)
     totals, last = GradientSum(len(parameters)), sum(len(within.states) for _, within in kept)  # of those reached
+    done = sum(chunk.steps for chunk, _ in kept)
     for chunk, within in reversed(kept):
         first = last - len(within.states)
         at_states, at_slopes = within.scatter(stepper, chunk, gradients[first:last])
-        steps, last = len(chunk.times) - 1, first
+        steps, last, done = chunk.steps, first, done - chunk.steps
+        for total, gradient in zip((at_states[1:], at_slopes), recorded, strict=False):
+            if gradient is not None:
+                total[:steps] += gradient[done : done + steps]
         problem.func.evaluations += steps * loops.evaluations
         adjoint, adjoint_slope, found = problem.run(
             loops.pull, torch.tensor([steps], device=adjoint.device), chunk.records, chunk.within, at_states, at_slopes,
@@ -277,11 +327,16 @@ def compiled_checkpoint(problem: CompiledProblem, y0: Tensor, slope: Tensor) -> 
             remedy="Leave compile out",
         )
     places = field.places(parameters)
-    if field.module is not field.func or not problem.loops.replaceable:
+    if not (field.alone and problem.loops.replaceable):
         # Of a module once: it reads in each call the same attributes. What a function closes over differs.
         field.insist_replaceable(places, parameters, problem.start(), problem.func.packing.unpack(y0.detach()))
         problem.loops.replaceable = True
-    return list(_CompiledCheckpoint.apply(problem, slope, y0, *parameters).unbind())
+    kept: list[Piece] = []
+    # Without what keeps the steps, which would hold the graph that holds the problem.
+    outputs, *recorded = _CompiledCheckpoint.apply(replace(problem, keep=None), kept, slope, y0, *parameters)
+    if recorded:
+        problem.keep(Piece(joined([chunk for chunk, _ in kept], y0, *recorded), Within()))
+    return list(outputs.unbind())
 
 
 COMPILED = Gradient("compiled checkpoint", compiled_checkpoint)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from ._parameters import modules_of, unknown_leaves
 from ._reachable import reachable
@@ -37,6 +37,8 @@ class Field:
         func, args: as of `nodekit.solve`.
 
     Attributes:
+        read: what `reachable` finds, until the loops begin; roots: of these callables; modules: those among it.
+        alone: whether one module is all that is called.
         module: calls the function; a module is its own.
         args: the arguments, without graphs.
         code: what makes another computation of it although the compiler would not notice: the code of the functions
@@ -44,22 +46,25 @@ class Field:
     """
 
     def __init__(self, func: Callable, args: tuple):
-        self.func = func
-        self._given = tree_leaves(args) if args else []
-        given = [x for x in self._given if isinstance(x, nn.Module)]
-        alone = isinstance(func, nn.Module) and not given
-        self.module = func if alone else FunctionField(func, [*modules_of(func), *given])
+        self._given, structure = tree_flatten(args)
+        self.roots = func, *(x for x in self._given if isinstance(x, nn.Module))
+        self.read = list(reachable(*self.roots))
+        self.modules = modules_of(self.read)
+        self.alone = isinstance(func, nn.Module) and len(self.roots) == 1
+        inner = {id(part) for x in self.modules for part in x._modules.values()}
+        self.module = func if self.alone else FunctionField(func, [x for x in self.modules if id(x) not in inner])
         once: dict[int, Tensor] = {}  # one argument that is another, too, stays that: loops do not take aliases
-        self.args = tree_map_only(Tensor, lambda x: once.setdefault(id(x), x.detach()), args)
+        detached = [once.setdefault(id(x), x.detach()) if isinstance(x, Tensor) else x for x in self._given]
+        self.args = tree_unflatten(detached, structure)
         self._tensors, code = [], []
-        for place, thing in (x for holder in (func, *given) for x in reachable(holder)):
+        for place, thing in self.read:
             if isinstance(thing, types.FunctionType):
                 code.append(thing.__code__)
             elif isinstance(thing, nn.Module):
                 hooks = (*thing._forward_pre_hooks, *thing._forward_hooks)  # numbers that never come again
                 code.append((type(thing), thing.training, hooks))
             elif isinstance(thing, Tensor) and not thing.is_inference():
-                self._tensors.append((str(place[-1]) if place else "func", thing, thing._version))
+                self._tensors.append((str(place[-1]), thing, thing._version))
         # With whom the loops live and go: functions that differ only in what they close over share theirs.
         self.owner = func.__code__ if isinstance(func, types.FunctionType) else func
         if isinstance(func, types.MethodType):
@@ -81,7 +86,7 @@ class Field:
             ) from None
 
     def insist_unchanged(self) -> None:
-        """Look whether the first evaluation changed what it reads.
+        """Look whether the first evaluation changed what it reads, and keep that no longer.
 
         Raises:
             UnsupportedCombination: it did.
@@ -93,6 +98,8 @@ class Field:
                     "evaluation, which compiled loops do not do alike",
                     remedy="Make it a component of the state, or leave compile out",
                 )
+        # It may hold the results of solves, which hold this.
+        self.read, self._tensors = (), []
 
     def places(self, parameters: Sequence[Tensor]) -> list[tuple[Place, int]]:
         """Where the tensors to differentiate by are handed to the field: (place, number of the tensor).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import copy
 import types
 from collections.abc import Callable, Sequence
@@ -30,7 +31,8 @@ class Chunk:
     """Steps that a compiled loop took in one go.
 
     Attributes:
-        times: of the states, one more than steps; first_size: proposed after the first step, if sizes are chosen.
+        times: of the states, one more than steps; steps: how many; first_size: proposed after the first of them, if
+            sizes are chosen.
         records: as `Loops.records` makes them; turn: its states as those of the solve, and back.
         within: of `_advance`.
     """
@@ -38,7 +40,7 @@ class Chunk:
     def __init__(self, records: tuple[Tensor | None, ...], steps: int, turn: Callable[[Tensor], Tensor], within=None):
         self.records, self.turn, self.within = records, turn, within
         self.times, sizes = records[0][: steps + 1].T.tolist()
-        self.first_size = sizes[min(steps, 1)]
+        self.steps, self.first_size = steps, sizes[min(steps, 1)]
 
     def first(self) -> Tensor:
         """The state that it begins with."""
@@ -47,17 +49,16 @@ class Chunk:
     def last(self) -> tuple[float, Tensor, Tensor | None]:
         """The time, the state and the carried slope that it ends with."""
         _, states, carried, _ = self.records
-        steps = len(self.times) - 1
-        return self.times[-1], self.turn(states[steps]), None if carried is None else self.turn(carried[steps])
+        at = self.steps
+        return self.times[-1], self.turn(states[at]), None if carried is None else self.turn(carried[at])
 
     def outputs_within(self, outputs: Sequence[float]) -> Within:
         """Where the first of these times lie, as far as the chunk goes."""
-        sign, steps, found = 1 if self.times[-1] > self.times[0] else -1, len(self.times) - 1, Within()
-        step = 0
+        sign, found, step = 1 if self.times[-1] > self.times[0] else -1, Within(), 0
+        ends = [sign * t for t in self.times[1:]]
         for t in outputs:
-            while step < steps and sign * self.times[step + 1] < sign * t:
-                step += 1
-            if step == steps:
+            step = bisect.bisect_left(ends, sign * t, step)
+            if step == len(ends):
                 break
             if t == self.times[step + 1]:
                 found.states.append(step + 1)
@@ -68,6 +69,17 @@ class Chunk:
                 found.lengths.append(t1 - t0)
                 found.states.append(step)
         return found
+
+
+def joined(chunks: Sequence[Chunk], y0: Tensor, states: Tensor, slopes: Tensor) -> Chunk:
+    """Chunks as one.
+
+    Args:
+        y0: the state that they begin with; states, slopes: of every step, as the loops keep them.
+    """
+    first, turn = chunks[0], chunks[0].turn
+    times = torch.cat([first.records[0][:1], *(x.records[0][1 : x.steps + 1] for x in chunks)])
+    return Chunk((times, torch.cat([turn(y0)[None], states]), None, slopes), len(states), turn)
 
 
 @dataclass
@@ -338,8 +350,9 @@ def _pull(
             incoming.append(at_slopes.index_select(0, count)[0])
         _, vjp = torch.func.vjp(again, start, parameters)
         found, gradients = vjp(incoming)
-        adjoint = found[0] + at_states.index_select(0, count)[0]
-        adjoint_slope = found[1] if carried is not None else adjoint_slope.clone()
+        # Gradients may come in another order of memory than what they are of, which the loop refuses.
+        adjoint = (found[0] + at_states.index_select(0, count)[0]).contiguous()
+        adjoint_slope = found[1].contiguous() if carried is not None else adjoint_slope.clone()
         return count, adjoint, adjoint_slope, *(a + b.reshape(-1) for a, b in zip(totals, gradients, strict=True))
 
     adjoint = adjoint + at_states.index_select(0, steps)[0]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 
 from ._parameters import modules_of
+from ._reachable import reachable
 
 
 class Surroundings:
@@ -34,7 +35,7 @@ class Surroundings:
     @functools.cached_property
     def modules(self) -> list[torch.nn.Module]:
         """The modules that func is or holds; a forward pass that is recorded never asks."""
-        return list(dict.fromkeys(modules_of(self.func)))
+        return modules_of(reachable(self.func))
 
     @contextlib.contextmanager
     def again(self):

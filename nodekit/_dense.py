@@ -29,17 +29,13 @@ class DenseOutput:
     def __call__(self, t: float) -> Tensor:
         """The solver's state at a time within the solve."""
         index = min(bisect.bisect_left(self.ends, self.sign * t), len(self.ends) - 1)
-        accepted = self.steps[index]
-        theta = (t - accepted.interval.t0) / accepted.interval.dt
-        if theta == 1.0:
-            return accepted.step.y1
-        return self.stepper.interpolate(accepted.interval, accepted.y, accepted.step, [theta])[0]
+        return self.steps[index].at(self.stepper, t)
 
 
 class DenseSolution:
     """The solution as a function of time, as accurate between the steps as at their ends.
 
-    Differentiable by backprop with respect to the initial state and the parameters; with respect to t by y' = f.
+    Differentiable with respect to the initial state and the parameters; with respect to t by y' = f.
 
     Attributes:
         t0, t1: from where to where the solve went: to its end, to the event that ended it, or as far as it came.

@@ -45,7 +45,7 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
         record.random = before
     if gradient.records:
         return gradient.function(replace(problem, named=named), y0, slope)
-    record.parameters = parameters_of(func.func, named, slope, [state])
+    record.parameters = parameters_of(problem.seen, named, slope, [state])
     if not record.parameters and not y0.requires_grad:
         return _on_the_lookout(problem, y0, slope.detach())
     record.start, slope = (state, slope), slope.detach()

@@ -53,6 +53,11 @@ class Accepted:
         inside = stepper.interpolate(self.interval, y, step, self.thetas) if self.thetas else []
         return [*inside, step.y1] if self.lands else list(inside)
 
+    def at(self, stepper: Stepper, t: float) -> Tensor:
+        """The solution at a time within it."""
+        theta = (t - self.interval.t0) / self.interval.dt
+        return self.step.y1 if theta == 1.0 else stepper.interpolate(self.interval, self.y, self.step, [theta])[0]
+
     def without_tensors(self) -> Accepted:
         """What it takes to take the step again from its beginning."""
         return Accepted(self.interval, self.thetas, self.lands, self.random)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from ._reachable import reachable
 
-
-def held_by(func: Callable) -> list[Any]:
-    """The modules and tensors that a callable is, holds or names."""
-    return [thing for _, thing in reachable(func) if isinstance(thing, Tensor | nn.Module)]
-
-
-def modules_of(func: Callable) -> list[nn.Module]:
-    """The modules a callable is or holds, and their parts."""
-    return [thing for thing in held_by(func) if isinstance(thing, nn.Module)]
+def modules_of(read: Iterable[tuple[tuple, Any]]) -> list[nn.Module]:
+    """The modules among what `reachable` found, each once."""
+    return list(dict.fromkeys(x for _, x in read if isinstance(x, nn.Module)))
 
 
 def differentiable(tensors: Iterable[Any]) -> list[Tensor]:
@@ -62,16 +55,18 @@ def unknown_leaves(value: Tensor, leaves: set[int], walls: set[tuple]) -> list[T
     return list(found.values())
 
 
-def parameters_of(func: Callable, named: Iterable[Any], value: Tensor | None = None, known=()) -> tuple[Tensor, ...]:
-    """Every tensor to differentiate with respect to: owned by the function's modules, named, or found captured.
+def parameters_of(
+    read: Iterable[tuple[tuple, Any]], named: Iterable[Any], value: Tensor | None = None, known=()
+) -> tuple[Tensor, ...]:
+    """Every tensor to differentiate with respect to: among what the derivative may read, named, or found captured.
 
     Args:
-        func: the derivative.
+        read: what `reachable` found.
         named: tensors given by the user.
         value: something computed by the derivative, with gradients recorded.
         known: what it was computed from, which is no parameter.
     """
-    tensors = differentiable([named, held_by(func)])
+    tensors = differentiable([named, *(x for _, x in read if isinstance(x, Tensor))])
     if value is not None and value.requires_grad:
         tensors += captured(value, [*tensors, *known])
     return tuple(tensors)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from ._failures import unsolved_equations
 from ._leaves import UnknownLeaves
 from ._loops import Accepted, Plan, Stats
 from ._progress import Progress
+from ._reachable import reachable
 from ._samples import SoundDerivative, sound_slope, spread
 from ._state import Derivative
 from ._stepper import Step, Stepper
@@ -106,6 +107,19 @@ class Problem:
         finally:
             func.leaves = None
 
+    def look(self) -> Iterable[tuple[tuple, Any]]:
+        """(place, thing) of everything that the derivative may read now."""
+        return reachable(self.func.func)
+
+    @property
+    def seen(self) -> Iterable[tuple[tuple, Any]]:
+        """What it could read when the solve began; here: what it can now."""
+        return self.look()
+
+    def anew(self, **changes) -> Problem:
+        """The same solve, with these changes, of the derivative as it is now."""
+        return replace(self, **changes)
+
     @property
     def reached(self) -> list[float]:
         """The output times of a solve that is over, with its events among them."""
@@ -144,7 +158,8 @@ class Problem:
         except SolveFailed as failure:
             if self.throw:
                 raise
-            self.record.failure = failure
+            # Its frames hold the outputs, whose graph may hold this, in a circle that nothing collects.
+            self.record.failure = failure.with_traceback(None)
         return outputs
 
     def completed(self, outputs: list[Tensor], y0: Tensor) -> list[Tensor]:

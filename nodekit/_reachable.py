@@ -7,7 +7,7 @@ import contextlib
 import dis
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,20 +21,22 @@ _MOST = 20_000
 #: what may hold others without being counted as deeper
 _NOT_PLAIN = (nn.Module, types.FunctionType, types.MethodType, functools.partial, list, tuple, dict, set, frozenset)
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
+#: most of the things there are, none of which holds others; told by a type faster than by isinstance
+_WHOLE = frozenset({*_SCALARS, Tensor, nn.Parameter})
 
 
-def reachable(func: Callable) -> Iterator[tuple[tuple, Any]]:
-    """(place, thing) of everything that a callable may read; a place is who holds it, and under what name.
+def reachable(*things: Any) -> Iterator[tuple[tuple, Any]]:
+    """(place, thing) of everything that callables may read; a place is who holds it, and under what name.
 
     Followed are bound objects, closures, arguments of partial functions, globals that the code names, modules with
     their parameters, buffers and attributes, plain objects, and lists, tuples, sets and dicts of all these.
     """
-    pending, seen, looked = [((), func, 0, ())], set(), 0
+    pending, seen, looked = [((None, i), x, 0, ()) for i, x in reversed(list(enumerate(things)))], set(), 0
     while pending and looked < _MOST:
         place, thing, depth, names = pending.pop()
         looked += 1
         yield place, thing
-        if isinstance(thing, _SCALARS):
+        if type(thing) in _WHOLE or isinstance(thing, _SCALARS):
             continue
         # Bound methods are made anew each time they are asked for.
         key = (id(thing.__func__), id(thing.__self__)) if isinstance(thing, types.MethodType) else id(thing)
@@ -84,10 +86,13 @@ def _parts(thing: Any, names: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple
 
 def _parts_of_module(module: nn.Module, names) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
     """Parameters, buffers, submodules and further attributes of a module, and the functions it is made of."""
-    yield from (("parameter " + name, x, ()) for name, x in module.named_parameters(recurse=False))
-    yield from (("buffer " + name, x, ()) for name, x in module.named_buffers(recurse=False))
-    yield from (("module " + name, x, ()) for name, x in module.named_children())
-    yield from ((name, x, ()) for name, x in vars(module).items() if name not in _OF_MODULES)
+    for kind, held in (("parameter", module._parameters), ("buffer", module._buffers), ("module", module._modules)):
+        for name, x in held.items():
+            if x is not None:
+                yield f"{kind} {name}", x, ()
+    for name, x in vars(module).items():
+        if name not in _OF_MODULES:
+            yield name, x, ()
     if not type(module).__module__.startswith("torch."):
         yield from _methods(type(module), ("forward", *names))
 

@@ -134,7 +134,6 @@ TABLE = (
             "no perturb": lambda c: not c.options.perturb,
             "no checkpoints (the states of all steps are kept)": lambda c: c.options.checkpoints is None,
             "no events": lambda c: not c.events,
-            "no dense=True (name the times in t)": lambda c: not c.dense,
         },
         "Leave compile out",
     ),

@@ -131,7 +131,8 @@ def solve(
             with t of shape (batch, 1, …), which broadcasts to the state; for implicit methods and the adjoint, no
             sample's slope may depend on another's state. A sample that fails leaves the others as they are; the
             statistics count for each.
-        dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop".
+        dense: whether to keep the solution as a function of time; the solve is then differentiated by "backprop",
+            unless it is compiled.
         compile: whether to solve in loops compiled by torch.compile, once for each derivative and shape of state (half
             a minute, or seconds where its caches know them): for small systems, solved often. Explicit Runge–Kutta
             methods, states of real tensors and gradient="checkpoint", by the parameters of modules and args; the
@@ -160,8 +161,9 @@ def solve(
     packing, occurred, solution = problem.func.packing, None, None
     solved = problem
     if dense:
-        solution, differentiate = DenseSolution(problem), GRADIENTS["backprop"]
+        solution = DenseSolution(problem)
         solved = replace(problem, dense=True, keep=solution.keep)
+        differentiate = COMPILED if choices.compiled else GRADIENTS["backprop"]
     try:
         if batch == "independent":
             outputs, occurred = solve_samples(solved, differentiate, packing, t, named)

@@ -8,8 +8,6 @@ may read was replaced since, it solves again before it goes back.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import types
 import weakref
 from typing import Any
@@ -19,7 +17,6 @@ import torch
 from torch import Tensor
 
 from .._problem import Problem, Record
-from .._reachable import reachable
 from ..errors import DerivativeChanged
 
 _ANOTHER_VALUE = (
@@ -68,7 +65,7 @@ class Watched:
 
     def __init__(self, problem: Problem, y0: Tensor, slope: Tensor):
         self.y0, self.slope, self._pace = y0.detach(), slope.detach(), problem.record.pace
-        self._before = _snapshot(problem.func.func)
+        self._before = _snapshot(problem.seen)
         self._count, self._between, self._last = 0, None, None
         problem.func.watched = self
 
@@ -79,13 +76,21 @@ class Watched:
         if self._count & (self._count - 1) == 0:
             self._between = self._last
 
-    def over(self, problem: Problem) -> None:
-        """The forward pass is over: what changed in it (a counter, the last state) changes at each evaluation."""
-        after = _snapshot(problem.func.func)
-        self._steady = {place: mark for place, mark in self._before.items() if after.get(place, _GONE) == mark}
-        self._changing = (self._before.keys() | after.keys()) - self._steady.keys()
+    def over(self, problem: Problem, evaluated: bool = True) -> None:
+        """The forward pass is over: what changed in it (a counter, the last state) changes at each evaluation.
+
+        Args:
+            evaluated: whether it called the function step by step; compiled loops change nothing that it reads.
+        """
+        self._steady, self._changing = self._before, set()
+        if evaluated:
+            after = _snapshot(problem.look())
+            self._steady = {place: mark for place, mark in self._before.items() if after.get(place, _GONE) == mark}
+            self._changing = (self._before.keys() | after.keys()) - self._steady.keys()
         problem.func.watched = self._before = None
-        noted = [] if self._last is None else [self._between, self._last]
+        noted = [] if self._last is None else [self._last]
+        if self._between is not self._last:
+            noted.append(self._between)
         # Inside a transform (of an implicit step's Jacobian) they are no tensors of their own.
         plain = [x for x in noted if not any(map(torch._C._functorch.is_functorch_wrapped_tensor, x))]
         self._noted = [tuple(part.detach() for part in x) for x in plain]
@@ -105,7 +110,7 @@ class Watched:
         func, digits = problem.func, problem.surroundings.autocast_dtype
         before = func.evaluations
         with torch.no_grad(), problem.surroundings.again():
-            now, same = _snapshot(func.func), Comparison(digits)
+            now, same = _snapshot(problem.look()), Comparison(digits)
             for t, y, slope in ((problem.start(), self.y0, self.slope), *self._noted):
                 same.add(func(t, y), slope)
             same.insist()
@@ -125,7 +130,7 @@ class Watched:
         """The same solve today."""
         record, times = Record(problem.record.stats.anew(), pace=self._pace), problem.reached
         watch = None if problem.watch is None else problem.watch.anew()
-        return dataclasses.replace(problem, record=record, times=times, watch=watch, progress=None, throw=False)
+        return problem.anew(record=record, times=times, watch=watch, progress=None, throw=False)
 
 
 _GONE = object()
@@ -133,9 +138,9 @@ _GONE = object()
 _LARGE = 2**20
 
 
-def _snapshot(func) -> dict[tuple, Any]:
-    """What a function may read: place → a mark that another value would not have."""
-    return {place: _mark(thing) for place, thing in reachable(func)}
+def _snapshot(read) -> dict[tuple, Any]:
+    """Of what a function may read: place → a mark that another value would not have."""
+    return {place: _mark(thing) for place, thing in read}
 
 
 def _mark(thing: Any) -> Any:
@@ -154,9 +159,11 @@ class _Mark:
     __slots__ = ("number", "reference", "version")
 
     def __init__(self, thing: Any):
-        self.number, self.reference = id(thing), None
-        with contextlib.suppress(TypeError):  # lists, whose contents have marks of their own
+        self.number = id(thing)
+        try:
             self.reference = weakref.ref(thing)
+        except TypeError:  # lists, whose contents have marks of their own
+            self.reference = None
         self.version = thing._version if isinstance(thing, Tensor) and not thing.is_inference() else None
 
     def __eq__(self, other) -> bool:

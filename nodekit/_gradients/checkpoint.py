@@ -46,7 +46,7 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     outputs = problem.collected(recorded())
     if not over:
         value, known = (slope, [y0]) if last is None else (last.step.y1, [last.y, *(last.carry or ())])
-        problem.record.parameters = parameters_of(problem.func.func, problem.named, value, known)
+        problem.record.parameters = parameters_of(problem.seen, problem.named, value, known)
         y, carry = (y0, ()) if last is None else (last.step.y1, last.step.carry)
         *more, _ = _Retaken.apply(problem, steps, len(carry), y, *carry, *problem.record.parameters)
         outputs += more

@@ -4,10 +4,11 @@ from torch import Tensor, nn
 
 from nodekit._odeint import odeint_adjoint
 from nodekit._parameters import parameters_of
+from nodekit._reachable import reachable
 
 __all__ = ["find_parameters", "odeint_adjoint"]
 
 
 def find_parameters(module: nn.Module) -> list[Tensor]:
     """The parameters of a module; of a replica that torch.nn.DataParallel made, the tensors in their place."""
-    return list(module.parameters()) or list(parameters_of(module, (), None))
+    return list(module.parameters()) or list(parameters_of(reachable(module), ()))

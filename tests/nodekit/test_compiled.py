@@ -1,19 +1,25 @@
 """compile=True gives the numbers of the uncompiled solve, fails as it does, and says what it cannot compile."""
 
 import copy
+import gc
 import math
 import os
 import re
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 import nodekit
 from nodekit import _compiled_loops
 from nodekit.flows import HyperPlanarField
+
+DOUBLE = torch.float64
+FIXED_STEPS = {"method": "rk4", "options": {"step_size": 0.25}}
 
 
 class Oscillator(nn.Module):
@@ -63,6 +69,81 @@ def test_compiled_solves_and_gradients_are_the_eager_ones(method, times, options
     assert (eager.accepted, eager.rejected) == (compiled.accepted, compiled.rejected)
     assert compiled.nfe_forward == eager.nfe_forward + again
     assert compiled.first_step == (eager.first_step and pytest.approx(eager.first_step, rel=1e-6))
+
+
+class Wide(nn.Module):
+    """A small network, each of whose samples moves by itself and by the mean of all."""
+
+    def __init__(self, size, hidden):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(size, hidden), nn.Tanh(), nn.Linear(hidden, size, bias=False))
+
+    def forward(self, t, y):
+        return self.layers(y) - 0.1 * y.mean(0) + torch.cos(t)
+
+
+class OfTwoTensors(nn.Module):
+    """A state (y, energy)."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2, dtype=DOUBLE)
+
+    def forward(self, t, state):
+        y, energy = state
+        return torch.tanh(self.layer(y)), -energy * y.square().sum() * torch.cos(t)
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [
+        # Computed transposed, in several chunks, with slopes that are evaluated for the dense output alone.
+        (lambda: (Wide(3, 8).double(), [torch.linspace(-1, 1, 24, dtype=DOUBLE).view(8, 3)]), {"method": "dopri8"}),
+        (lambda: (OfTwoTensors(), [torch.tensor(x, dtype=DOUBLE) for x in ([1.0, 2.0], [[3.0]])]), FIXED_STEPS),
+    ],
+    ids=["chosen steps of one tensor", "given steps of two tensors"],
+)
+def test_dense_output_of_a_compiled_solve_is_the_eager_one_with_its_gradients(make, given, monkeypatch):
+    monkeypatch.setattr(_compiled_loops, "_STEPS", 3)
+    torch.manual_seed(4)
+    (field, leaves), times = make(), torch.tensor([0.0, 1.1, 2.0], dtype=DOUBLE)
+    leaves = [x.requires_grad_() for x in leaves]
+    wanted, asked = [*leaves, *field.parameters()], torch.tensor([2.0, 0.0, 0.3, 1.9, 0.3, 1.1], dtype=DOUBLE)
+    weights = torch.arange(1.0, 7, dtype=DOUBLE)
+
+    def found(compile):
+        y0 = leaves[0] if len(leaves) == 1 else tuple(leaves)
+        solution = nodekit.solve(field, y0, times, rtol=1e-9, atol=1e-9, dense=True, compile=compile, **given)
+        states, outputs = (tree_leaves(x) for x in (solution.dense(asked), solution.y))
+        of_dense = sum(torch.tensordot(weights, x, 1).square().sum() for x in states)
+        results = [*states, *outputs]
+        for loss in (of_dense, of_dense + outputs[0].sum(), outputs[0].square().sum()):
+            first = torch.autograd.grad(loss, wanted, create_graph=True)
+            results += [*first, *torch.autograd.grad(loss, wanted, retain_graph=True)]
+            results += torch.autograd.grad(sum(x.square().sum() for x in first), wanted, retain_graph=True)
+        with torch.no_grad():
+            unrecorded = nodekit.solve(field, y0, times, rtol=1e-9, atol=1e-9, dense=True, compile=compile, **given)
+            return [*results, *tree_leaves(unrecorded.dense(asked))]
+
+    for eager, compiled in zip(found(False), found(True), strict=True):
+        torch.testing.assert_close(eager, compiled, rtol=1e-8, atol=1e-9)
+
+
+def test_dense_output_of_a_compiled_solve_goes_as_far_as_the_solve_and_away_with_it():
+    y0 = torch.ones(1, 1, dtype=DOUBLE, requires_grad=True)
+    solution = nodekit.solve(Exploding(), y0, [0.0, 2.0], compile=True, throw=False, dense=True)
+    assert not solution.success
+    assert solution.dense.t1 == pytest.approx(1.0, rel=1e-3)
+    y = solution.dense(0.5)
+    assert y.item() == pytest.approx(2.0, rel=1e-6)  # 1 / (1 − t)
+    (found,) = torch.autograd.grad(y.sum(), y0)
+    assert found.item() == pytest.approx(4.0, rel=1e-5)
+    with pytest.raises(nodekit.errors.InvalidTimes):
+        solution.dense(1.5)
+    gone = weakref.ref(solution.dense)
+    del solution, y
+    gc.collect()
+    assert gone() is None
 
 
 class Exploding(nn.Module):
@@ -115,7 +196,6 @@ def test_a_compiled_solve_shows_where_it_fails():
         ({"y0": torch.ones(2, dtype=torch.complex128)}, "real tensors"),
         ({"y0": (torch.ones(2), torch.ones(2, dtype=torch.float16))}, "real tensors of 32 or 64 bits"),
         ({"rtol": lambda t: 1e-6}, "tolerances that are no functions of time"),
-        ({"dense": True}, "only with no dense=True"),
         ({"events": [lambda t, y: y[0, 0]]}, "only with no events[.]"),
         ({"batch": "independent"}, "batch='independent'"),
         ({"options": {"checkpoints": 3}}, "no checkpoints"),
@@ -140,17 +220,6 @@ def test_random_derivatives_are_refused_before_they_are_solved():
     layer.forward = lambda t, y: nn.functional.dropout(y * layer.weight, 0.5)
     with pytest.raises(nodekit.errors.UnsupportedCombination, match="random"):
         nodekit.odeint(layer, Y0, [0.0, 1.0], compile=True, method="euler", options={"step_size": 1.0})
-
-
-class Wide(nn.Module):
-    """A small network, each of whose samples moves by itself and by the mean of all."""
-
-    def __init__(self, size, hidden):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(size, hidden), nn.Tanh(), nn.Linear(hidden, size, bias=False))
-
-    def forward(self, t, y):
-        return self.layers(y) - 0.1 * y.mean(0) + torch.cos(t)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What compile=True takes beside a module and one tensor, what it notices between two calls, and what it refuses."""
 
 import functools
+import gc
+import weakref
 
 import pytest
 import torch
@@ -264,6 +266,24 @@ class Averaging(Decay):
 def test_a_derivative_that_changes_what_it_reads_is_refused(kind, words):
     with pytest.raises(nodekit.errors.UnsupportedCombination, match=words), torch.no_grad():
         end(kind())
+
+
+def test_a_weight_that_is_replaced_before_the_backward_pass_is_noticed():
+    field, y0 = Shared(), torch.randn(2, dtype=DOUBLE)
+    loss = nodekit.odeint(field, y0, [0.0, 1.0], compile=True, **EULER)[-1].sum()
+    field.tied = nn.Linear(2, 2, dtype=DOUBLE)
+    with pytest.raises(nodekit.errors.DerivativeChanged):
+        loss.backward()
+
+
+def test_a_derivative_that_holds_the_last_solution_does_not_hold_those_before():
+    field, y0, solutions = Shared(), torch.randn(2, dtype=DOUBLE), []
+    for _ in range(3):
+        with torch.no_grad():
+            field.solution = nodekit.solve(field, y0, [0.0, 1.0], compile=True, dense=True, **EULER)
+        solutions.append(weakref.ref(field.solution))
+    gc.collect()
+    assert [solution() is None for solution in solutions] == [True, True, False]
 
 
 def test_outputs_before_a_failure_have_their_gradient():

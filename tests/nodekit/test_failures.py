@@ -1,5 +1,8 @@
 """Every way to fail has a name, a place and a remedy."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -186,3 +189,14 @@ def test_a_more_exact_state_is_advised_only_where_there_is_one(batch):
         with pytest.raises(errors.SolveFailed) as failure:
             nodekit.solve(jumping, y0, [0.0, 1.0], rtol=1e-13, atol=1e-13, batch=batch)
         assert ("use a float64 state" in str(failure.value)) == (dtype == torch.float32), str(failure.value)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint", "interpolated", "reversible"])
+def test_a_solve_that_failed_goes_away_with_its_solution(gradient):
+    y0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    given = {"gradient": gradient, "options": {"graph_bytes": 0}, "throw": False}
+    solution = nodekit.solve(lambda t, y: y * y, y0, [0.0, 0.5, 2.0], **given)
+    outputs = weakref.ref(solution.y)
+    del solution
+    gc.collect()
+    assert outputs() is None

@@ -77,7 +77,6 @@ CASES = {
         {"options": {"perturb": True}, "method": "rk4"},
         {"options": {"checkpoints": 2}},
         {"events": [lambda t, y: y[0, 0] - 0.5]},
-        {"dense": True},
     ),
     "gradient='reversible'": ({"gradient": "reversible"}, {"method": "trapezoid"}),
     "method='leapfrog' or 'yoshida4'": (
