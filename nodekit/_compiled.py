@@ -214,12 +214,12 @@ class _CompiledCheckpoint(Function):
 
     @staticmethod
     def backward(ctx, gradients: Tensor):
-        problem, kept = ctx.problem, ctx.kept
-        ctx.watched.insist(problem, ctx.saved_tensors[1].unbind())
+        problem, kept, (y0, outputs) = ctx.problem, ctx.kept, ctx.saved_tensors
+        ctx.watched.insist(problem, outputs.unbind())
         with problem.differentiation():
             if torch.is_grad_enabled():
                 steps = list(problem.accepted(kept))
-                found, _ = differentiable_gradient(problem, steps, {0}, ctx.saved_tensors[0], (), gradients.unbind())
+                found, _ = differentiable_gradient(problem, steps, {0}, y0, (), gradients.unbind())
             else:
                 found = _pulled_back(problem, kept, ctx.start, gradients)
         return None, None, *found

@@ -9,7 +9,7 @@ from torch.autograd import Function
 from .._loops import Accepted
 from .._parameters import parameters_of
 from .._problem import Problem
-from .._vjp import GradientSum
+from .._vjp import GradientSum, is_nothing
 from ._replay import StepGraph, differentiable_gradient
 from ._unchanged import Comparison
 
@@ -128,7 +128,7 @@ class _Retaken(Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        if not ctx.trajectory.steps:
+        if not ctx.trajectory.steps or is_nothing(gradients):
             return (None,) * len(ctx.needs_input_grad)
         differentiated = _again if torch.is_grad_enabled() else _stepwise
         with ctx.problem.differentiation():

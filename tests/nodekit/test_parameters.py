@@ -246,3 +246,33 @@ def test_a_computed_tensor_keeps_its_hook_and_the_gradient_it_retains(gradient):
     twice = 2 * expected(rate.detach(), y0)
     torch.testing.assert_close(rate.grad[0], twice, rtol=1e-7, atol=0)
     torch.testing.assert_close(root.grad[0], twice, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_a_solve_within_a_derivative_is_differentiated_once(gradient):
+    """Each inner solve closes over a state that the one before led to: none of them asks those before again."""
+    evaluations = 0
+
+    def outer(rate, gradient):
+        def inner(s, z, rate, y):
+            nonlocal evaluations
+            evaluations += 1
+            return y - rate * z
+
+        def field(t, y):
+            relaxed = nodekit.odeint(
+                lambda s, z: inner(s, z, rate, y), torch.zeros_like(y), [0.0, 1.0], method="rk4", gradient=gradient
+            )
+            return -rate * relaxed[-1]
+
+        y0 = torch.ones(1, dtype=torch.float64)
+        return nodekit.odeint(field, y0, [0.0, 0.5, 1.0], method="rk4", gradient="backprop")[-1].sum()
+
+    rate = tensor(0.7)
+    y = outer(rate, gradient)
+    evaluations = 0
+    (found,) = torch.autograd.grad(y, rate)
+    assert evaluations < 40 * 8  # eight inner solves of four evaluations
+    exact = torch.autograd.functional.jacobian(lambda rate: outer(rate, "backprop"), rate.detach())
+    tolerance = {"adjoint": 0.05, "interpolated": 0.05, "reversible": 0.05}.get(gradient, 1e-12)
+    torch.testing.assert_close(found, exact, rtol=tolerance, atol=0)
