@@ -74,8 +74,7 @@ class _ChosenWalk(Walk):
         self.last_dt, self.fresh, self.accepted = torch.zeros_like(self.t), False, None
         ones = torch.ones_like(self.t)
         if plan.first_step is None:
-            with torch.no_grad():
-                size = plan.first_size(problem.func, problem.stepper, problem.clock, self.t, self.end, y, slope)
+            size = plan.first_size(problem.func, problem.stepper, problem.clock, self.t, self.end, y, slope)
         else:
             size = ones * plan.first_step
         self.pace = Pace(size, ones, ones)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves
 
 from ._reachable import reachable
+
+#: of functools.lru_cache
+_CACHE = type(functools.lru_cache(len))
 
 
 def held_by(func: Callable) -> list[Any]:
@@ -20,6 +25,14 @@ def held_by(func: Callable) -> list[Any]:
 def modules_of(func: Callable) -> list[nn.Module]:
     """The modules a callable is or holds, and their parts."""
     return [thing for thing in held_by(func) if isinstance(thing, nn.Module)]
+
+
+def keeps_graphs(func: Callable) -> bool:
+    """Whether a callable holds computed tensors, which it may have computed itself, or keeps some where none is seen."""
+    return parametrize._cache_enabled > 0 or any(  # within torch.nn.utils.parametrize.cached()
+        thing.grad_fn is not None if isinstance(thing, Tensor) else isinstance(thing, _CACHE)
+        for _, thing in reachable(func)
+    )
 
 
 def differentiable(tensors: Iterable[Any]) -> list[Tensor]:

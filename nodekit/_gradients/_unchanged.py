@@ -68,7 +68,7 @@ class Watched:
 
     def __init__(self, problem: Problem, y0: Tensor, slope: Tensor):
         self.y0, self.slope, self._pace = y0.detach(), slope.detach(), problem.record.pace
-        self._before = _snapshot(problem.func.func)
+        self._before = _snapshot(problem.func.read)
         self._count, self._between, self._last = 0, None, None
         problem.func.watched = self
 
@@ -81,7 +81,7 @@ class Watched:
 
     def over(self, problem: Problem) -> None:
         """The forward pass is over: what changed in it (a counter, the last state) changes at each evaluation."""
-        after = _snapshot(problem.func.func)
+        after = _snapshot(problem.func.read)
         self._steady = {place: mark for place, mark in self._before.items() if after.get(place, _GONE) == mark}
         self._changing = (self._before.keys() | after.keys()) - self._steady.keys()
         problem.func.watched = self._before = None
@@ -105,7 +105,7 @@ class Watched:
         func, digits = problem.func, problem.surroundings.autocast_dtype
         before = func.evaluations
         with torch.no_grad(), problem.surroundings.again():
-            now, same = _snapshot(func.func), Comparison(digits)
+            now, same = _snapshot(func.read), Comparison(digits)
             for t, y, slope in ((problem.start(), self.y0, self.slope), *self._noted):
                 same.add(func(t, y), slope)
             same.insist()

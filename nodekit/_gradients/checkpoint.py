@@ -46,7 +46,8 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     outputs = problem.collected(recorded())
     if not over:
         value, known = (slope, [y0]) if last is None else (last.step.y1, [last.y, *(last.carry or ())])
-        problem.record.parameters = parameters_of(problem.func.func, problem.named, value, known)
+        problem.func.look_for_results_kept()
+        problem.record.parameters = parameters_of(problem.func.read, problem.named, value, known)
         y, carry = (y0, ()) if last is None else (last.step.y1, last.step.carry)
         *more, _ = _Retaken.apply(problem, steps, len(carry), y, *carry, *problem.record.parameters)
         outputs += more

@@ -183,3 +183,17 @@ def test_a_solve_within_torchs_own_checkpoint(gradient, reentrant):
     again.backward()
     for found, exact in zip((y0.grad, *(x.grad for x in field.parameters())), wanted, strict=True):
         torch.testing.assert_close(found, exact, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible"])
+def test_running_statistics_of_a_module_among_the_arguments(gradient):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(3)
+    y = nodekit.odeint(
+        lambda t, y, norm: torch.tanh(norm(y)), torch.randn(5, 3, requires_grad=True), [0.0, 0.5, 1.0], args=(norm,),
+        method="rk4", gradient=gradient, options={"graph_bytes": 0},
+    )  # fmt: skip
+    before = {name: x.clone() for name, x in norm.named_buffers()}
+    y[-1].sum().backward()
+    for name, x in norm.named_buffers():
+        torch.testing.assert_close(x, before[name], rtol=0, atol=0)
