@@ -23,6 +23,7 @@ from ._failures import (
 )
 from ._loops import Accepted, Callbacks, Plan, Walk
 from ._numbers import Floats, Number, is_finite
+from ._parameters import is_transformed
 from ._stepper import Step, Stepper
 from ._tolerance import Tolerance
 from .errors import MaxStepsReached, NonFiniteDerivative, StepSizeUnderflow
@@ -82,7 +83,15 @@ class Chosen(Plan):
         """A size for the first step, from the slope at the start; one evaluation."""
         scale, order = self.tolerance.scale(clock.shown(t), y.abs()), stepper.error_exponent - 1
         part = stepper.first_part
-        return first_step(clock.n, func, clock, t, end, y, slope, order, part, scale, self.norm)
+        recorded = torch.is_grad_enabled() and not is_transformed()
+
+        def evaluated(t: Tensor, y: Tensor) -> Tensor:
+            # With a graph where the steps have one: what the function computes here it may keep, and read there.
+            with torch.set_grad_enabled(recorded):
+                return func(t, y).detach()
+
+        with torch.no_grad():
+            return first_step(clock.n, evaluated, clock, t, end, y, slope, order, part, scale, self.norm)
 
     def error_ratio(self, clock: Clock, step: Step, t1: Number, y: Tensor) -> Number:
         """A step's error in units of what is allowed: of one solve, on the host."""
@@ -116,10 +125,8 @@ class _Walk(Walk):
         problem.stepper.prepare(plan.tolerance, plan.norm)
         self.pace = self.record.pace or (plan.first_step and Pace(plan.first_step))
         if self.pace is None:
-            with torch.no_grad():
-                self.pace = Pace(
-                    plan.first_size(problem.func, problem.stepper, problem.clock, self.t, self.end, y, slope)
-                )
+            size = plan.first_size(problem.func, problem.stepper, problem.clock, self.t, self.end, y, slope)
+            self.pace = Pace(size)
 
     def next(self, y):
         if self.t == self.end:

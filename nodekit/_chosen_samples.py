@@ -74,8 +74,7 @@ class _ChosenWalk(Walk):
         self.last_dt, self.fresh, self.accepted = torch.zeros_like(self.t), False, None
         ones = torch.ones_like(self.t)
         if plan.first_step is None:
-            with torch.no_grad():
-                size = plan.first_size(problem.func, problem.stepper, problem.clock, self.t, self.end, y, slope)
+            size = plan.first_size(problem.func, problem.stepper, problem.clock, self.t, self.end, y, slope)
         else:
             size = ones * plan.first_step
         self.pace = Pace(size, ones, ones)
@@ -190,7 +189,8 @@ class _ChosenWalk(Walk):
         if not any(codes):
             return
         t, dt, seeking = (host_values(x) for x in (self.t, self.last_dt, torch.isinf(self.end)))
-        found = {i: _failure(code, t[i], dt[i], i, seeking[i], self.plan, dtype) for i, code in enumerate(codes) if code}
+        failed = (i for i, code in enumerate(codes) if code)
+        found = {i: _failure(codes[i], t[i], dt[i], i, seeking[i], self.plan, dtype) for i in failed}
         raise SamplesFailed.of(found, len(codes))
 
 

@@ -21,7 +21,7 @@ class Surroundings:
     """The forward pass's surroundings, recorded at construction.
 
     Args:
-        func: the derivative.
+        func: the derivative, with its arguments.
         device: the state's device.
     """
 

@@ -41,11 +41,14 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
     if not gradient.records:
         state = y0.detach().requires_grad_(y0.requires_grad)
     slope = func(start, state)
+    read = list(problem.seen) if problem.stepper.implicit or not gradient.records else []
+    if read:
+        func.look_for_results_kept(read)
     if RandomState(problem.clock.device) != before:
         record.random = before
     if gradient.records:
         return gradient.function(replace(problem, named=named), y0, slope)
-    record.parameters = parameters_of(problem.seen, named, slope, [state])
+    record.parameters = parameters_of(read, named, slope, [state])
     if not record.parameters and not y0.requires_grad:
         return _on_the_lookout(problem, y0, slope.detach())
     record.start, slope = (state, slope), slope.detach()

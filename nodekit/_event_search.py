@@ -74,11 +74,14 @@ class EventFunctions:
 
     Attributes:
         owners: for each value, the index of its event; known after the first evaluation.
+        recorded: whether gradients are asked for. Evaluations in search of an event have graphs then, too, which are
+            let go: a function that keeps what it computed (a threshold by its time, say) reads it again at the event.
     """
 
     def __init__(self, events: Sequence, packing):
         self.events, self.packing = events, packing
         self.owners: list[int] = []
+        self.recorded = torch.is_grad_enabled() and not is_transformed()
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """The values at one time and state of the solver.
@@ -106,10 +109,9 @@ class EventFunctions:
         Raises:
             InvalidEvent: a value that is not a number.
         """
-        with torch.no_grad():
-            rows = host_values(
-                torch.stack([self(clock.instant(t), y).double() for t, y in zip(times, states, strict=True)])
-            )
+        with torch.set_grad_enabled(self.recorded):
+            values = [self(clock.instant(t), y) for t, y in zip(times, states, strict=True)]
+        rows = host_values(torch.stack([value.detach().double() for value in values]))
         for t, row in zip(times, rows, strict=True):
             for i, value in enumerate(row):
                 if math.isnan(value):

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves
+
+#: of functools.lru_cache
+_CACHE = type(functools.lru_cache(len))
 
 
 def modules_of(read: Iterable[tuple[tuple, Any]]) -> list[nn.Module]:
     """The modules among what `reachable` found, each once."""
     return list(dict.fromkeys(x for _, x in read if isinstance(x, nn.Module)))
+
+
+def keeps_graphs(read: Iterable[tuple[tuple, Any]]) -> bool:
+    """Whether there are computed tensors among what `reachable` found, or caches that may hold some unseen."""
+    return parametrize._cache_enabled > 0 or any(  # within torch.nn.utils.parametrize.cached()
+        thing.grad_fn is not None if isinstance(thing, Tensor) else isinstance(thing, _CACHE) for _, thing in read
+    )
 
 
 def differentiable(tensors: Iterable[Any]) -> list[Tensor]:

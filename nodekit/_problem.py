@@ -109,7 +109,7 @@ class Problem:
 
     def look(self) -> Iterable[tuple[tuple, Any]]:
         """(place, thing) of everything that the derivative may read now."""
-        return reachable(self.func.func)
+        return reachable(self.func.read)
 
     @property
     def seen(self) -> Iterable[tuple[tuple, Any]]:

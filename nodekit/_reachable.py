@@ -117,6 +117,8 @@ def _methods(kind: type, names) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
     while pending:
         name = pending.pop()
         function = getattr(kind, name, None)
+        if hasattr(function, "cache_info") and name not in seen:
+            yield f"cached {name}", function, ()
         function = function.fget if isinstance(function, property) else getattr(function, "__wrapped__", function)
         if name not in seen and isinstance(function, (Tensor, nn.Module, list, tuple, dict, *_SCALARS[:-1])):
             seen.add(name)

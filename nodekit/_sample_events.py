@@ -14,6 +14,7 @@ from ._event_search import LOOKS, as_value, bracket_root, changes_the_state, wit
 from ._events import unavailable
 from ._flow import shift_of_zero
 from ._numbers import Tensors
+from ._parameters import is_transformed
 from ._sample_steps import SampleSteps
 from ._samples import SamplePacking, copied, spread
 from ._state import version_of
@@ -39,6 +40,7 @@ class SampleWatch:
         self.t = torch.full((packing.samples,), math.nan, dtype=clock.exact, device=packing.device)
         self.index = torch.full_like(self.t, -1, dtype=torch.int64)
         self._values: Tensor | None = None  # where every sample is now
+        self._recorded = torch.is_grad_enabled() and not is_transformed()  # as of `EventFunctions`
 
     def anew(self) -> SampleWatch:
         """The same, before the solve begins."""
@@ -96,7 +98,7 @@ class SampleWatch:
         interval, y, step = accepted.interval, accepted.y, accepted.step
         self._at = stepper, y, step, interval
         if self._values is None:
-            self._values = self.values(self.clock.instant(interval.t0), y).to(self.clock.exact)
+            self._values = self._searched(interval.t0, y)
         # Of each crossing: the fractions on both sides, the values there, and the sign before.
         low, high, at_low, at_high, old = (torch.zeros_like(self._values) for _ in range(5))
         found = torch.zeros_like(low, dtype=torch.bool)
@@ -137,7 +139,12 @@ class SampleWatch:
         rows = torch.arange(len(y), device=y.device)
         state = stepper.at_fractions(y, step, interval.t1 - interval.t0, rows, theta)
         t = interval.t0 + theta * (interval.t1 - interval.t0)
-        return self.values(self.clock.instant(t), state).to(self.clock.exact)
+        return self._searched(t, state)
+
+    def _searched(self, t: Tensor, state: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self._recorded):
+            values = self.values(self.clock.instant(t), state.detach())
+        return values.detach().to(self.clock.exact)
 
     def _root(self, k: int, low, high, old: Tensor) -> Tensor:
         """The far side of every sample's sign change."""

@@ -224,7 +224,7 @@ def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
         clock,
         times,
         Record(stats),
-        Surroundings(func, packing.device),
+        Surroundings(derivative.read, packing.device),
         throw=throw,
         dense=watch is not None,
         checkpoints=options.checkpoints,

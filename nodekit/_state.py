@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from ._parameters import is_transformed
+from ._parameters import is_transformed, keeps_graphs
 from .errors import InvalidDerivative, InvalidState
 
 if TYPE_CHECKING:
@@ -198,12 +199,14 @@ class Derivative:
 
     Attributes:
         mass: the matrix M of M y' = f(t, y), see `MassDerivative`; None: 1.
+        read: what an evaluation may read: the function, with its arguments where it has some.
     """
 
     mass = None
 
     def __init__(self, func: Callable, packing: Packing, args: tuple = ()):
         self.func, self.packing, self.args, self.evaluations = func, packing, args, 0
+        self.read = functools.partial(func, *args) if args else func
         #: looks for tensors that a backward pass does not know, while there is one
         self.leaves: UnknownLeaves | None = None
         #: notes evaluations of a forward pass that is to be compared with its backward pass, while there is one
@@ -232,6 +235,17 @@ class Derivative:
         """The solve is over: let go of what the first evaluations returned."""
         if self._buffers is not None and not self._buffers.reused:
             self._buffers = None
+
+    def look_for_results_kept(self, read: Iterable[tuple[tuple, Any]]) -> None:
+        """Evaluate with a graph in every mode from now on, if the function may keep results that have one.
+
+        It reads what it kept (weights by their time, say) where a gradient is asked for, which would be lost.
+
+        Args:
+            read: what `reachable` found of it.
+        """
+        if torch.is_grad_enabled() and not is_transformed():
+            self._needs_graph = self._needs_graph or keeps_graphs(read)
 
     def _evaluated(self, t: Tensor, y: Tensor) -> Tensor:
         packing = self.packing

@@ -40,6 +40,14 @@ def vector_jacobian(results, inputs, incoming, create_graph: bool = False) -> tu
     return tuple(next(found) if x.requires_grad else None for x in inputs)
 
 
+def is_nothing(gradients) -> bool:
+    """Whether no gradient comes in: behind a tensor that `_alone` stops at, autograd asks all the same.
+
+    A solve within a derivative whose state was computed by another would ask that again, and so on, for ever.
+    """
+    return all(gradient is None for gradient in gradients)
+
+
 @contextlib.contextmanager
 def _alone(inputs: list[Tensor]):
     """Let no gradient pass through an input that was itself computed, perhaps from another input, and run no hooks.

@@ -12,7 +12,7 @@ from .._clock import SampleClock
 from .._context import RandomState
 from .._loops import Accepted
 from .._problem import Problem
-from .._vjp import GradientSum, once, vector_jacobian
+from .._vjp import GradientSum, is_nothing, once, vector_jacobian
 from .._warning import warn
 from ._backward import failing_as_gradient, zeros_for_own
 from ._sample_adjoint import solve_samples_backwards
@@ -77,7 +77,10 @@ class _Adjoint(Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        outputs, differentiated = ctx.saved_tensors[: len(gradients)], ctx.saved_tensors[len(gradients) :]
+        if is_nothing(gradients):
+            return (None,) * len(ctx.needs_input_grad)
+        saved = ctx.saved_tensors
+        outputs, differentiated = saved[: len(gradients)], saved[len(gradients) :]
 
         def found(gradients):
             ctx.watched.insist(ctx.problem, outputs)

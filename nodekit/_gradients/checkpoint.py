@@ -9,7 +9,7 @@ from torch.autograd import Function
 from .._loops import Accepted
 from .._parameters import parameters_of
 from .._problem import Problem
-from .._vjp import GradientSum
+from .._vjp import GradientSum, is_nothing
 from ._replay import StepGraph, differentiable_gradient
 from ._unchanged import Comparison
 
@@ -46,7 +46,9 @@ def checkpoint(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     outputs = problem.collected(recorded())
     if not over:
         value, known = (slope, [y0]) if last is None else (last.step.y1, [last.y, *(last.carry or ())])
-        problem.record.parameters = parameters_of(problem.seen, problem.named, value, known)
+        read = list(problem.seen)
+        problem.func.look_for_results_kept(read)
+        problem.record.parameters = parameters_of(read, problem.named, value, known)
         y, carry = (y0, ()) if last is None else (last.step.y1, last.step.carry)
         *more, _ = _Retaken.apply(problem, steps, len(carry), y, *carry, *problem.record.parameters)
         outputs += more
@@ -128,7 +130,7 @@ class _Retaken(Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        if not ctx.trajectory.steps:
+        if not ctx.trajectory.steps or is_nothing(gradients):
             return (None,) * len(ctx.needs_input_grad)
         differentiated = _again if torch.is_grad_enabled() else _stepwise
         with ctx.problem.differentiation():

@@ -11,7 +11,7 @@ from torch.autograd import Function
 from .._clock import Clock
 from .._dense import DenseOutput
 from .._problem import Problem
-from .._vjp import once
+from .._vjp import is_nothing, once
 from ._unchanged import Watched
 from .adjoint import noticing_randomness, reached, slope_and_vjp, solve_backwards
 
@@ -70,6 +70,8 @@ class _Interpolated(Function):
 
     @staticmethod
     def backward(ctx, *gradients):
+        if is_nothing(gradients):
+            return (None,) * len(ctx.needs_input_grad)
         problem, derivative = ctx.problem, InterpolatedDerivative(ctx.problem, ctx.dense)
         differentiated = ctx.saved_tensors  # notices parameters changed in place since
 

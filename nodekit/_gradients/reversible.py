@@ -8,7 +8,7 @@ from torch.autograd import Function
 
 from .._loops import Accepted
 from .._problem import Problem
-from .._vjp import GradientSum, vector_jacobian
+from .._vjp import GradientSum, is_nothing, vector_jacobian
 from ..errors import UnsupportedCombination
 from ._replay import differentiable_gradient
 from ._unchanged import Comparison
@@ -46,27 +46,29 @@ class _Reversible(Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        problem = ctx.problem
+        if is_nothing(gradients):
+            return (None,) * len(ctx.needs_input_grad)
+        problem, saved = ctx.problem, ctx.saved_tensors
         with problem.differentiation():
             if torch.is_grad_enabled():
-                y0, end, *_ = ctx.saved_tensors
+                y0, end, *_ = saved
                 found, again = differentiable_gradient(problem, ctx.steps, ctx.restarts, y0, (), gradients)
                 same = Comparison(problem.surroundings.autocast_dtype)
                 same.add(again, end)
                 same.insist()
             else:
-                found = _backwards(ctx, gradients)
+                found = _backwards(ctx, saved, gradients)
         return None, None, *found
 
 
-def _backwards(ctx, gradients):
+def _backwards(ctx, saved, gradients):
     """From the end: undo a step and take its vector–Jacobian product, until the start."""
     problem, steps = ctx.problem, ctx.steps
     stepper, func, parameters = problem.stepper, problem.func, problem.record.parameters
-    _, y, *saved = (x.detach() for x in ctx.saved_tensors)
+    y0, y, *saved = (x.detach() for x in saved)
     lengths = list(ctx.carries)
     carries = [[saved.pop(0) for _ in range(length)] for length in lengths]
-    totals = GradientSum(len(parameters))
+    totals, end = GradientSum(len(parameters)), y
     output = sum(step.outputs for step in steps)
     carry, adjoint, adjoint_carry = carries.pop(), None, None
     for index in range(len(steps) - 1, -1, -1):
@@ -92,17 +94,17 @@ def _backwards(ctx, gradients):
             totals.add(found)
             carry, adjoint_carry = carries.pop() if carries else (), None
     if steps:
-        _insist_on_the_start(ctx, y, slope)
+        _insist_on_the_start(ctx, y0, end, y, slope)
     return adjoint, *totals.values
 
 
-def _insist_on_the_start(ctx, y: Tensor, slope: Tensor) -> None:
+def _insist_on_the_start(ctx, y0: Tensor, end: Tensor, y: Tensor, slope: Tensor) -> None:
     """The way back must have come to where the way there began, and to the same slope.
 
     Raises:
         DerivativeChanged: it has not: the derivative is another, or the steps cannot be undone in this precision.
     """
-    problem, (y0, end, *_) = ctx.problem, ctx.saved_tensors
+    problem = ctx.problem
     # Rounding errors of the way back are those of the largest state on it, also where it began with zeros.
     slack = torch.finfo(y0.dtype).eps ** 0.5 * torch.maximum(y0.abs(), end.abs()).max() if y0.numel() else 0.0
     same = Comparison(problem.surroundings.autocast_dtype)

@@ -356,3 +356,34 @@ def test_an_event_without_a_change_happens_as_often_as_it_may(terminal, span, ha
     solution = nodekit.solve(lambda t, y: -0.1 * y, torch.ones(1, dtype=torch.float64), span, events=[zero])
     torch.testing.assert_close(solution.events.t, math.pi * torch.tensor(halves, dtype=torch.float64))
     assert solution.events.terminated
+
+
+class Threshold(torch.nn.Module):
+    """y falls below w₀ + w₁ t, which is computed once for each time."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.w, self.kept, self.found = torch.nn.Parameter(torch.tensor([0.5, 0.1], dtype=torch.float64)), kept, {}
+
+    def forward(self, t, y):
+        times = tuple(t.reshape(-1).tolist())
+        if not self.kept or times not in self.found:
+            self.found[times] = self.w[0] + self.w[1] * torch.tensor(times, dtype=torch.float64)
+        return y[..., 0] - self.found[times].view(y.shape[:-1])
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible"])
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_a_threshold_that_is_computed_once_for_each_time_keeps_its_gradient(gradient, batch):
+    if batch == "independent" and gradient in ("interpolated", "reversible"):
+        pytest.skip("no gradient of independent samples")
+    y0 = torch.ones(1, dtype=torch.float64) if batch == "shared" else torch.ones(2, 1, dtype=torch.float64)
+    found = []
+    for kept in (True, False):
+        event = Threshold(kept)
+        solution = nodekit.solve(
+            lambda t, y: -y, y0, [0.0, 5.0], events=[event], batch=batch, gradient=gradient, rtol=1e-8, atol=1e-8
+        )
+        solution.events.t.sum().backward()
+        found.append(event.w.grad)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=0)

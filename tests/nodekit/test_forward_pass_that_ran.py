@@ -1,6 +1,7 @@
 """The gradient is that of the forward pass that ran, or the change since is noticed: never that of another function."""
 
 import collections
+import copy
 import math
 import os
 import types
@@ -515,3 +516,20 @@ def test_a_callback_that_changes_the_state_is_refused(gradient):
 
     with pytest.raises(InvalidDerivative, match="callback_step"):
         nodekit.odeint(Doubled(), vector(1.0), [0.0, 1.0], gradient=gradient)
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+@pytest.mark.parametrize(
+    "levels", [vector(1.0, 2.0, 3.0, 4.0), [1.0, 2.0, 3.0, 4.0], np.array([1.0, 2.0, 3.0, 4.0])], ids=type
+)
+def test_arguments_that_change_for_a_while_only_are_noticed(gradient, levels):
+    """The first slope, the last one and one between do not tell."""
+    w = vector(0.1, requires_grad=True)
+    levels = copy.deepcopy(levels)
+    y = nodekit.odeint(
+        lambda t, y, levels: -w * levels[min(int(t), 3)] * y, vector(1.0), [0.0, 4.0], args=(levels,), **TIGHT,
+        gradient=gradient, options={"jump_t": [1.0, 2.0, 3.0]},
+    )[-1].sum()  # fmt: skip
+    levels[1] = 20.0
+    with pytest.raises(DerivativeChanged):
+        y.backward()

@@ -246,3 +246,125 @@ def test_a_computed_tensor_keeps_its_hook_and_the_gradient_it_retains(gradient):
     twice = 2 * expected(rate.detach(), y0)
     torch.testing.assert_close(rate.grad[0], twice, rtol=1e-7, atol=0)
     torch.testing.assert_close(root.grad[0], twice, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_a_solve_within_a_derivative_is_differentiated_once(gradient):
+    """Each inner solve closes over a state that the one before led to: none of them asks those before again."""
+    evaluations = 0
+
+    def outer(rate, gradient):
+        def inner(s, z, rate, y):
+            nonlocal evaluations
+            evaluations += 1
+            return y - rate * z
+
+        def field(t, y):
+            relaxed = nodekit.odeint(
+                lambda s, z: inner(s, z, rate, y), torch.zeros_like(y), [0.0, 1.0], method="rk4", gradient=gradient
+            )
+            return -rate * relaxed[-1]
+
+        y0 = torch.ones(1, dtype=torch.float64)
+        return nodekit.odeint(field, y0, [0.0, 0.5, 1.0], method="rk4", gradient="backprop")[-1].sum()
+
+    rate = tensor(0.7)
+    y = outer(rate, gradient)
+    evaluations = 0
+    (found,) = torch.autograd.grad(y, rate)
+    assert evaluations < 40 * 8  # eight inner solves of four evaluations
+    exact = torch.autograd.functional.jacobian(lambda rate: outer(rate, "backprop"), rate.detach())
+    tolerance = {"adjoint": 0.05, "interpolated": 0.05, "reversible": 0.05}.get(gradient, 1e-12)
+    torch.testing.assert_close(found, exact, rtol=tolerance, atol=0)
+
+
+class Scheduled(nn.Module):
+    """y' = −w(t) y, where w is computed once for each time."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.w, self.kept, self.found = nn.Parameter(torch.tensor([0.5, 0.3], dtype=torch.float64)), kept, {}
+        self.cached = functools.lru_cache(maxsize=None)(self.computed)
+
+    def computed(self, time):
+        return self.w[0] + self.w[1] * time
+
+    def rate(self, time):
+        if self.kept == "dict":
+            if time not in self.found:
+                self.found[time] = self.computed(time)
+            return self.found[time]
+        return self.cached(time) if self.kept == "lru_cache" else self.computed(time)
+
+    def forward(self, t, y):
+        return -self.rate(float(t)) * y
+
+
+@pytest.mark.parametrize(
+    ("kept", "method"),
+    [("dict", "dopri5"), ("dict", "rk4"), ("dict", "kvaerno5"), ("lru_cache", "dopri5"), ("lru_cache", "kvaerno5")],
+)
+@pytest.mark.parametrize(
+    ("gradient", "options"),
+    [("checkpoint", {"graph_bytes": 0}), ("checkpoint", {}), *((g, {}) for g in (*GRADIENTS[1:], "backprop"))],
+)
+def test_weights_that_are_computed_once_for_each_time_keep_their_gradient(kept, gradient, options, method):
+    if gradient == "reversible" and method not in ("dopri5", "rk4"):
+        pytest.skip("no reversible method")
+    options = {**options, **({"step_size": 0.1} if method == "rk4" else {})}
+    found = []
+    for field in (Scheduled(kept), Scheduled(None)):
+        for _ in range(2):  # the second solve reads what the first kept
+            y = nodekit.odeint(
+                field, torch.ones(1, dtype=torch.float64), [0.0, 0.4, 1.0], rtol=1e-6, atol=1e-6, method=method,
+                gradient=gradient, options=options,
+            )  # fmt: skip
+        y[-1].sum().backward()
+        found.append(field.w.grad)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=0)
+    y1 = math.exp(-0.5 - 0.3 / 2)
+    torch.testing.assert_close(found[0], torch.tensor([-y1, -y1 / 2], dtype=torch.float64), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("method", ["dopri5", "kvaerno5"])
+def test_parametrized_weights_that_torch_keeps_and_that_matter_later_only(gradient, method):
+    """Within torch.nn.utils.parametrize.cached() a weight is what its first use made of it, graph or no graph."""
+    if gradient == "reversible" and method == "kvaerno5":
+        pytest.skip("no reversible method")
+    torch.manual_seed(0)
+    first, second = (nn.Linear(1, 1, bias=False).double() for _ in range(2))
+    nn.utils.parametrizations.weight_norm(second)
+
+    class Phases(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = first, second
+
+        def forward(self, t, y):
+            return (self.first if t < 0.5 else self.second)(y)
+
+    with nn.utils.parametrize.cached():
+        y = nodekit.odeint(
+            Phases(), torch.ones(1, dtype=torch.float64), [0.0, 1.0], rtol=1e-8, atol=1e-8, method=method,
+            gradient=gradient, options={"jump_t": [0.5]},
+        )[-1].sum()  # fmt: skip
+        y.backward()
+    length = second.parametrizations.weight.original0  # the weight is this length times a sign
+    exact = 0.5 * y.detach() * torch.sign(second.weight)
+    torch.testing.assert_close(length.grad, exact.detach(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("gradient", [*GRADIENTS, "backprop"])
+def test_a_module_among_the_arguments_that_matters_later_only(gradient):
+    rate = nn.Linear(1, 1, bias=False).double()
+
+    def field(t, y, module):
+        return -(y if t < 0.5 else module(y))
+
+    y = nodekit.odeint(
+        field, torch.ones(1, dtype=torch.float64), [0.0, 1.0], args=(rate,), rtol=1e-8, atol=1e-8, gradient=gradient,
+        options={"jump_t": [0.5]},
+    )[-1].sum()  # fmt: skip
+    y.backward()
+    torch.testing.assert_close(rate.weight.grad.sum(), -0.5 * y.detach(), rtol=1e-6, atol=0)

@@ -165,3 +165,35 @@ def test_autocast_does_not_lose_the_gradient_of_later_uses():
     assert found.abs().sum() > 0
     (found,) = torch.autograd.grad(y.sum(), field.linear.weight)
     assert found.abs().sum() > 0
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible", "backprop"])
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_solve_within_torchs_own_checkpoint(gradient, reentrant):
+    """What its backward pass saved may be read once there."""
+    torch.manual_seed(0)
+    field = nn.Linear(3, 3).double()
+
+    def layer(y):
+        return nodekit.odeint(lambda t, y: torch.tanh(field(y)), y, [0.0, 0.5, 1.0], method="rk4", gradient=gradient)
+
+    y0 = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    wanted = torch.autograd.grad(layer(y0)[-1].sum(), (y0, *field.parameters()))
+    again = torch.utils.checkpoint.checkpoint(layer, y0, use_reentrant=reentrant)[-1].sum()
+    again.backward()
+    for found, exact in zip((y0.grad, *(x.grad for x in field.parameters())), wanted, strict=True):
+        torch.testing.assert_close(found, exact, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint", "interpolated", "reversible"])
+def test_running_statistics_of_a_module_among_the_arguments(gradient):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(3)
+    y = nodekit.odeint(
+        lambda t, y, norm: torch.tanh(norm(y)), torch.randn(5, 3, requires_grad=True), [0.0, 0.5, 1.0], args=(norm,),
+        method="rk4", gradient=gradient, options={"graph_bytes": 0},
+    )  # fmt: skip
+    before = {name: x.clone() for name, x in norm.named_buffers()}
+    y[-1].sum().backward()
+    for name, x in norm.named_buffers():
+        torch.testing.assert_close(x, before[name], rtol=0, atol=0)
