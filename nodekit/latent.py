@@ -118,6 +118,8 @@ class LatentODE(nn.Module):
             )
         if mask is not None and mask.shape != x.shape[:2]:
             raise ValueError(f"mask must be (n, T) = {tuple(x.shape[:2])}, not {tuple(mask.shape)}")
+        if mask is not None and mask.dtype != torch.bool:
+            raise ValueError(f"mask must say true or false, not {mask.dtype}: pass mask.bool()")
         if times.ndim == 2:
             full, given = without_padding(times)
             if not increases(full, given).all():

@@ -157,6 +157,8 @@ def test_bad_input_says_what_is_wrong(series):
         model.elbo(x, times[:5])
     with pytest.raises(ValueError, match=r"mask must be \(n, T\) = \(5, 6\), not \(5, 5\)"):
         model.elbo(x, times, mask[:, :5])
+    with pytest.raises(ValueError, match=r"float32: pass mask\.bool\(\)"):
+        model.elbo(x, times, mask.float())
     empty = mask.clone()
     empty[3] = False
     with pytest.raises(ValueError, match="series 3 has no observation"):
