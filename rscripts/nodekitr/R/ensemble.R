@@ -75,14 +75,12 @@ predict.nk_ensemble <- function(object, newdata = NULL, times = NULL, y = NULL,
   if (interval == "none") return(frame)
   count <- length(object$members)
   # Of another member about their mean, whose own error is the last part.
-  spread <- apply(values, 1:2, stats::var) * (1 + 1 / count)
-  noise <- if (interval == "prediction") sigma(object$object)^2 else rep(0, length(states))
-  noise <- matrix(noise, nrow(spread), length(states), byrow = TRUE)
-  # The degrees of freedom of a sum of two variances (Welch and Satterthwaite): few of members, many of residuals.
-  residual <- df.residual(object$object)
-  df <- (spread + noise)^2 / (spread^2 / (count - 1) + if (is.na(residual)) 0 else noise^2 / residual)
-  df[spread + noise == 0] <- count - 1 # where a trajectory starts exactly
-  with_bounds(object$object, frame, sqrt(spread + noise), stats::qt((1 + as_level(level)) / 2, df))
+  half <- errors_within(level, count - 1) * apply(values, 1:2, stats::sd) * sqrt(1 + 1 / count)
+  if (interval == "prediction") {
+    # Members are few, residuals many: each part reaches by its own degrees of freedom, and half widths add as errors do.
+    half <- sqrt(half^2 + matrix(noise_within(object$object, level)^2, nrow(half), length(states), byrow = TRUE))
+  }
+  with_bounds(object$object, frame, half)
 }
 
 #' @rdname nk_ensemble
@@ -102,8 +100,8 @@ confint.nk_ensemble <- function(object, parm = names(object$object$theta), level
   if (is.numeric(parm)) parm <- names(theta)[parm]
   check_names(parm, names(theta), "parm")
   errors <- apply(do.call(rbind, lapply(object$members, `[[`, "theta")), 2, stats::sd)
-  count <- stats::qt((1 + as_level(level)) / 2, length(object$members) - 1)
-  intervals(theta, errors, object$object$model$known$scale, level, count)[parm, , drop = FALSE]
+  half <- errors_within(level, length(object$members) - 1) * errors
+  intervals(theta, half, object$object$model$known$scale, level)[parm, , drop = FALSE]
 }
 
 #' @rdname nk_ensemble

@@ -25,8 +25,9 @@ confint.nk_estimate <- function(object, parm = names(coef(object)), level = 0.95
   check_names(parm, names(coef(object)), "parm")
   if (method == "wald") {
     theta <- object$par[searched(object)]
-    count <- errors_within(level, df.residual(object))
-    return(intervals(theta, sqrt(diag(searched_vcov(object))), object$scale, level, count)[parm, , drop = FALSE])
+    errors <- searched_errors(object)
+    half <- errors_within(level, errors$df) * sqrt(diag(errors$covariance))
+    return(intervals(theta, half, object$scale, level)[parm, , drop = FALSE])
   }
   if (method == "bootstrap") return(bootstrap_intervals(object, parm, as_level(level), nsim, seed))
   ends <- t(vapply(match(parm, names(coef(object))), function(i) profile_ends(object, i, as_level(level)), numeric(2)))
@@ -41,9 +42,13 @@ profile_ends <- function(object, i, level) {
   likelihood <- likelihood_of(object$pieces, object$func, object$scale, object$observed, object$further)
   bounds <- list(lower = c(object$scale$lower, rep(-25, length(object$observed))),
     upper = c(object$scale$upper, rep(Inf, length(object$observed))))
-  drop <- nobs(object) / 2 * log1p(errors_within(level, df.residual(object))^2 / df.residual(object))
-  if (is.na(drop)) return(c(NA_real_, NA_real_))
-  error <- sqrt(diag(searched_vcov(object)))[i]
+  errors <- searched_errors(object)
+  error <- sqrt(diag(errors$covariance))[i]
+  # At a bound there is no error to go by.
+  half <- if (within_bounds(object)[i]) errors_within(level, errors$df[i]) * error / errors$unscaled[i] else
+    errors_within(level, df.residual(object)) * sqrt(nobs(object) / df.residual(object))
+  if (is.na(half)) return(c(NA_real_, NA_real_))
+  drop <- nobs(object) / 2 * log1p(half^2 / nobs(object))
   if (is.na(error)) error <- max(abs(object$par[i]), 1) / 10
   others <- object$par[-i]
   excess <- function(value) { # of the profile over what it may be
