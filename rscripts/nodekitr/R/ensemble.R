@@ -5,6 +5,21 @@
 #' Networks that start from other weights learn other equations where the data do not tell: between and beyond them. With
 #' `resample`, each is fitted to data drawn anew from the model with its noise (a parametric bootstrap), so that their
 #' differences hold the error of the data, too.
+#'
+#' # What the intervals hold
+#' They are approximate, and beyond the data too narrow. `tests/r/coverage.R network` of nodekit's source measures it:
+#' logistic growth, 17 values until the time 4 with noise of 0.15, a network of 8 units, five members, 22 repetitions. Of
+#' new observations a 95 % interval for a prediction held, in per cent, with the error of the simulation:
+#'
+#' | | until 4 | from 4 to 6 | from 6 to 8 |
+#' |---|---|---|---|
+#' | a single fit | 92 (1) | 36 (5) | 7 (5) |
+#' | members from other weights | 93 (1) | 65 (6) | 60 (9) |
+#' | members from other data, `resample = TRUE` | 94 (1) | 82 (5) | 79 (8) |
+#'
+#' Where there are no data all members may err alike, which no spread of theirs shows. A single fit, and members from
+#' other weights, do not know the error of the data at all: intervals of confidence, for the solution itself, held it there
+#' in 40 of 100 cases with other weights, with `resample` in 86, within the observed times.
 #' @param object what [nk_fit()] returned.
 #' @param members how many fits.
 #' @param resample whether to fit each to data drawn from the model; otherwise all are fitted to the data.
@@ -56,8 +71,8 @@ print.nk_ensemble <- function(x, ...) {
 
 #' @rdname nk_ensemble
 #' @param newdata,times,y as in [predict.nk_fit()].
-#' @param interval `"confidence"`: bounds for the solution, from the spread of the members; `"prediction"`: for a new
-#'   observation, the noise being added. As columns `x.lower` and `x.upper`, beside the mean of the members.
+#' @param interval `"confidence"`: bounds for the solution, from the spread of the members, by the t distribution of as
+#'   many; `"prediction"`: for a new observation, the squares of half that width and of the noise's being added. As columns `x.lower` and `x.upper`, beside the mean of the members.
 #' @param level of the interval.
 #' @export
 predict.nk_ensemble <- function(object, newdata = NULL, times = NULL, y = NULL,

@@ -9,8 +9,9 @@
 #'   `"profile"`: where the logarithm of the likelihood, maximised over all other parameters, falls by as much as it does
 #'   at the ends of the t interval of a linear model, `n / 2 * log(1 + t^2 / df)` of `n` values, for many values
 #'   `qchisq(level, 1) / 2`; with one observed column that is the interval of [stats::nls()]. `-Inf` or `Inf` where it
-#'   does not fall so far within the bounds. `"bootstrap"`: quantiles of the estimates from data drawn by `simulate()`.
-#'   The last two estimate many times: the profile about twenty times for each parameter, the bootstrap `nsim` times.
+#'   does not fall so far within the bounds. `"bootstrap"`: quantiles of the estimates from data drawn by `simulate()`,
+#'   as far out as those of the t distribution are on the normal one (the expanded percentiles of Hesterberg, 2015). The
+#'   last two estimate many times: the profile about twenty times for each parameter, the bootstrap `nsim` times.
 #' @param nsim,seed how many data sets the bootstrap draws, and a seed for them.
 #' @param ... nothing may be given.
 #' @return A matrix, one row a parameter.
@@ -86,8 +87,13 @@ bootstrap_intervals <- function(object, parm, level, nsim, seed) {
   found <- lapply(drawn, function(data) tryCatch(coef(estimate_anew(object, data)), nodekit_solve_failed = function(e) NULL))
   found <- do.call(rbind, found)
   if (nrow(found) < nsim) warn(nsim - nrow(found), " of ", nsim, " data sets could not be fitted; they are left out.")
-  # Between the kth and the lth of n estimates lie (l - k) / (n + 1) of all, which type 6 accounts for.
-  ends <- t(apply(found[, parm, drop = FALSE], 2, stats::quantile, c((1 - level) / 2, (1 + level) / 2), type = 6))
+  df <- searched_errors(object)$df[match(parm, names(coef(object)))]
+  reach <- errors_within(level, ifelse(is.na(df), df.residual(object), df))
+  ends <- t(mapply(function(name, reach) {
+    if (is.na(reach)) return(c(NA_real_, NA_real_))
+    # Between the kth and the lth of n estimates lie (l - k) / (n + 1) of all, which type 6 accounts for.
+    stats::quantile(found[, name], stats::pnorm(c(-reach, reach)), type = 6)
+  }, parm, reach))
   dimnames(ends) <- list(parm, percent_names(level))
   ends
 }

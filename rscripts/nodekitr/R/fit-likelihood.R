@@ -94,7 +94,7 @@ as_level <- function(level) {
 #'   the row as in [stats::lm()]: multiplying all weights by a number changes `sigma()`, but no error of a parameter. It
 #'   counts the degrees of freedom of the parameters and of estimated starts, but not those of a network, which nobody
 #'   knows: `df.residual` is `NA` with one. Bounds of `predict()` are for a row of weight 1, by the t distribution, with a
-#'   network by the normal one; they hold the noise alone.
+#'   network by the normal one; they hold the noise alone: see [nk_ensemble()] for how much that leaves out.
 #'
 #'   `logLik` takes the residuals of whole trajectories, with the noise that makes them likeliest; all weights of the
 #'   network count as parameters, though a network that stopped early has fewer in effect: compare by validation rather
