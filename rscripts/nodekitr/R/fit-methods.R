@@ -18,8 +18,8 @@
 #'   parameters of the known part or of all weights. `fitted` and `residuals` (observed minus fitted): data frames with
 #'   the rows of the data, in their order and with their names. `nobs`: the rows with a value that was observed, while
 #'   `logLik` and so `BIC` count the values, but not those that trajectories start from exactly; nor do `rmse` and
-#'   `r_squared` of `summary` and `glance`. `tidy` and `glance` (where the package generics is there): data frames, one row a parameter of the known part - none where
-#'   there is no such part - and one row a model.
+#'   `r_squared` of `summary` and `glance`. `tidy` and `glance` (where the package generics is there): data frames, one
+#'   row a parameter of the known part - none where there is no such part - and one row a model.
 #' @examples
 #' # see nk_fit()
 #' @export
