@@ -35,12 +35,12 @@
 #'   comes from (Satterthwaite, 1946). `logLik()` is the greatest likelihood, with the noise of maximum likelihood, and
 #'   so is that of `nls()`; each standard deviation of noise counts as a parameter in it.
 #'
-#'   With one observed column intervals hold what they say, with several, of few values each, a little less, as their
-#'   weights are estimated, too. In simulations 95 % Wald intervals held the parameters of a decay (8 values) in 94 % of 328
-#'   repetitions, of an outbreak (13 values) in 95 % of 500, and of Lotka and Volterra's equations (2 columns of 9 values)
-#'   in 93 to 94 % of 400; the profile of the first parameter of each in 93, 94 and 97 %; the bootstrap of the decay in 96
-#'   and 95 % of 400. `tests/r/coverage.R` of nodekit's source measures it. Starts that are taken as exact, `y = NULL`, but
-#'   were observed with noise make errors too small: with three trajectories of four values, 95 % intervals held 92 %.
+#'   With one observed column intervals hold what they say; with several, of few values each, less, as their weights are
+#'   estimated, too. In simulations 95 % Wald intervals held the two parameters of a decay (8 values) in 94 and 96 % of 400
+#'   repetitions, those of an outbreak (13 values) in 94 and 96 % of 500, and the three of Lotka and Volterra's equations
+#'   (2 columns of 9 values) in 90 to 93 % of 120; the profile of the first parameter of each in 93, 94 and 97 %; the
+#'   bootstrap of the decay in 96 and 95 % of 400. `tests/r/coverage.R` of nodekit's source measures it. Starts that are
+#'   taken as exact, `y = NULL`, but were observed with noise make errors too small: with three trajectories of four values, 95 % intervals held 92 %.
 #'   Estimate them then: `y = function(parms) ...`.
 #' @seealso [nk_objective()] for a loss of your own; [nk_fit()] where the equation is not known.
 #' @examples
