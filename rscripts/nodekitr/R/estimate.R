@@ -40,7 +40,8 @@
 #'   repetitions, those of an outbreak (13 values) in 94 and 96 % of 500, and the three of Lotka and Volterra's equations
 #'   (2 columns of 9 values) in 90 to 93 % of 120; the profile of the first parameter of each in 93, 94 and 97 %; the
 #'   bootstrap of the decay in 96 and 95 % of 400. `tests/r/coverage.R` of nodekit's source measures it. Starts that are
-#'   taken as exact, `y = NULL`, but were observed with noise make errors too small: with three trajectories of four values, 95 % intervals held 92 %.
+#'   taken as exact, `y = NULL`, but were observed with noise make errors too small: with three trajectories
+#'   of four values, 95 % intervals held 92 %.
 #'   Estimate them then: `y = function(parms) ...`.
 #' @seealso [nk_objective()] for a loss of your own; [nk_fit()] where the equation is not known.
 #' @examples
