@@ -5,6 +5,21 @@
 #' Networks that start from other weights learn other equations where the data do not tell: between and beyond them. With
 #' `resample`, each is fitted to data drawn anew from the model with its noise (a parametric bootstrap), so that their
 #' differences hold the error of the data, too.
+#'
+#' # What the intervals hold
+#' They are approximate, and beyond the data too narrow. `tests/r/coverage.R network` of nodekit's source measures it:
+#' logistic growth, 17 values until the time 4 with noise of 0.15, a network of 8 units, five members, 22 repetitions. Of
+#' new observations a 95 % interval for a prediction held, in per cent, with the error of the simulation:
+#'
+#' | | until 4 | from 4 to 6 | from 6 to 8 |
+#' |---|---|---|---|
+#' | a single fit | 92 (1) | 36 (5) | 7 (5) |
+#' | members from other weights | 93 (1) | 65 (6) | 60 (9) |
+#' | members from other data, `resample = TRUE` | 94 (1) | 82 (5) | 79 (8) |
+#'
+#' Where there are no data all members may err alike, which no spread of theirs shows. A single fit, and members from
+#' other weights, do not know the error that comes from the noise of the data: 95 % intervals of confidence, for the
+#' solution itself, held it within the observed times in 40 (4) % of cases with other weights, in 86 (4) % with `resample`.
 #' @param object what [nk_fit()] returned.
 #' @param members how many fits.
 #' @param resample whether to fit each to data drawn from the model; otherwise all are fitted to the data.
@@ -56,8 +71,9 @@ print.nk_ensemble <- function(x, ...) {
 
 #' @rdname nk_ensemble
 #' @param newdata,times,y as in [predict.nk_fit()].
-#' @param interval `"confidence"`: bounds for the solution, from the spread of the members; `"prediction"`: for a new
-#'   observation, the noise being added. As columns `x.lower` and `x.upper`, beside the mean of the members.
+#' @param interval `"confidence"`: bounds for the solution, from the spread of the members, by the t distribution of as
+#'   many; `"prediction"`: for a new observation, the squares of half that width and of the noise's being added. As
+#'   columns `x.lower` and `x.upper`, beside the mean of the members.
 #' @param level of the interval.
 #' @export
 predict.nk_ensemble <- function(object, newdata = NULL, times = NULL, y = NULL,
@@ -75,14 +91,12 @@ predict.nk_ensemble <- function(object, newdata = NULL, times = NULL, y = NULL,
   if (interval == "none") return(frame)
   count <- length(object$members)
   # Of another member about their mean, whose own error is the last part.
-  spread <- apply(values, 1:2, stats::var) * (1 + 1 / count)
-  noise <- if (interval == "prediction") sigma(object$object)^2 else rep(0, length(states))
-  noise <- matrix(noise, nrow(spread), length(states), byrow = TRUE)
-  # The degrees of freedom of a sum of two variances (Welch and Satterthwaite): few of members, many of residuals.
-  residual <- df.residual(object$object)
-  df <- (spread + noise)^2 / (spread^2 / (count - 1) + if (is.na(residual)) 0 else noise^2 / residual)
-  df[spread + noise == 0] <- count - 1 # where a trajectory starts exactly
-  with_bounds(object$object, frame, sqrt(spread + noise), stats::qt((1 + as_level(level)) / 2, df))
+  half <- errors_within(level, count - 1) * apply(values, 1:2, stats::sd) * sqrt(1 + 1 / count)
+  if (interval == "prediction") {
+    # Members are few, residuals many: each part reaches by its own degrees of freedom, and half widths add as errors do.
+    half <- sqrt(half^2 + matrix(noise_within(object$object, level)^2, nrow(half), length(states), byrow = TRUE))
+  }
+  with_bounds(object$object, frame, half)
 }
 
 #' @rdname nk_ensemble
@@ -102,8 +116,8 @@ confint.nk_ensemble <- function(object, parm = names(object$object$theta), level
   if (is.numeric(parm)) parm <- names(theta)[parm]
   check_names(parm, names(theta), "parm")
   errors <- apply(do.call(rbind, lapply(object$members, `[[`, "theta")), 2, stats::sd)
-  count <- stats::qt((1 + as_level(level)) / 2, length(object$members) - 1)
-  intervals(theta, errors, object$object$model$known$scale, level, count)[parm, , drop = FALSE]
+  half <- errors_within(level, length(object$members) - 1) * errors
+  intervals(theta, half, object$object$model$known$scale, level)[parm, , drop = FALSE]
 }
 
 #' @rdname nk_ensemble

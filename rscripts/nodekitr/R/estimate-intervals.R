@@ -9,8 +9,9 @@
 #'   `"profile"`: where the logarithm of the likelihood, maximised over all other parameters, falls by as much as it does
 #'   at the ends of the t interval of a linear model, `n / 2 * log(1 + t^2 / df)` of `n` values, for many values
 #'   `qchisq(level, 1) / 2`; with one observed column that is the interval of [stats::nls()]. `-Inf` or `Inf` where it
-#'   does not fall so far within the bounds. `"bootstrap"`: quantiles of the estimates from data drawn by `simulate()`.
-#'   The last two estimate many times: the profile about twenty times for each parameter, the bootstrap `nsim` times.
+#'   does not fall so far within the bounds. `"bootstrap"`: quantiles of the estimates from data drawn by `simulate()`,
+#'   as far out as those of the t distribution are on the normal one (the expanded percentiles of Hesterberg, 2015). The
+#'   last two estimate many times: the profile about twenty times for each parameter, the bootstrap `nsim` times.
 #' @param nsim,seed how many data sets the bootstrap draws, and a seed for them.
 #' @param ... nothing may be given.
 #' @return A matrix, one row a parameter.
@@ -25,8 +26,9 @@ confint.nk_estimate <- function(object, parm = names(coef(object)), level = 0.95
   check_names(parm, names(coef(object)), "parm")
   if (method == "wald") {
     theta <- object$par[searched(object)]
-    count <- errors_within(level, df.residual(object))
-    return(intervals(theta, sqrt(diag(searched_vcov(object))), object$scale, level, count)[parm, , drop = FALSE])
+    errors <- searched_errors(object)
+    half <- errors_within(level, errors$df) * sqrt(diag(errors$covariance))
+    return(intervals(theta, half, object$scale, level)[parm, , drop = FALSE])
   }
   if (method == "bootstrap") return(bootstrap_intervals(object, parm, as_level(level), nsim, seed))
   ends <- t(vapply(match(parm, names(coef(object))), function(i) profile_ends(object, i, as_level(level)), numeric(2)))
@@ -41,9 +43,13 @@ profile_ends <- function(object, i, level) {
   likelihood <- likelihood_of(object$pieces, object$func, object$scale, object$observed, object$further)
   bounds <- list(lower = c(object$scale$lower, rep(-25, length(object$observed))),
     upper = c(object$scale$upper, rep(Inf, length(object$observed))))
-  drop <- nobs(object) / 2 * log1p(errors_within(level, df.residual(object))^2 / df.residual(object))
-  if (is.na(drop)) return(c(NA_real_, NA_real_))
-  error <- sqrt(diag(searched_vcov(object)))[i]
+  errors <- searched_errors(object)
+  error <- sqrt(diag(errors$covariance))[i]
+  # At a bound there is no error to go by.
+  half <- if (within_bounds(object)[i]) errors_within(level, errors$df[i]) * error / errors$unscaled[i] else
+    errors_within(level, df.residual(object)) * sqrt(nobs(object) / df.residual(object))
+  if (is.na(half)) return(c(NA_real_, NA_real_))
+  drop <- nobs(object) / 2 * log1p(half^2 / nobs(object))
   if (is.na(error)) error <- max(abs(object$par[i]), 1) / 10
   others <- object$par[-i]
   excess <- function(value) { # of the profile over what it may be
@@ -81,8 +87,13 @@ bootstrap_intervals <- function(object, parm, level, nsim, seed) {
   found <- lapply(drawn, function(data) tryCatch(coef(estimate_anew(object, data)), nodekit_solve_failed = function(e) NULL))
   found <- do.call(rbind, found)
   if (nrow(found) < nsim) warn(nsim - nrow(found), " of ", nsim, " data sets could not be fitted; they are left out.")
-  # Between the kth and the lth of n estimates lie (l - k) / (n + 1) of all, which type 6 accounts for.
-  ends <- t(apply(found[, parm, drop = FALSE], 2, stats::quantile, c((1 - level) / 2, (1 + level) / 2), type = 6))
+  df <- searched_errors(object)$df[match(parm, names(coef(object)))]
+  reach <- errors_within(level, ifelse(is.na(df), df.residual(object), df))
+  ends <- t(mapply(function(name, reach) {
+    if (is.na(reach)) return(c(NA_real_, NA_real_))
+    # Between the kth and the lth of n estimates lie (l - k) / (n + 1) of all, which type 6 accounts for.
+    stats::quantile(found[, name], stats::pnorm(c(-reach, reach)), type = 6)
+  }, parm, reach))
   dimnames(ends) <- list(parm, percent_names(level))
   ends
 }

@@ -36,15 +36,40 @@ print.summary.nk_estimate <- function(x, ...) {
 
 searched <- function(object) seq_along(object$scale$start)
 
+# Which parameters are within their bounds: those at one are taken as given.
+within_bounds <- function(object) {
+  par <- object$par[searched(object)]
+  par > object$scale$lower & par < object$scale$upper
+}
+
+count_values <- function(object) Reduce(`+`, lapply(object$pieces, function(piece) colSums(!is.na(piece$values))))
+
 # Maximum likelihood divides squares by the number of observed values, which is too much: the solution has come towards
-# the data as far as its parameters let it. As for lm() and nls(), the degrees of freedom are counted instead.
-small_sample <- function(values, parameters) if (values > parameters) values / (values - parameters) else NA_real_
+# the data as far as its parameters let it. As for lm() and nls(), the degrees of freedom are counted instead. Of several
+# columns each has fewer by its part of what determines the parameters.
+#
+# curvatures: a matrix for each column; inverse: of their sum, or NULL; counts: the values of each column.
+degrees_of_freedom <- function(curvatures, inverse, counts) {
+  parameters <- nrow(curvatures[[1]])
+  spent <- if (is.null(inverse)) parameters * counts / sum(counts) else
+    vapply(curvatures, function(part) sum(inverse * part), 1)
+  none_below(counts - spent)
+}
+
+# Less than a tenth of a degree of freedom is none, but for rounding.
+none_below <- function(df) ifelse(df < 0.1, NA_real_, df)
+
+# The covariances of estimates, and the degrees of freedom of the error of each. What each column gives to the variance,
+# `spreads`, is known as well as its noise is, `df`; of the sum Satterthwaite's approximation.
+joined_errors <- function(inverse, spreads, df) {
+  parts <- lapply(spreads, function(spread) inverse %*% spread %*% inverse)
+  covariance <- Reduce(`+`, parts)
+  each <- Map(function(part, df) (diag(part) / diag(covariance))^2 / df, parts, df)
+  list(covariance = covariance, df = 1 / Reduce(`+`, each))
+}
 
 # How many standard errors an interval reaches: by the t distribution, as the noise is estimated, too.
-errors_within <- function(level, df) {
-  if (is.na(df)) return(stats::qnorm((1 + as_level(level)) / 2))
-  if (df < 1) NA_real_ else stats::qt((1 + as_level(level)) / 2, df)
-}
+errors_within <- function(level, df) stats::qt((1 + as_level(level)) / 2, none_below(df))
 
 #' @export
 coef.nk_estimate <- function(object, ...) {
@@ -55,15 +80,18 @@ coef.nk_estimate <- function(object, ...) {
 #' @export
 df.residual.nk_estimate <- function(object, ...) {
   refuse_arguments(NULL, ...)
-  nobs(object) - length(searched(object))
+  nobs(object) - sum(within_bounds(object))
 }
 
 # Of each observed column.
 #' @export
 sigma.nk_estimate <- function(object, ...) {
   refuse_arguments(NULL, ...)
-  found <- exp(object$par[-searched(object)]) * sqrt(small_sample(nobs(object), length(searched(object))))
-  stats::setNames(found, object$observed)
+  free <- within_bounds(object)
+  curvatures <- lapply(object$curvatures, function(part) part[free, free, drop = FALSE])
+  counts <- count_values(object)
+  df <- degrees_of_freedom(curvatures, inverse_of(Reduce(`+`, curvatures)), counts)
+  stats::setNames(exp(object$par[-searched(object)]) * sqrt(counts / df), object$observed)
 }
 
 # On the scale of the parameters; those at a bound have no error.
@@ -71,22 +99,31 @@ sigma.nk_estimate <- function(object, ...) {
 vcov.nk_estimate <- function(object, ...) {
   refuse_arguments(NULL, ...)
   slope <- ifelse(object$scale$on_log, coef(object), 1)
-  outer(slope, slope) * searched_vcov(object)
+  outer(slope, slope) * searched_errors(object)$covariance
 }
 
-searched_vcov <- function(object) {
-  par <- object$par[searched(object)]
-  at_bound <- par <= object$scale$lower | par >= object$scale$upper
-  free <- c(!at_bound, rep(TRUE, length(object$par) - length(par)))
-  all <- matrix(NA_real_, length(free), length(free), dimnames = dimnames(object$hessian))
-  inverse <- inverse_of(object$hessian[free, free, drop = FALSE])
+# On the scale that was searched: covariances, the degrees of freedom of each error, and of the likelihood's curvature
+# alone the errors.
+searched_errors <- function(object) {
+  free <- within_bounds(object)
+  names <- names(object$scale$start)
+  none <- stats::setNames(rep(NA_real_, length(names)), names)
+  found <- list(covariance = outer(none, none), df = none, unscaled = none)
+  if (!any(free)) return(found)
+  curvatures <- lapply(object$curvatures, function(part) part[free, free, drop = FALSE])
+  inverse <- inverse_of(Reduce(`+`, curvatures))
   if (is.null(inverse)) {
     warn("The data do not determine all parameters, or the model goes through them: the second derivatives of the ",
       "likelihood have no inverse.")
-  } else {
-    all[free, free] <- inverse * small_sample(nobs(object), length(par))
+    return(found)
   }
-  all[seq_along(par), seq_along(par), drop = FALSE]
+  counts <- count_values(object)
+  df <- degrees_of_freedom(curvatures, inverse, counts)
+  joined <- joined_errors(inverse, Map(`*`, curvatures, counts / df), df)
+  found$covariance[free, free] <- joined$covariance
+  found$df[free] <- joined$df
+  found$unscaled[free] <- sqrt(diag(inverse))
+  found
 }
 
 # The inverse of a curvature, whatever the units of the parameters; NULL where it is not that of a minimum.
@@ -215,7 +252,8 @@ glance.nk_estimate <- function(x, ...) {
   refuse_arguments(NULL, ...)
   data.frame(
     logLik = as.double(stats::logLik(x)), AIC = stats::AIC(x), BIC = stats::BIC(x), nobs = nobs(x),
-    df.residual = df.residual(x), parameters = length(coef(x)), trajectories = length(x$pieces), converged = x$convergence$convergence == 0
+    df.residual = df.residual(x), parameters = length(coef(x)), trajectories = length(x$pieces),
+    converged = x$convergence$convergence == 0
   )
 }
 

@@ -29,10 +29,20 @@
 #'   intervals are symmetric on the scale that was searched, so that those of `log` parameters are positive.
 #'
 #'   As for [stats::lm()] and [stats::nls()], `sigma()` divides squares by `df.residual()`, the number of observed values
-#'   less that of parameters, where maximum likelihood divides by the number of values; standard errors are by `sigma()`,
-#'   and intervals by the t distribution. `logLik()` is the greatest likelihood, with the noise of maximum likelihood, and
-#'   so is that of `nls()`; each standard deviation of noise counts as a parameter in it. Of several observed columns
-#'   the degrees of freedom are counted together.
+#'   less that of parameters within their bounds, where maximum likelihood divides by the number of values; standard
+#'   errors are by `sigma()`, and intervals by the t distribution. Several observed columns share the parameters as each
+#'   determines them, by its second derivatives, and the degrees of freedom of an error are those of the columns that it
+#'   comes from (Satterthwaite, 1946). `logLik()` is the greatest likelihood, with the noise of maximum likelihood, and
+#'   so is that of `nls()`; each standard deviation of noise counts as a parameter in it.
+#'
+#'   With one observed column intervals hold what they say; with several, of few values each, less, as their weights are
+#'   estimated, too. In simulations 95 % Wald intervals held the two parameters of a decay (8 values) in 94 and 96 % of 400
+#'   repetitions, those of an outbreak (13 values) in 94 and 96 % of 500, and the three of Lotka and Volterra's equations
+#'   (2 columns of 9 values) in 90 to 93 % of 120; the profile of the first parameter of each in 93, 94 and 97 %; the
+#'   bootstrap of the decay in 96 and 95 % of 400. `tests/r/coverage.R` of nodekit's source measures it. Starts that are
+#'   taken as exact, `y = NULL`, but were observed with noise make errors too small: with three trajectories
+#'   of four values, 95 % intervals held 92 %.
+#'   Estimate them then: `y = function(parms) ...`.
 #' @seealso [nk_objective()] for a loss of your own; [nk_fit()] where the equation is not known.
 #' @examples
 #' set.seed(1)
@@ -73,9 +83,10 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
   }
   structure(
     list(
-      call = sys.call(), par = found$par, scale = scale, hessian = hessian_of(likelihood$gr, found$par, scale),
+      call = sys.call(), par = found$par, scale = scale, curvatures = curvatures_of(likelihood$gr, found$par, scale),
       value = found$objective, convergence = found[c("convergence", "message", "iterations", "evaluations")],
-      starts_exact = is.null(y), data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func, further = further
+      starts_exact = is.null(y), data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func,
+      further = further
     ),
     class = "nk_estimate"
   )
@@ -259,12 +270,19 @@ search_sizes <- function(par, scale) {
   c(ifelse(scale$on_log | scale$start == 0, 1, abs(scale$start)), rep(1, length(par) - length(scale$start)))
 }
 
-# Second derivatives, as central differences of the gradient.
-hessian_of <- function(gradient, par, scale) {
+# Second derivatives by the parameters of what each observed column gives to the negative logarithm of the likelihood, as
+# central differences of the gradient. At its optimum the noise has none with the parameters.
+curvatures_of <- function(gradient, par, scale) {
+  searched <- seq_along(scale$start)
   steps <- 1e-4 * pmax(abs(par), 1e-2 * search_sizes(par, scale))
-  columns <- vapply(seq_along(par), function(i) {
-    (gradient(replace(par, i, par[i] + steps[i])) - gradient(replace(par, i, par[i] - steps[i]))) / (2 * steps[i])
-  }, par)
-  found <- matrix(columns, length(par), dimnames = list(names(par), names(par)))
-  (found + t(found)) / 2
+  lapply(seq_along(par)[-searched], function(column) {
+    others <- setdiff(seq_along(par), c(searched, column))
+    alone <- replace(par, others, par[others] + 30) # so noisy that they say nothing
+    columns <- vapply(searched, function(i) {
+      moved <- function(by) gradient(replace(alone, i, par[i] + by))[searched]
+      (moved(steps[i]) - moved(-steps[i])) / (2 * steps[i])
+    }, scale$start)
+    found <- matrix(columns, length(searched), dimnames = list(names(scale$start), names(scale$start)))
+    (found + t(found)) / 2
+  })
 }

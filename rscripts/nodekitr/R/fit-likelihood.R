@@ -18,15 +18,30 @@ is_start <- function(object) {
 counted_residuals <- function(object) !is.na(noise_residuals(object)) & row_weights(object) > 0
 
 # How many numbers were fitted beside the weights of a network.
-count_fitted <- function(object) sum(!as.logical(object$model$known$fixed)) + length(object$first$states)
+count_fitted <- function(object) (if (length(object$theta)) sum(free_in_fit(object)) else 0) + length(object$first$states)
+
+# Of each state the degrees of freedom of its noise. Beside a network, and where a single state has them all, nothing
+# need be known of what determines the parameters.
+noise_df <- function(object, curvatures = NULL) {
+  counts <- colSums(counted_residuals(object))
+  if (is.null(curvatures) && length(counts) > 1 && !has_network(object) && !is.null(object$theta)) {
+    curvatures <- curvatures_of_fit(object, solution_slopes(object))
+  }
+  if (is.null(curvatures)) return(none_below(counts - count_fitted(object) * counts / sum(counts)))
+  degrees_of_freedom(curvatures, inverse_of(Reduce(`+`, curvatures)), counts)
+}
 
 #' @rdname predict.nk_fit
 #' @export
 sigma.nk_fit <- function(object, ...) {
   refuse_arguments(NULL, ...)
+  sigma_with(object, noise_df(object))
+}
+
+sigma_with <- function(object, df) {
   counted <- counted_residuals(object)
   squares <- colSums(ifelse(counted, row_weights(object) * noise_residuals(object)^2, 0))
-  sqrt(squares / colSums(counted) * small_sample(sum(counted), count_fitted(object)))
+  stats::setNames(sqrt(squares / df), object$states)
 }
 
 #' @rdname predict.nk_fit
@@ -47,16 +62,22 @@ row_weights <- function(object, trained = FALSE) {
 # Bounds for a new observation: on the scale of the logarithm for states that are positive.
 with_interval <- function(object, frame, interval, level) {
   if (interval == "none") return(frame)
-  errors <- matrix(sigma(object), nrow(frame), length(object$states), byrow = TRUE)
-  with_bounds(object, frame, errors, errors_within(level, df.residual(object)))
+  half <- noise_within(object, level)
+  with_bounds(object, frame, matrix(half, nrow(frame), length(half), byrow = TRUE))
 }
 
-# A prediction with bounds, so many (one number, or rows by states) errors (rows, states) below and above it.
-with_bounds <- function(object, frame, errors, count) {
+# How far the noise of each state goes; the degrees of freedom beside a network are not known.
+noise_within <- function(object, level) {
+  df <- noise_df(object)
+  errors_within(level, if (has_network(object)) Inf else df) * sigma_with(object, df)
+}
+
+# A prediction with bounds that are `half` (rows, states) below and above it.
+with_bounds <- function(object, frame, half) {
   for (k in seq_along(object$states)) {
     name <- object$states[k]
-    half <- (count * errors)[, k]
-    ends <- if (object$model$positive[k]) frame[[name]] * exp(cbind(-half, half)) else frame[[name]] + cbind(-half, half)
+    both <- cbind(-half[, k], half[, k])
+    ends <- if (object$model$positive[k]) frame[[name]] * exp(both) else frame[[name]] + both
     frame[paste0(name, c(".lower", ".upper"))] <- list(ends[, 1], ends[, 2])
   }
   frame
@@ -73,14 +94,15 @@ as_level <- function(level) {
 #'   the row as in [stats::lm()]: multiplying all weights by a number changes `sigma()`, but no error of a parameter. It
 #'   counts the degrees of freedom of the parameters and of estimated starts, but not those of a network, which nobody
 #'   knows: `df.residual` is `NA` with one. Bounds of `predict()` are for a row of weight 1, by the t distribution, with a
-#'   network by the normal one; they hold the noise alone.
+#'   network by the normal one; they hold the noise alone: see [nk_ensemble()] for how much that leaves out.
 #'
-#'   `logLik` takes the residuals of whole trajectories, with the noise that makes them likeliest; all weights of the network count as parameters, though a network that stopped
-#'   early has fewer in effect: compare by validation rather than by AIC. `vcov` and `confint` are for fits without a
-#'   network of whole trajectories; for others see [nk_ensemble()]. Beside a network the curvature of the loss does not
-#'   determine a parameter: what it does, the weights can do nearly as well, and its error would be whatever the
-#'   cut-off for "nearly" makes it. They are computed from how the solution changes with
-#'   the parameters, which must be at their optimum: train until the loss no longer falls.
+#'   `logLik` takes the residuals of whole trajectories, with the noise that makes them likeliest; all weights of the
+#'   network count as parameters, though a network that stopped early has fewer in effect: compare by validation rather
+#'   than by AIC. `vcov` and `confint` are for fits without a network of whole trajectories; for others see
+#'   [nk_ensemble()]. Beside a network the curvature of the loss does not determine a parameter: what it does, the
+#'   weights can do nearly as well, and its error would be whatever the cut-off for "nearly" makes it. They are
+#'   computed from how the solution changes with the parameters, which must be at their optimum: train until the loss
+#'   no longer falls.
 #' @export
 logLik.nk_fit <- function(object, ...) {
   refuse_arguments(NULL, ...)
@@ -107,11 +129,12 @@ logLik.nk_fit <- function(object, ...) {
 vcov.nk_fit <- function(object, ...) {
   refuse_arguments(NULL, ...)
   slope <- ifelse(object$model$known$scale$on_log, coef(object, weights = FALSE), 1)
-  outer(slope, slope) * searched_vcov_of_fit(object)
+  outer(slope, slope) * searched_errors_of_fit(object)$covariance
 }
 
-# On the scale that was searched: of the estimate that minimises the loss, with the noise that the residuals show.
-searched_vcov_of_fit <- function(object) {
+# On the scale that was searched, covariances and the degrees of freedom of each error: of the estimate that minimises the
+# loss, with the noise that the residuals show.
+searched_errors_of_fit <- function(object) {
   if (is.null(object$theta)) abort("value_error", "The model has no parameters.", remedy = "See predict() and nk_ensemble().")
   if (has_network(object)) {
     abort("value_error", "What a parameter means depends on what the network may learn beside it.",
@@ -123,31 +146,38 @@ searched_vcov_of_fit <- function(object) {
       remedy = "Fit whole trajectories, window = NULL, or use confint(nk_ensemble(fit, resample = TRUE))."
     )
   }
-  slopes <- solution_slopes(object)
-  theta <- object$theta
-  scale <- object$model$known$scale
-  free <- !object$model$known$fixed & theta > scale$lower & theta < scale$upper
-  kept <- c(free, rep(TRUE, dim(slopes)[3] - length(theta)))
-  all <- matrix(NA_real_, length(theta), length(theta), dimnames = list(names(theta), names(theta)))
-  if (!any(free)) return(all)
-  noise <- sigma(object)
-  weights <- row_weights(object, trained = TRUE)
-  residuals <- noise_residuals(object)
-  curvature <- spread <- matrix(0, sum(kept), sum(kept))
-  for (k in seq_along(object$states)) {
-    used <- !is.na(residuals[, k]) & weights > 0
-    J <- slopes[used, k, kept, drop = TRUE]
-    J <- matrix(J, sum(used)) * sqrt(weights[used]) / object$model$scale[k]
-    curvature <- curvature + crossprod(J)
-    spread <- spread + noise[k]^2 / object$model$scale[k]^2 * crossprod(J)
-  }
-  inverse <- inverse_of(curvature)
+  free <- free_in_fit(object)
+  none <- stats::setNames(rep(NA_real_, length(free)), names(object$theta))
+  found <- list(covariance = outer(none, none), df = none)
+  if (!any(free)) return(found)
+  curvatures <- curvatures_of_fit(object, solution_slopes(object))
+  inverse <- inverse_of(Reduce(`+`, curvatures))
   if (is.null(inverse)) {
     warn("The data do not determine all parameters: no change of the solution tells some of them apart.")
-    return(all)
+    return(found)
   }
-  all[free, free] <- (inverse %*% spread %*% inverse)[seq_len(sum(free)), seq_len(sum(free))]
-  all
+  df <- noise_df(object, curvatures)
+  joined <- joined_errors(inverse, Map(`*`, curvatures, (sigma_with(object, df) / object$model$scale)^2), df)
+  found$covariance[free, free] <- joined$covariance[seq_len(sum(free)), seq_len(sum(free))]
+  found$df[free] <- joined$df[seq_len(sum(free))]
+  found
+}
+
+free_in_fit <- function(object) {
+  scale <- object$model$known$scale
+  !object$model$known$fixed & object$theta > scale$lower & object$theta < scale$upper
+}
+
+# Half the second derivatives of what each state gives to the loss, without those of the solution itself (Gauss and
+# Newton), by the free parameters and the estimated starts.
+curvatures_of_fit <- function(object, slopes) {
+  kept <- c(free_in_fit(object), rep(TRUE, dim(slopes)[3] - length(object$theta)))
+  weights <- row_weights(object, trained = TRUE)
+  residuals <- noise_residuals(object)
+  lapply(seq_along(object$states), function(k) {
+    used <- !is.na(residuals[, k]) & weights > 0
+    crossprod(matrix(slopes[used, k, kept], sum(used)) * sqrt(weights[used]) / object$model$scale[k])
+  })
 }
 
 # How the solution at the rows of the data changes with each parameter, and with each estimated start of a trajectory:
@@ -190,14 +220,14 @@ confint.nk_fit <- function(object, parm = names(object$theta), level = 0.95, ...
   refuse_arguments(c("parm", "level"), ...)
   if (is.numeric(parm)) parm <- names(object$theta)[parm]
   check_names(parm, names(object$theta), "parm")
-  errors <- sqrt(diag(searched_vcov_of_fit(object)))
-  count <- errors_within(level, df.residual(object))
-  intervals(object$theta, errors, object$model$known$scale, level, count)[parm, , drop = FALSE]
+  errors <- searched_errors_of_fit(object)
+  half <- errors_within(level, errors$df) * sqrt(diag(errors$covariance))
+  intervals(object$theta, half, object$model$known$scale, level)[parm, , drop = FALSE]
 }
 
 # Intervals that are symmetric on the scale that was searched.
-intervals <- function(theta, errors, scale, level, count) {
-  ends <- cbind(theta - count * errors, theta + count * errors)
+intervals <- function(theta, half, scale, level) {
+  ends <- cbind(theta - half, theta + half)
   ends[scale$on_log, ] <- exp(ends[scale$on_log, ])
   dimnames(ends) <- list(names(theta), percent_names(level))
   ends

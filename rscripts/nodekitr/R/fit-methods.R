@@ -16,9 +16,10 @@
 #' @param ... for `plot`, handed to `plot.default`; else nothing may be given.
 #' @return `predict`: a data frame with the columns `id`, `time` and the states. `coef`: a named vector, of the
 #'   parameters of the known part or of all weights. `fitted` and `residuals` (observed minus fitted): data frames with
-#'   the rows of the data, in their order and with their names. `nobs`: the rows with a value that was observed. `tidy`
-#'   and `glance` (where the package generics is there): data frames, one row a parameter of the known part - none where
-#'   there is no such part - and one row a model.
+#'   the rows of the data, in their order and with their names. `nobs`: the rows with a value that was observed, while
+#'   `logLik` and so `BIC` count the values, but not those that trajectories start from exactly; nor do `rmse` and
+#'   `r_squared` of `summary` and `glance`. `tidy` and `glance` (where the package generics is there): data frames, one
+#'   row a parameter of the known part - none where there is no such part - and one row a model.
 #' @examples
 #' # see nk_fit()
 #' @export
@@ -252,12 +253,22 @@ describe_known <- function(x) {
   if (length(found)) paste(names(found), "=", format(found, digits = 4), collapse = ", ") else "no parameters"
 }
 
+# Residuals but where a trajectory starts exactly, which is no merit of the model.
+solution_errors <- function(object) {
+  errors <- residuals(object)[object$states]
+  if (!object$estimated_starts) errors[is_start(object), ] <- NA
+  errors
+}
+
 #' @rdname predict.nk_fit
 #' @export
 summary.nk_fit <- function(object, ...) {
   refuse_arguments(NULL, ...)
-  errors <- residuals(object)[object$states]
-  spread <- vapply(object$data[object$states], function(x) mean((x - mean(x, na.rm = TRUE))^2, na.rm = TRUE), 1)
+  errors <- solution_errors(object)
+  spread <- vapply(object$states, function(name) {
+    x <- object$data[[name]][!is.na(errors[[name]])]
+    mean((x - mean(x))^2)
+  }, 1)
   squares <- vapply(errors, function(x) mean(x^2, na.rm = TRUE), 1)
   structure(
     list(fit = object, states = data.frame(rmse = sqrt(squares), r_squared = 1 - squares / spread)),
@@ -330,7 +341,7 @@ glance.nk_fit <- function(x, ...) {
   refuse_arguments(NULL, ...)
   kept <- kept_epoch(x$history)
   data.frame(
-    loss = kept$loss, rmse = sqrt(mean(unlist(residuals(x)[x$states])^2, na.rm = TRUE)),
+    loss = kept$loss, rmse = sqrt(mean(unlist(solution_errors(x))^2, na.rm = TRUE)),
     weights = if (has_network(x)) length(coef(x, weights = TRUE)) else 0L,
     epochs = nrow(x$history), nobs = nobs(x), trajectories = max(x$data$.series), method = x$solver$method,
     gradient = x$gradient, nfe_forward = kept$nfe_forward, nfe_backward = kept$nfe_backward

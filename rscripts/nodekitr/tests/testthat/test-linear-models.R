@@ -87,3 +87,39 @@ test_that("estimated starts are counted as parameters", {
   same_numbers(sigma(fit), sigma(peer), 1e-3)
   same_numbers(vcov(fit)[1], vcov(peer)[3, 3], 1e-2)
 })
+
+test_that("of two columns each has the degrees of freedom that its own parameters leave it", {
+  needs_python()
+  set.seed(3)
+  data <- data.frame(time = 0:6, x = 1 + 0.5 * 0:6 + rnorm(7, sd = 0.1), y = 2 - 0.3 * 0:6 + rnorm(7, sd = 0.5))
+  data$y[c(3, 6)] <- NA
+  both <- function(t, y, parms) list(c(parms[["a"]], parms[["b"]]) + 0 * y)
+  peers <- list(lm(x ~ time, data), lm(y ~ time, data))
+  variances <- sapply(peers, function(peer) vcov(peer)[2, 2])
+  intervals <- t(sapply(peers, function(peer) confint(peer)[2, ]))
+  by_likelihood <- nk_estimate(data, both, c(a = 0.4, b = -0.2, x0 = 1, y0 = 2),
+    y = function(p) c(x = p[["x0"]], y = p[["y0"]]), observed = c("x", "y"), method = "rk4")
+  by_training <- nk_fit(data, id = NULL, states = c("x", "y"), known = both, parms = c(a = 0.5, b = -0.3), layers = NULL,
+    starts = "estimated", method = "rk4", options = list(step_size = 1), epochs = 400, learning_rate = 0.02, seed = 1,
+    progress = FALSE)
+  for (fit in list(by_likelihood, by_training)) {
+    same_numbers(sigma(fit), sapply(peers, sigma), 2e-3)
+    same_numbers(diag(vcov(fit))[c("a", "b")], variances, 5e-3)
+    same_numbers(confint(fit, c("a", "b")), intervals, 1e-2)
+    expect_equal(df.residual(fit), 8)
+  }
+  expect_equal(as.double(logLik(by_likelihood)), sum(sapply(peers, logLik)), tolerance = 1e-6)
+  same_numbers(confint(by_likelihood, "x0"), confint(peers[[1]])[1, , drop = FALSE], 1e-3)
+})
+
+test_that("where two columns share a parameter, the errors of the one with less noise count", {
+  needs_python()
+  set.seed(6)
+  data <- data.frame(time = 0:7, x = 0.5 * 0:7 + rnorm(8, sd = 0.01), y = 0.5 * 0:7 + rnorm(8))
+  shared <- function(t, y, parms) list(rep(parms[["a"]], 2) + 0 * y)
+  fit <- nk_estimate(data, shared, c(a = 0.4), y = c(x = 0, y = 0), observed = c("x", "y"), method = "rk4")
+  peer <- lm(x ~ 0 + time, data) # x tells nearly all of it
+  same_numbers(sigma(fit), c(sigma(peer), sqrt(mean(residuals(fit)$y^2))), 1e-3)
+  same_numbers(confint(fit), confint(peer), 1e-3)
+  expect_equal(df.residual(fit), 15)
+})

@@ -25,6 +25,9 @@ test_that("the likelihood is that of the residuals, where a trajectory starts ex
   bounds <- predict(fit, times = 0:9, interval = "prediction", level = 0.9)
   expect_equal(bounds$size.upper - bounds$size, rep(qnorm(0.95) * sqrt(mean(e^2)), 10))
   expect_error(predict(fit, interval = "prediction", level = 2), "between 0 and 1", class = "nodekit_value_error")
+  expect_equal(summary(fit)$states$rmse, sqrt(mean(e^2)))
+  expect_equal(summary(fit)$states$r_squared, 1 - sum(e^2) / (11 * var(growth_data()$size[-1])))
+  expect_equal(glance.nk_fit(fit)$rmse, sqrt(mean(e^2)))
   expect_error(vcov(fit), "no parameters", class = "nodekit_value_error")
 })
 
