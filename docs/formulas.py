@@ -49,6 +49,8 @@ def mathml(tex: str, display: str) -> str:
         if part.tag == "msup" and html.unescape(part[1].text or "") in PRIMES:
             # The sign is high by itself: as a superscript most fonts' would be too high and too small.
             part.tag, part[1].tag, part[1].attrib = "mrow", "mo", {"lspace": "0", "rspace": "0"}
+        if part.tag == "mo" and text == "/":
+            part.attrib |= {"lspace": "0", "rspace": "0"}
         part.text = text or None
     element.set("alttext", tex)
     return tostring(element, encoding="unicode")

@@ -15,7 +15,10 @@ napoleon = pytest.importorskip("sphinx.ext.napoleon", reason=GROUP)
 pytest.importorskip("latex2mathml", reason=GROUP)
 IPython = pytest.importorskip("IPython", reason=GROUP)
 
-PAGES = [*Path("docs").rglob("*.md"), *Path("rscripts/nodekitr/vignettes").glob("*.Rmd")]
+PAGES = [
+    *(page for page in Path("docs").rglob("*.md") if page.parent.name != "r"),
+    *Path("rscripts/nodekitr/vignettes").glob("*.Rmd"),
+]
 NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 
 
