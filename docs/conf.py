@@ -21,7 +21,7 @@ project = "nodekit"
 author = copyright = "The nodekit authors"
 version = release = version_of("nodekit-ode")
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "formulas", "outputs"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "formulas", "outputs"]
 html_theme = "furo"
 html_title = f"nodekit {release}"
 html_math_renderer = "mathml"
@@ -41,6 +41,9 @@ nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_preserve_defaults = True
+# `solve` in a docstring is a name, and a link where there is a page's place for it.
+default_role = "py:obj"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 
 # Pages that are files of the repository's root, and what their links are called here; a page keeps what it has itself.
@@ -75,14 +78,6 @@ def write_r_pages(app):
         (folder / "index.md").write_text(f"# R reference\n\n{text}\n", encoding="utf-8")
 
 
-def escape(app, what, name, object, options, lines):
-    """|y| and (*shape) in docstrings are mathematics, not the marks of reStructuredText."""
-    for number, line in enumerate(lines):
-        parts = re.split(r"(`[^`]*`)", line)
-        parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
-        lines[number] = "".join(parts)
-
-
 class PythonAndR(IPython3Lexer):
     """Python's colours in notebooks, and R's in cells that begin with %%R."""
 
@@ -94,4 +89,3 @@ def setup(app):
     app.add_lexer("ipython3", PythonAndR)
     app.connect("builder-inited", write_r_pages)
     app.connect("source-read", read_root_page)
-    app.connect("autodoc-process-docstring", escape, priority=900)

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 # How many parts such an element has: fewer, and a brace or an argument is missing in the TeX.
 PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "mover": 2, "munder": 2, "msubsup": 3, "munderover": 3}
+PRIMES = ("\N{PRIME}", "\N{DOUBLE PRIME}", "\N{TRIPLE PRIME}")
 # Arrows are relations, with room on both sides, and a semicolon separates; latex2mathml takes both for names.
 OPERATOR = re.compile("[;\u2190-\u21ff\u27f0-\u27ff]")
 
@@ -45,6 +46,11 @@ def mathml(tex: str, display: str) -> str:
             raise ValueError(f"an argument is missing ({part.tag})")
         if part.tag == "mi" and OPERATOR.fullmatch(text):
             part.tag = "mo"
+        if part.tag == "msup" and html.unescape(part[1].text or "") in PRIMES:
+            # The sign is high by itself: as a superscript most fonts' would be too high and too small.
+            part.tag, part[1].tag, part[1].attrib = "mrow", "mo", {"lspace": "0", "rspace": "0"}
+        if part.tag == "mo" and text == "/":
+            part.attrib |= {"lspace": "0", "rspace": "0"}
         part.text = text or None
     element.set("alttext", tex)
     return tostring(element, encoding="unicode")

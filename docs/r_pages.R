@@ -107,8 +107,9 @@ vignette_page <- function(file, folder) {
   for (start in rev(styled)) lines <- lines[-(start:(start + which(lines[-seq_len(start)] == "```")[1]))]
   name <- tools::file_path_sans_ext(basename(file))
   knitr::opts_knit$set(base.dir = folder, progress = FALSE)
-  # A figure that is not centred is one of Markdown, which this site finds.
-  knitr::opts_hooks$set(fig.align = function(options) utils::modifyList(options, list(fig.align = "default")))
+  # A figure that is not centred is one of Markdown, which this site finds; a page has room for a larger one.
+  for_pages <- list(fig.align = "default", dpi = 100)
+  knitr::opts_hooks$set(fig.align = function(options) utils::modifyList(options, for_pages))
   knitr::opts_chunk$set(error = FALSE, fig.path = paste0("figures/", name, "-"), dev.args = list(bg = "transparent"))
   text <- strsplit(knitr::knit(text = c(paste("#", title), lines), quiet = TRUE, envir = new.env()), "\n")[[1]]
   fences <- grep("^```", text)

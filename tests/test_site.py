@@ -1,4 +1,4 @@
-"""What makes the documentation site of its pages: formulas as MathML, outputs without paths, texts for figures."""
+"""What makes the documentation site of its pages: formulas as MathML, outputs without paths, figures, docstrings."""
 
 import importlib.util
 import re
@@ -8,11 +8,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-pytest.importorskip("latex2mathml", reason="the site's tools are in the group docs")
-pytest.importorskip("sphinx", reason="the site's tools are in the group docs")
-IPython = pytest.importorskip("IPython", reason="the site's tools are in the group docs")
+GROUP = "the site's tools are in the group docs"
+utils = pytest.importorskip("docutils.utils", reason=GROUP)
+nodes = pytest.importorskip("docutils.nodes", reason=GROUP)
+napoleon = pytest.importorskip("sphinx.ext.napoleon", reason=GROUP)
+pytest.importorskip("latex2mathml", reason=GROUP)
+IPython = pytest.importorskip("IPython", reason=GROUP)
 
-PAGES = [*Path("docs").rglob("*.md"), *Path("rscripts/nodekitr/vignettes").glob("*.Rmd")]
+PAGES = [
+    *(page for page in Path("docs").rglob("*.md") if page.parent.name != "r"),
+    *Path("rscripts/nodekitr/vignettes").glob("*.Rmd"),
+]
 NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 
 
@@ -24,7 +30,7 @@ def module(name):
     return loaded
 
 
-formulas, outputs = module("formulas"), module("outputs")
+docstrings, formulas, outputs = module("docstrings"), module("formulas"), module("outputs")
 
 
 def formulas_of(page):
@@ -108,3 +114,20 @@ def test_an_error_is_shown_by_its_class_and_message_and_a_warning_too(capsys, mo
         assert warnings.formatwarning("take care", UserWarning, "/a/path.py", 3) == "UserWarning: take care\n"
     finally:
         IPython.core.interactiveshell.InteractiveShell.clear_instance()
+
+
+def test_a_colon_in_what_is_returned_makes_no_type_of_the_words_before():
+    lines = ["Solve.", "", "Returns:", "    The state. With an event: its time.", "    Both have gradients.", ""]
+    docstrings.keep_returns_whole(None, "function", "solve", None, None, lines)
+    fields = str(napoleon.GoogleDocstring(lines))
+    assert ":rtype:" not in fields
+    assert ":returns: The state. With an event: its time." in fields
+
+
+def test_a_figure_without_a_text_is_named_by_its_section():
+    drawn, described = nodes.image(uri="1.png"), nodes.image(uri="2.png", alt="A spiral")
+    page = nodes.section("", nodes.title("", "A guide"), described, nodes.section("", nodes.title("", "Data"), drawn))
+    document = utils.new_document("guide")
+    document += page
+    outputs.describe_figures(None, document)
+    assert (drawn["alt"], described["alt"]) == ("Figure: Data", "A spiral")
