@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 def modules_of(read: Iterable[tuple[tuple, Any]]) -> list[nn.Module]:
     """The modules among what `reachable` found, each once."""
-    return list(dict.fromkeys(x for _, x in read if isinstance(x, nn.Module)))
+    return list({id(x): x for _, x in read if isinstance(x, nn.Module)}.values())
 
 
 def differentiable(tensors: Iterable[Any]) -> list[Tensor]:
