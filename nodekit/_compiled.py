@@ -72,7 +72,7 @@ class CompiledProblem(Problem):
         field: the derivative as the loops call it, as it was before its first evaluation.
     """
 
-    field: Field = None  # type: ignore[assignment]
+    field: Field = None
 
     def __post_init__(self):
         if self.field is None:

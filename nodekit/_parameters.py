@@ -17,7 +17,7 @@ _CACHE = type(functools.lru_cache(len))
 
 def modules_of(read: Iterable[tuple[tuple, Any]]) -> list[nn.Module]:
     """The modules among what `reachable` found, each once."""
-    return list(dict.fromkeys(x for _, x in read if isinstance(x, nn.Module)))
+    return list({id(x): x for _, x in read if isinstance(x, nn.Module)}.values())
 
 
 def keeps_graphs(read: Iterable[tuple[tuple, Any]]) -> bool:

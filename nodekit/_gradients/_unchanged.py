@@ -108,9 +108,8 @@ class Watched:
         if problem.record.random is not None:
             return  # it draws anew each time, of which a warning was given
         func, digits = problem.func, problem.surroundings.autocast_dtype
-        before = func.evaluations
+        before, now, same = func.evaluations, _snapshot(problem.look()), Comparison(digits)
         with torch.no_grad(), problem.surroundings.again():
-            now, same = _snapshot(problem.look()), Comparison(digits)
             for t, y, slope in ((problem.start(), self.y0, self.slope), *self._noted):
                 same.add(func(t, y), slope)
             same.insist()

@@ -94,6 +94,24 @@ def exact(name):
     return -sum(u * math.exp(-0.5 * u) for u in mean)
 
 
+@pytest.mark.parametrize("gradient", ["adjoint", "interpolated"])
+def test_a_module_with_buffers_that_stay_is_not_solved_again(gradient):
+    def evaluations(field):
+        count = 0
+
+        def counted(t, y):
+            nonlocal count
+            count += 1
+            return field(t, y)
+
+        nodekit.odeint(counted, vector(1.0), [0.0, 1.0], gradient=gradient)[-1].sum().backward()
+        return count
+
+    plain, buffered = Controlled(torch.cos), Controlled(torch.cos)
+    buffered.register_buffer("table", vector(1.0, 2.0))
+    assert evaluations(buffered) == evaluations(plain)
+
+
 @pytest.mark.parametrize("gradient", RECORDED)
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_recorded_has_the_gradient_of_each_solve(name, gradient):
