@@ -30,9 +30,10 @@ nk_ensemble <- function(object, members = 5, resample = FALSE, seed = NULL,
   if (!resample && !has_network(object)) {
     abort("value_error", "Without a network all fits to the same data are the same.", remedy = "Take resample = TRUE.")
   }
-  if (!is.null(seed)) set.seed(seed)
-  seeds <- sample.int(.Machine$integer.max, members)
-  data <- if (resample) stats::simulate(object, members)
+  with_seed(seed, {
+    seeds <- sample.int(.Machine$integer.max, members)
+    data <- if (resample) stats::simulate(object, members)
+  })
   fits <- lapply(seq_len(members), function(i) {
     if (progress) message("member ", i, " of ", members)
     anew <- object
@@ -105,6 +106,7 @@ confint.nk_ensemble <- function(object, parm = names(object$object$theta), level
 #' @export
 simulate.nk_ensemble <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
-  if (!is.null(seed)) set.seed(seed)
-  lapply(seq_len(nsim), function(i) stats::simulate(object$members[[sample.int(length(object$members), 1)]])[[1]])
+  with_seed(seed, lapply(seq_len(nsim), function(i) {
+    stats::simulate(object$members[[sample.int(length(object$members), 1)]])[[1]]
+  }))
 }

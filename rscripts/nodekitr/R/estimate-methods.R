@@ -161,17 +161,18 @@ residuals.nk_estimate <- function(object, ...) {
 #' @export
 simulate.nk_estimate <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
-  if (!is.null(seed)) set.seed(seed)
   mean <- fitted(object)
-  lapply(seq_len(nsim), function(i) {
+  with_noise <- !is.na(do.call(rbind, lapply(object$pieces, `[[`, "values"))) # not so where a start is taken as exact
+  with_noise <- with_noise[order(order(object$data$.series, object$data[[object$time]])), , drop = FALSE]
+  with_seed(seed, lapply(seq_len(nsim), function(i) {
     drawn <- mean
     for (k in seq_along(object$observed)) {
       noise <- stats::rnorm(nrow(mean), sd = noise_of(object)[k])
       name <- object$observed[k]
-      drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + noise)
+      drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + with_noise[, k] * noise)
     }
     drawn
-  })
+  }))
 }
 
 #' @exportS3Method generics::tidy

@@ -143,7 +143,7 @@ as_piece <- function(rows, time, observed, y, form) {
   if (is.null(y)) values[1, ] <- NA
   list(
     times = as.double(rows[[time]]), values = values, series = rows$.series[1],
-    start = first %||% if (is.function(y)) function(p) y(form(p$theta)) else y, start_of = if (is.function(y)) y
+    start = first %||% if (is.function(y)) function(p) y(form(p$.theta)) else y, start_of = if (is.function(y)) y
   )
 }
 
@@ -198,8 +198,8 @@ initial_spread <- function(pieces, func, parms, further) {
 
 # The negative log likelihood and its gradient, by the searched numbers; the last solve is kept.
 likelihood_of <- function(pieces, func, scale, observed, further) {
-  # `p` holds the searched numbers, and behind them the values of forcings at the time t.
-  given <- function(p) with_inputs(scale$form(p$theta), p[-(1:2)])
+  # `p` holds the searched numbers, by names that no forcing has, and behind them the values of forcings at the time t.
+  given <- function(p) with_inputs(scale$form(p$.theta), p[-(1:2)])
   model <- function(t, y, p, ...) func(t, y, given(p), ...)
   solver_of <- function(solver) {
     change <- solver$events$func
@@ -211,7 +211,7 @@ likelihood_of <- function(pieces, func, scale, observed, further) {
   succeeded <- FALSE
   evaluate <- function(par) {
     if (identical(kept$par, par)) return(kept)
-    p <- list(theta = stats::setNames(par[seq_len(count)], names(scale$start)), log_sd = unname(par[-seq_len(count)]))
+    p <- list(.theta = stats::setNames(par[seq_len(count)], names(scale$start)), .log_sd = unname(par[-seq_len(count)]))
     parts <- tryCatch(lapply(pieces, function(piece) {
       loss <- function(out, p) {
         total <- 0
@@ -220,7 +220,7 @@ likelihood_of <- function(pieces, func, scale, observed, further) {
           seen <- which(!is.na(piece$values[, k]))
           if (!length(seen)) next
           found <- out[rows[seen], observed[k]]
-          total <- total - sum(stats::dnorm(piece$values[seen, k], found, exp(p$log_sd[k]), log = TRUE))
+          total <- total - sum(stats::dnorm(piece$values[seen, k], found, exp(p$.log_sd[k]), log = TRUE))
         }
         total
       }

@@ -190,10 +190,9 @@ percent_names <- function(level) {
 #' @export
 simulate.nk_fit <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
-  if (!is.null(seed)) set.seed(seed)
   noise <- noise_of_fit(object)
   exact <- if (object$estimated_starts) rep(FALSE, nrow(object$data)) else is_start(object)
-  lapply(seq_len(nsim), function(i) {
+  with_seed(seed, lapply(seq_len(nsim), function(i) {
     drawn <- object$data[setdiff(names(object$data), ".series")]
     for (k in seq_along(object$states)) {
       name <- object$states[k]
@@ -202,7 +201,7 @@ simulate.nk_fit <- function(object, nsim = 1, seed = NULL, ...) {
       drawn[[name]] <- ifelse(is.na(drawn[[name]]), NA, ifelse(exact, drawn[[name]], new))
     }
     drawn
-  })
+  }))
 }
 
 #' @rdname predict.nk_fit

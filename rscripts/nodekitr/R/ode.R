@@ -99,7 +99,7 @@ nk_ode <- function(y, times, func, parms = NULL, method = "auto", rtol = 1e-6, a
   further <- arguments_of(func, names(formals(nk_ode)), ...)
   solved <- function(...) {
     method <- as_method(method)
-    forced <- with_forcings(func, forcings, fcontrol, times, method)
+    forced <- with_forcings(func, forcings, fcontrol, times, method, c(names(parms), state$names))
     if (length(forced$options)) options <- utils::modifyList(forced$options, as.list(options))
     derivative <- as_derivative(forced$func, state, times[1], parms, tensors, ynames, ...)
     stepping <- list(
