@@ -46,7 +46,10 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
   of_solver <- names(given) %in% names(formals(nk_gradient))
   further <- do.call(arguments_of, c(list(func, names(formals(nk_gradient))), given[!of_solver]), quote = TRUE)
   scale <- as_scale(parms, log, lower, upper)
-  if (is.null(y) && is.null(observed)) ask_for_order(setdiff(names(data), c(id, time)), "observed", "func")
+  if (is.null(y) && is.null(observed)) {
+    if (missing(id)) ask_for_id(data, time, "observed")
+    ask_for_order(setdiff(names(data), c(id, time)), "observed", "func")
+  }
   observed <- observed %||% setdiff(names(data), c(id, time))
   rows <- as_trajectories(data, id, time, observed, starts_complete = is.null(y))
   solver <- c(list(method = method, rtol = rtol, atol = atol), given[of_solver])

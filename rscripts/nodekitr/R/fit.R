@@ -48,7 +48,7 @@
 #' @param learnt which states' slopes have a learnt part.
 #' @param covariates names of what acts from outside: columns of `data`.
 #' @param forcings a data frame with times of its own of what acts from outside; with a column of ids, on each trajectory
-#'   its own.
+#'   its own. Of a jump between straight lines, the second value stands a little later.
 #' @param fcontrol how covariates go on between their times, as in [deSolve::forcings]: `method`, `rule`, `f`, `ties` of
 #'   [stats::approx()]; by default `list(method = "linear", rule = 2, f = 0, ties = "ordered")`.
 #' @param events a data frame with the columns `var`, `time`, `value`, `method` ("replace", "add" or "multiply"), as in

@@ -47,7 +47,8 @@
 #'
 #' # Forcings
 #' Interpolating functions (`approxfun`) called in `func`; or, by table, `forcings`, whose values at the time `t` are then
-#' entries of `parms` in `func`. No step goes over a time of the table. Events and roots get `parms` as they are.
+#' entries of `parms` in `func`, by names that no parameter and no state has. No step goes over a time of the table.
+#' Events and roots get `parms` as they are.
 #'
 #' @param y initial state: a numeric vector, named or not, a matrix or array, or a data frame of one row;
 #'   see [nodekit_types].

@@ -110,7 +110,8 @@ test_that("events without ids happen in all trajectories, and along what starts 
   }
   times <- seq(0, 2, by = 0.1) # 0.3 is one of them but for rounding
   data <- rbind(cbind(id = "a", solved(1, times)), cbind(id = "b", solved(4, times)))
-  expect_message(fit <- quick(data, known = elimination, parms = c(k = 0.7), layers = NULL, events = doses), "in all trajectories")
+  expect_message(fit <- quick(data, known = elimination, parms = c(k = 0.7), layers = NULL, events = doses),
+    "in all trajectories")
   expect_equal(coef(fit), c(k = 0.5), tolerance = 1e-3)
   expect_lt(max(abs(residuals(fit)$drug)), 1e-2)
   one <- quick(data[data$id == "b", -1], known = elimination, parms = c(k = 0.7), layers = NULL, events = doses)
