@@ -45,9 +45,10 @@ nk_ensemble <- function(object, members = 5, resample = FALSE, seed = NULL,
   if (!resample && !has_network(object)) {
     abort("value_error", "Without a network all fits to the same data are the same.", remedy = "Take resample = TRUE.")
   }
-  if (!is.null(seed)) set.seed(seed)
-  seeds <- sample.int(.Machine$integer.max, members)
-  data <- if (resample) stats::simulate(object, members)
+  with_seed(seed, {
+    seeds <- sample.int(.Machine$integer.max, members)
+    data <- if (resample) stats::simulate(object, members)
+  })
   fits <- lapply(seq_len(members), function(i) {
     if (progress) message("member ", i, " of ", members)
     anew <- object
@@ -125,7 +126,8 @@ confint.nk_ensemble <- function(object, parm = names(object$object$theta), level
 #' @export
 simulate.nk_ensemble <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
-  if (!is.null(seed)) set.seed(seed)
   # With the noise that the data show: of a member whose data were drawn the residuals are smaller than these.
-  lapply(seq_len(nsim), function(i) drawn_data(object$members[[sample.int(length(object$members), 1)]], sigma(object$object)))
+  with_seed(seed, lapply(seq_len(nsim), function(i) {
+    drawn_data(object$members[[sample.int(length(object$members), 1)]], sigma(object$object))
+  }))
 }

@@ -223,19 +223,18 @@ residuals.nk_estimate <- function(object, ...) {
 #' @export
 simulate.nk_estimate <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
-  if (!is.null(seed)) set.seed(seed)
   mean <- fitted(object)
-  starts <- vapply(object$pieces, function(piece) piece$times[1], 1)[as.character(object$data$.series)]
-  exact <- object$starts_exact & object$data[[object$time]] == starts
-  lapply(seq_len(nsim), function(i) {
+  with_noise <- !is.na(do.call(rbind, lapply(object$pieces, `[[`, "values"))) # not so where a start is taken as exact
+  with_noise <- with_noise[order(order(object$data$.series, object$data[[object$time]])), , drop = FALSE]
+  with_seed(seed, lapply(seq_len(nsim), function(i) {
     drawn <- mean
     for (k in seq_along(object$observed)) {
       name <- object$observed[k]
-      noise <- ifelse(exact, 0, stats::rnorm(nrow(mean), sd = sigma(object)[k]))
-      drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + noise)
+      noise <- stats::rnorm(nrow(mean), sd = sigma(object)[k])
+      drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + with_noise[, k] * noise)
     }
     drawn
-  })
+  }))
 }
 
 #' @exportS3Method generics::tidy

@@ -63,7 +63,10 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
   of_solver <- names(given) %in% names(formals(nk_gradient))
   further <- do.call(arguments_of, c(list(func, names(formals(nk_gradient))), given[!of_solver]), quote = TRUE)
   scale <- as_scale(parms, log, lower, upper)
-  if (is.null(y) && is.null(observed)) ask_for_order(setdiff(names(data), c(id, time)), "observed", "func")
+  if (is.null(y) && is.null(observed)) {
+    if (missing(id)) ask_for_id(data, time, "observed")
+    ask_for_order(setdiff(names(data), c(id, time)), "observed", "func")
+  }
   observed <- observed %||% setdiff(names(data), c(id, time))
   rows <- as_trajectories(data, id, time, observed, starts_complete = is.null(y))
   solver <- c(list(method = method, rtol = rtol, atol = atol), given[of_solver])
@@ -85,7 +88,7 @@ nk_estimate <- function(data, func, parms, y = NULL, id = intersect("id", names(
     list(
       call = sys.call(), par = found$par, scale = scale, curvatures = curvatures_of(likelihood$gr, found$par, scale),
       value = found$objective, convergence = found[c("convergence", "message", "iterations", "evaluations")],
-      starts_exact = is.null(y), data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func,
+      data = rows, id = id, time = time, observed = observed, pieces = pieces, func = func,
       further = further
     ),
     class = "nk_estimate"
@@ -161,7 +164,7 @@ as_piece <- function(rows, time, observed, y, form) {
   if (is.null(y)) values[1, ] <- NA
   list(
     times = as.double(rows[[time]]), values = values, series = rows$.series[1],
-    start = first %||% if (is.function(y)) function(p) y(form(p$theta)) else y, start_of = if (is.function(y)) y
+    start = first %||% if (is.function(y)) function(p) y(form(p$.theta)) else y, start_of = if (is.function(y)) y
   )
 }
 
@@ -216,8 +219,8 @@ initial_spread <- function(pieces, func, parms, further) {
 
 # The negative log likelihood and its gradient, by the searched numbers; the last solve is kept.
 likelihood_of <- function(pieces, func, scale, observed, further) {
-  # `p` holds the searched numbers, and behind them the values of forcings at the time t.
-  given <- function(p) with_inputs(scale$form(p$theta), p[-(1:2)])
+  # `p` holds the searched numbers, by names that no forcing has, and behind them the values of forcings at the time t.
+  given <- function(p) with_inputs(scale$form(p$.theta), p[-(1:2)])
   model <- function(t, y, p, ...) func(t, y, given(p), ...)
   solver_of <- function(solver) {
     change <- solver$events$func
@@ -229,7 +232,7 @@ likelihood_of <- function(pieces, func, scale, observed, further) {
   succeeded <- FALSE
   evaluate <- function(par) {
     if (identical(kept$par, par)) return(kept)
-    p <- list(theta = stats::setNames(par[seq_len(count)], names(scale$start)), log_sd = unname(par[-seq_len(count)]))
+    p <- list(.theta = stats::setNames(par[seq_len(count)], names(scale$start)), .log_sd = unname(par[-seq_len(count)]))
     parts <- tryCatch(lapply(pieces, function(piece) {
       loss <- function(out, p) {
         total <- 0
@@ -238,7 +241,7 @@ likelihood_of <- function(pieces, func, scale, observed, further) {
           seen <- which(!is.na(piece$values[, k]))
           if (!length(seen)) next
           found <- out[rows[seen], observed[k]]
-          total <- total - sum(stats::dnorm(piece$values[seen, k], found, exp(p$log_sd[k]), log = TRUE))
+          total <- total - sum(stats::dnorm(piece$values[seen, k], found, exp(p$.log_sd[k]), log = TRUE))
         }
         total
       }

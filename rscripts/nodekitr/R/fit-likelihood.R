@@ -243,8 +243,7 @@ percent_names <- function(level) {
 #' @export
 simulate.nk_fit <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
-  if (!is.null(seed)) set.seed(seed)
-  lapply(seq_len(nsim), function(i) drawn_data(object, sigma(object)))
+  with_seed(seed, lapply(seq_len(nsim), function(i) drawn_data(object, sigma(object))))
 }
 
 # Data drawn from the solution with noise of the standard deviations `noise`, where the weight is 1; none where it is 0.

@@ -7,7 +7,8 @@
 #'   their order and with their names and ids. Each trajectory of the fitted data going on from its start. A trajectory
 #'   that is not in the fitted data starts from its first row, which then must hold the states.
 #' @param times instead of `newdata`: the times to predict at, for every trajectory or for `y`.
-#' @param y an initial state at `times[1]`, in the order or with the names of the model's states.
+#' @param y an initial state at `times[1]`, in the order or with the names of the model's states. Events without a column
+#'   of ids happen then, too; those of one trajectory do not.
 #' @param interval `"prediction"`: with the bounds of an interval for a new observation, from the noise that the
 #'   residuals show, as columns `x.lower` and `x.upper`. How far the model itself may be wrong is [nk_ensemble()]'s.
 #' @param level of the interval.
@@ -59,11 +60,14 @@ predict.nk_fit <- function(object, newdata = NULL, times = NULL, y = NULL, rtol 
         remedy = "Give newdata: rows of a new trajectory, the first with its states."
       )
     }
-    at <- if (length(times) > 1 && times[2] < times[1]) {
-      solved(start, times, NULL, 0L)
-    } else {
-      along(start, times[1], times, NULL, 0L)
+    row <- stats::setNames(data.frame(1L, times[1]), c(".series", object$time))
+    row[object$id] <- NA # of no trajectory of the data
+    outside <- as_outside(spec, row, strict = FALSE)
+    backwards <- length(times) > 1 && times[2] < times[1]
+    if (backwards && length(outside$events[[1]]$times)) {
+      abort("value_error", "The model has events, which cannot be gone back over.", remedy = "Give times that go up.")
     }
+    at <- if (backwards) solved(start, times, NULL, 0L) else along(start, times[1], times, in_python(outside), 0L)
     return(with_interval(object, predicted_frame(object, NULL, times, at), interval, level))
   }
   starts <- fitted_starts(object)

@@ -48,11 +48,12 @@
 #' @param learnt which states' slopes have a learnt part.
 #' @param covariates names of what acts from outside: columns of `data`.
 #' @param forcings a data frame with times of its own of what acts from outside; with a column of ids, on each trajectory
-#'   its own.
+#'   its own. Of a jump between straight lines, the second value stands a little later.
 #' @param fcontrol how covariates go on between their times, as in [deSolve::forcings]: `method`, `rule`, `f`, `ties` of
 #'   [stats::approx()]; by default `list(method = "linear", rule = 2, f = 0, ties = "ordered")`.
 #' @param events a data frame with the columns `var`, `time`, `value`, `method` ("replace", "add" or "multiply"), as in
-#'   [deSolve::events], and the ids of the trajectories that they happen in.
+#'   [deSolve::events], and the ids of the trajectories that they happen in; without ids they happen in all. In
+#'   `nk_ode(y, times, fit)`, events are those that you give there.
 #' @param positive names of states that are positive; `TRUE`: all.
 #' @param weights of the rows: numbers, or the name of a column.
 #' @param starts whether trajectories start from what was `"observed"`, or from states that are `"estimated"`, the first

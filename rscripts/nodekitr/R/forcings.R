@@ -1,14 +1,18 @@
 # Forcings by table, for a model that R calls.
 
 # `func` with the values of forcings at the time t among its parameters, and the times at which these jump or have a
-# kink, as options for the solver.
-with_forcings <- function(func, forcings, fcontrol, times, method) {
+# kink, as options for the solver. `taken` are the names of parameters and states.
+with_forcings <- function(func, forcings, fcontrol, times, method, taken) {
   if (is.null(forcings)) return(list(func = func, options = list()))
   if (!is.function(func) || inherits(func, "python.builtin.object")) {
     abort("type_error", "'forcings' are for a model that is an R function.", remedy = "Leave them out.")
   }
   if (is.matrix(forcings)) forcings <- as.data.frame(forcings)
   covariates <- as_covariates(NULL, NULL, forcings, fcontrol, NULL, "time")
+  doubled <- intersect(covariates$names, taken)
+  if (length(doubled)) {
+    abort("value_error", "'", doubled[1], "' is the name of a forcing, and of a parameter or a state.", remedy = "Rename one.")
+  }
   if (any(lengths(covariates$levels))) {
     name <- names(Filter(length, covariates$levels))[1]
     abort("type_error", "'forcings$", name, "' is not numeric.", remedy = "Give numbers.")

@@ -57,7 +57,8 @@ nk_gradient <- function(y, times, func, parms = NULL, loss, method = "auto", rto
                         gradient = "checkpoint", events = NULL, hini = NULL, hmin = 0, hmax = NULL, maxsteps = 500,
                         tcrit = NULL, ynames = TRUE, options = list(), forcings = NULL, fcontrol = list()) {
   further <- arguments_of(func, names(formals(nk_gradient)), ...)
-  forced <- with_forcings(func, forcings, fcontrol, as_times(times), as_method(method))
+  forced <- with_forcings(func, forcings, fcontrol, as_times(times), as_method(method),
+    c(names(parms), if (!is.function(y)) names(y)))
   if (length(forced$options)) options <- utils::modifyList(forced$options, as.list(options))
   gradient_of(y, times, forced$func, parms, loss, method, rtol, atol, further, gradient, events,
     step_plan(hini, hmin, hmax, maxsteps, tcrit), ynames, options

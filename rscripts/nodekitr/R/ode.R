@@ -47,7 +47,8 @@
 #'
 #' # Forcings
 #' Interpolating functions (`approxfun`) called in `func`; or, by table, `forcings`, whose values at the time `t` are then
-#' entries of `parms` in `func`. No step goes over a time of the table. Events and roots get `parms` as they are.
+#' entries of `parms` in `func`, by names that no parameter and no state has. No step goes over a time of the table.
+#' Events and roots get `parms` as they are.
 #'
 #' @param y initial state: a numeric vector, named or not, a matrix or array, or a data frame of one row;
 #'   see [nodekit_types].
@@ -99,7 +100,7 @@ nk_ode <- function(y, times, func, parms = NULL, method = "auto", rtol = 1e-6, a
   further <- arguments_of(func, names(formals(nk_ode)), ...)
   solved <- function(...) {
     method <- as_method(method)
-    forced <- with_forcings(func, forcings, fcontrol, times, method)
+    forced <- with_forcings(func, forcings, fcontrol, times, method, c(names(parms), state$names))
     if (length(forced$options)) options <- utils::modifyList(forced$options, as.list(options))
     derivative <- as_derivative(forced$func, state, times[1], parms, tensors, ynames, ...)
     stepping <- list(

@@ -74,6 +74,12 @@ covariate_table <- function(covariates, rows, id, time, until) {
     if (!nrow(source)) {
       abort("value_error", "There is no value of '", name, "'", said, ".", remedy = "Give one at least.")
     }
+    twice <- source[[time]][duplicated(source[[time]])]
+    if (length(twice) && covariates$fcontrol$method == "linear" && is.character(covariates$fcontrol$ties)) {
+      abort("value_error", "'", name, "'", said, " is given twice at ", time, " = ", format(twice[1]), ".",
+        remedy = "For a jump give the second a little later, for their mean fcontrol = list(ties = mean)."
+      )
+    }
     list(times = source[[time]], values = matrix(coded(source[[name]], covariates$levels[[name]], name), nrow(source)),
       factor = !is.null(covariates$levels[[name]]))
   })
@@ -130,7 +136,7 @@ event_changes <- function(events, states, id, ids, strict) {
     )
   }
   lapply(seq_along(ids), function(i) {
-    mine <- table[is.null(own) | own %in% i, ]
+    mine <- if (is.null(own)) table else table[own %in% i, ]
     mine <- mine[order(mine$time), ]
     factor <- matrix(1, nrow(mine), length(states))
     added <- 0 * factor

@@ -76,7 +76,7 @@ check_state_column <- function(x, name) {
 
 # Where no column is called "id" and several may be states, one of them may tell the trajectories apart. One that looks
 # like it, or times that do not go on, are asked about; else it is said how the data are taken.
-ask_for_id <- function(data, time) {
+ask_for_id <- function(data, time, columns = "states") {
   if (!is.data.frame(data) || length(time) != 1 || "id" %in% names(data) || !time %in% names(data)) return(invisible())
   others <- setdiff(names(data), time)
   if (length(others) < 2) return(invisible())
@@ -91,7 +91,7 @@ ask_for_id <- function(data, time) {
     if (length(alike)) c("'", alike[1], "' may tell trajectories apart.") else "the times do not go on from row to row.",
     remedy = paste0(
       "Say id = ", if (length(alike)) paste0("\"", alike[1], "\""), " if it does, id = NULL if all rows are one ",
-      "trajectory, and states = c(...) if not all other columns are states."
+      "trajectory, and ", columns, " = c(...) if not all other columns are that."
     )
   )
 }

@@ -119,6 +119,17 @@ as_seed <- function(seed) {
   if (is.null(seed)) sample.int(.Machine$integer.max, 1L) else as.integer(as_number(seed, "seed"))
 }
 
+# Evaluate with R's generator at a seed, if one is given; what is drawn afterwards does not depend on it, as in
+# stats::simulate().
+with_seed <- function(seed, expression) {
+  if (is.null(seed)) return(expression)
+  here <- globalenv()
+  before <- here$.Random.seed
+  on.exit(if (is.null(before)) rm(".Random.seed", envir = here) else assign(".Random.seed", before, envir = here))
+  set.seed(seed)
+  expression
+}
+
 check_function <- function(f, name, optional = FALSE) {
   if (is.function(f)) refuse_questions(f, name)
   if (is.function(f) || (optional && is.null(f))) return(invisible(f))

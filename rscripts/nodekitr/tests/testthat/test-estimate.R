@@ -42,6 +42,21 @@ test_that("estimates, errors and likelihood are those of nls() on the formula; p
   expect_error(plot(fit, untill = 20), "until", class = "nodekit_unknown_argument")
 })
 
+test_that("data drawn anew start where a trajectory starts exactly, with noise elsewhere", {
+  needs_python()
+  set.seed(3)
+  data <- expand.grid(time = 0:5, id = c("u", "v"))
+  data$x <- ifelse(data$id == "u", 1, 3) * exp(-0.4 * data$time) + ifelse(data$time > 0, rnorm(12, sd = 0.02), 0)
+  shuffled <- data[sample(12), ]
+  fit <- nk_estimate(shuffled, function(t, y, parms) list(-parms[["k"]] * y), c(k = 0.3))
+  drawn <- simulate(fit, 50, seed = 1)
+  values <- sapply(drawn, function(one) one$x)
+  expect_identical(drawn[[1]]$time, shuffled$time)
+  first <- shuffled$time == 0
+  expect_equal(values[first, 7], shuffled$x[first])
+  expect_equal(unname(apply(values, 1, sd) > 0), !first)
+})
+
 test_that("a parameter stays within its bounds, and has no error there", {
   needs_python()
   data <- seen_growth()[c(1:4, 10:13), ]

@@ -43,5 +43,8 @@ test_that("what is wrong with a table is said", {
   bad("not given at time = 4", data.frame(time = 0:3, rain = 1), fcontrol = list(rule = 1))
   bad("less than two", data.frame(time = 0, rain = 1))
   bad("not numeric", data.frame(time = 0:1, rain = c("a", "b")), class = "nodekit_type_error")
+  for (name in c("k", "S")) bad("name of a forcing", stats::setNames(data.frame(0:4, 1), c("time", name)))
+  expect_error(nk_gradient(c(S = 1), 0:4, bucket, c(k = 1, rain = 0), function(out) sum(out$S),
+    forcings = data.frame(time = 0:4, rain = 1)), "name of a forcing", class = "nodekit_value_error")
   bad("unknown element", data.frame(time = 0:1, rain = 1), fcontrol = list(rules = 2))
 })

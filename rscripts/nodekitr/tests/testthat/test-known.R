@@ -209,6 +209,8 @@ test_that("what is wrong with a known part is said", {
   }
   expect_error(nk_fit(data, known = lotka, parms = lotka_truth), "in which order", class = "nodekit_value_error")
   expect_error(nk_estimate(data, lotka, lotka_truth), "in which order", class = "nodekit_value_error")
+  expect_error(nk_estimate(cbind(plot = "a", data[-1]), lotka, lotka_truth), "'plot' may tell trajectories apart",
+    class = "nodekit_value_error")
   bad("no 'known'", parms = lotka_truth)
   bad("not a function", known = 1, class = "nodekit_type_error")
   bad("returned 1 derivatives for 2 states", known = function(t, y, parms) list(1))

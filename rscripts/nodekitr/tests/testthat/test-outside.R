@@ -100,6 +100,34 @@ test_that("doses act during a fit, on the trajectories that got them, and the ro
     positive = "gut", epochs = 1), "zero or negative that is to be positive")
 })
 
+test_that("events without ids happen in all trajectories, and along what starts elsewhere", {
+  needs_python()
+  elimination <- function(t, y, parms) list(-parms[["k"]] * y)
+  doses <- data.frame(var = "drug", time = c(0.3, 0.7), value = c(5, 3), method = "add")
+  solved <- function(start, times) {
+    out <- nk_ode(c(drug = start), times, elimination, c(k = 0.5), rtol = 1e-9, atol = 1e-9, events = list(data = doses))
+    as.data.frame(out)
+  }
+  times <- seq(0, 2, by = 0.1) # 0.3 is one of them but for rounding
+  data <- rbind(cbind(id = "a", solved(1, times)), cbind(id = "b", solved(4, times)))
+  expect_message(fit <- quick(data, known = elimination, parms = c(k = 0.7), layers = NULL, events = doses),
+    "in all trajectories")
+  expect_equal(coef(fit), c(k = 0.5), tolerance = 1e-3)
+  expect_lt(max(abs(residuals(fit)$drug)), 1e-2)
+  one <- quick(data[data$id == "b", -1], known = elimination, parms = c(k = 0.7), layers = NULL, events = doses)
+  expect_equal(coef(one), c(k = 0.5), tolerance = 1e-3)
+  for (model in list(fit, one)) {
+    expect_equal(predict(model, times = times, y = c(drug = 2))$drug, solved(2, times)$drug, tolerance = 2e-3)
+    later <- data.frame(var = "drug", time = 1, value = 1, method = "replace")
+    found <- predict(model, times = 0:2, y = c(drug = 2), events = later)
+    expect_equal(found$drug, c(2, 2 * exp(-0.5), exp(-0.5)), tolerance = 2e-3)
+    expect_error(predict(model, times = 2:0, y = c(drug = 2)), "gone back over", class = "nodekit_value_error")
+  }
+  own <- suppressMessages(quick(data, known = elimination, parms = c(k = 0.5), layers = NULL,
+    events = rbind(cbind(id = "a", doses), cbind(id = "b", doses)), epochs = 1, learning_rate = 1e-9))
+  expect_equal(predict(own, times = 0:2, y = c(drug = 2))$drug, 2 * exp(-0.5 * 0:2), tolerance = 1e-4)
+})
+
 test_that("rows without weight are not learnt from, and whole numbers are rows given as often", {
   needs_python()
   decay <- function(t, y, parms) list(-parms * y)
@@ -165,6 +193,10 @@ test_that("what is wrong with covariates is said", {
     fcontrol = list(method = "constant")), "nk_fit")
   bad("unknown element 'rules'", covariates = "warmth", fcontrol = list(rules = 1))
   bad("is not given at time = 4", forcings = data.frame(time = 0:3, rain = 1:4), fcontrol = list(rule = 1))
+  twice <- data.frame(time = c(0, 2, 2, 4), rain = c(0, 3, 1, 1))
+  bad("'rain' is given twice at time = 2", forcings = twice)
+  expect_s3_class(quick(data, states = "y", epochs = 1, layers = 2, forcings = twice,
+    fcontrol = list(ties = mean)), "nk_fit")
   bad("must be a data frame", forcings = cbind(0:3, 1:4), class = "nodekit_type_error")
   bad("no value of 'warmth'", covariates = "warmth", forcings = data.frame(time = 0:1, warmth = NA_real_))
   expect_error(quick(data[c("time", "y", "warmth")], covariates = "warmth", epochs = 1,
