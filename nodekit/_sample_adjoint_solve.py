@@ -54,7 +54,7 @@ def sample_backward_solve(
         if is_fixed(method, options):
             same = not own and isinstance(forward.plan, GivenSamples)
             points = forward.plan.points.tolist() if same else [()] * len(times)
-            size = None if same or options.step_size is None else float(options.step_size)
+            size = None if same else options.step_size
             grids = [_grid(row, inside, size) for row, inside in zip(host_times.tolist(), points, strict=True)]
             plan = replace(plan, points=padded(grids), renews=True)
         else:
