@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,14 +14,16 @@ from torch.utils._pytree import tree_leaves
 from . import _methods
 from ._callbacks import callbacks_of
 from ._choices import Choices
+from ._clock import SampleClock
 from ._control import norm_of
-from ._given import Given
+from ._given import Given, grid_points
 from ._loops import Stats
 from ._options import is_fixed, parse
-from ._plan import make_plan
+from ._plan import make_plan, make_sample_plan
 from ._problem import Problem, Record
 from ._requirements import require
-from ._sample_adjoint_solve import sample_backward_solve
+from ._sample_steps import GivenSamples, SampleStats, padded
+from ._samples import SamplePacking, sample_norm
 from ._state import Derivative, Packing
 from ._tolerance import Tolerance, tolerance_of
 
@@ -38,7 +42,7 @@ def backward_solve(choices: Choices, derivative: Derivative, tolerance: Toleranc
         method, options = _methods.find("dopri5"), None
     given = dict((choices.adjoint_options if own else options) or {})
     norm = given.pop("norm", None)
-    norm = norm if own else None
+    norm, patient = norm if own else None, "max_num_steps" in given
     parsed, own_options = parse(method, given, choices.strict)
     require(Choices(method, parsed, batch=choices.batch, own_options=own_options))
     if choices.adjoint_rtol is not None or choices.adjoint_atol is not None:
@@ -46,15 +50,15 @@ def backward_solve(choices: Choices, derivative: Derivative, tolerance: Toleranc
             (tolerance.rtol, tolerance.atol), (choices.adjoint_rtol, choices.adjoint_atol), strict=True
         ))  # fmt: skip
         tolerance = tolerance_of(*chosen, packing)
-    stepper = method.stepper(**own_options)
+    stepper, fixed = method.stepper(**own_options), is_fixed(method, parsed)
     callbacks = callbacks_of(choices.func, derivative, method, parsed, choices.strict, "_adjoint")
-    fixed = is_fixed(method, parsed)
-    if choices.batch == "independent":
-        more = {"own": own, "norm": norm, "patient": "max_num_steps" in given, "callbacks": callbacks}
-        return sample_backward_solve(method, parsed, stepper, packing, tolerance, **more)
-    clock, state_norm = choices.gradient.clock(stepper.nodes, packing), norm_of(parsed, packing)
 
-    def backward(forward: Problem, augmented, span: list[float], previous: Problem | None) -> Problem:
+    def patience(forward: Problem) -> int | None:
+        """Where the state explodes backwards, steps shrink to nothing: that is not to be waited for."""
+        done = forward.record.stats
+        return None if patient else 200 + int(torch.as_tensor(done.accepted + done.rejected).max())
+
+    def shared(forward: Problem, augmented, span: list[float], previous: Problem | None) -> Problem:
         if not own and fixed and isinstance(forward.plan, Given):
             low, high = sorted(span)
             inside = [point for point in forward.record.points if low < point < high]
@@ -64,28 +68,77 @@ def backward_solve(choices: Choices, derivative: Derivative, tolerance: Toleranc
         else:
             error_norm = _norm(norm, state_norm, packing, forward.record.parameters)
             plan = make_plan(method, parsed, stepper.error_exponent, span, tolerance, error_norm, callbacks)
-            if not fixed and "max_num_steps" not in given:
-                # Where the state explodes backwards, steps shrink to nothing: that is not to be waited for.
-                done = forward.record.stats
-                plan = replace(plan, patience=200 + done.accepted + done.rejected)
+            plan = plan if fixed else replace(plan, patience=patience(forward))
         return Problem(augmented, stepper, plan, clock, span, Record(Stats()))
 
-    return backward
+    def independent(forward: Problem, augmented, times: Tensor) -> Problem:
+        """Over times (batch, outputs + 1), with a step to every one, behind which slopes are evaluated anew."""
+        host_times = times.double().cpu()
+        error_norm = _sample_norm(norm, packing, forward.record.parameters)
+        every = host_times, torch.zeros_like(host_times, dtype=torch.bool)
+        plan = make_sample_plan(method, parsed, stepper.error_exponent, every, pairs, error_norm, callbacks, clock)
+        if fixed:
+            same = not own and isinstance(forward.plan, GivenSamples)
+            points = forward.plan.points.tolist() if same else [()] * len(times)
+            size = None if same else parsed.step_size
+            grids = [_grid(row, inside, size) for row, inside in zip(host_times.tolist(), points, strict=True)]
+            plan = replace(plan, points=padded(grids), renews=True)
+        else:
+            jumps = torch.cat([plan.jump_t, plan.times[:, :-1]], 1)
+            plan = replace(plan, jump_t=jumps, patience=patience(forward))
+        stats = SampleStats(packing.samples, packing.device)
+        return Problem(augmented, stepper, plan, clock, list(plan.times.unbind(1)), Record(stats))
+
+    if choices.batch == "independent":
+        clock, pairs = SampleClock(stepper.nodes, packing, pairs=True), _of_pairs(tolerance)
+        return independent
+    clock, state_norm = choices.gradient.clock(stepper.nodes, packing), norm_of(parsed, packing)
+    return shared
 
 
 def _norm(chosen, state_norm: Callable, packing: Packing, parameters) -> Callable[[Tensor], Tensor]:
     """The norm of the backward solve's error: a seminorm (Kidger et al. 2021, Hey, that's not an ODE).
 
-    The larger of the forward solve's norms of z and of a; the parameters' integral has no part in it. A function is
-    called as torchdiffeq does, with (t, z, a, *parameters), of which t's and the parameters' errors are zero here.
+    The larger of the forward solve's norms of z and of a; the parameters' integral has no part in it. Or the user's.
     """
 
     def norm(x: Tensor) -> Tensor:
         parts = x.unbind() if x.ndim > packing.y0.ndim else (torch.zeros_like(x), x)
-        if not callable(chosen):
-            return torch.stack([state_norm(part) for part in parts]).max()
-        z, a = map(packing.unpack, parts)
-        states = tree_leaves([z, a])
-        return torch.as_tensor(chosen((x.new_zeros(()), *states, *map(torch.zeros_like, parameters))))
+        if callable(chosen):
+            return _given_norm(chosen, x, map(packing.unpack, parts), parameters)
+        return torch.stack([state_norm(part) for part in parts]).max()
 
     return norm
+
+
+def _sample_norm(chosen, packing: SamplePacking, parameters) -> Callable[[Tensor], Tensor]:
+    """The same of every sample."""
+    if callable(chosen):
+        return torch.func.vmap(lambda x: _given_norm(chosen, x, map(packing.sample, x.unbind()), parameters))
+    state_norm = sample_norm(None, packing)
+    return lambda x: torch.stack([state_norm(part) for part in x.unbind(1)]).amax(0)
+
+
+def _given_norm(chosen: Callable, x: Tensor, parts: Iterable[Any], parameters) -> Tensor:
+    """A function as torchdiffeq calls it, with (t, z, a, *parameters); t's and the parameters' errors are zero here."""
+    return torch.as_tensor(chosen((x.new_zeros(()), *tree_leaves([*parts]), *map(torch.zeros_like, parameters))))
+
+
+def _grid(times: list[float], inside: Sequence[float], step_size: float | None) -> list[float]:
+    """The points of one sample: its times, and between them the forward grid's or those of a step size."""
+    low, high = sorted((times[0], times[-1]))
+    within = [point for point in inside if low < point < high]
+    stops = sorted({*times, *within}, reverse=times[0] > times[-1])
+    spans = (grid_points(span, step_size, None) for span in itertools.pairwise(stops))
+    return [stops[0], *(point for span in spans for point in span[1:])]
+
+
+def _of_pairs(tolerance: Tolerance) -> Tolerance:
+    """The tolerance of both states of a pair (batch, 2, …)."""
+
+    def spread(value):
+        if callable(value):
+            return lambda t: spread(value(t))
+        return value.unsqueeze(1) if isinstance(value, Tensor) else value
+
+    return Tolerance(spread(tolerance.rtol), spread(tolerance.atol))

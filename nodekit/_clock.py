@@ -130,13 +130,19 @@ class Clock:
 
 
 class SampleClock(Clock):
-    """Makes the time tensors of every sample's intervals; its own times and lengths are tensors (batch,)."""
+    """Makes the time tensors of every sample's intervals; its own times and lengths are tensors (batch,).
+
+    Args:
+        nodes, packing: as of `Clock`.
+        pairs: whether lengths are to broadcast to pairs of states, (batch, 2, …).
+    """
 
     n = Tensors
     packing: SamplePacking
 
-    def __init__(self, nodes: Sequence[float], packing: SamplePacking):
+    def __init__(self, nodes: Sequence[float], packing: SamplePacking, pairs: bool = False):
         super().__init__(nodes, packing)
+        self.pairs = pairs
         self._from_end, self._from_start = self._from_end.unsqueeze(1), self._from_start.unsqueeze(1)
 
     def instant(self, t: Tensor) -> Tensor:
@@ -147,7 +153,7 @@ class SampleClock(Clock):
 
     def length(self, dt: Tensor) -> Tensor:
         """Differences of times, such that they broadcast to the state."""
-        return dt.to(self.dtype).view(len(dt), *[1] * (self.packing.y0.ndim - 1))
+        return dt.to(self.dtype).view(len(dt), *[1] * (self.packing.y0.ndim - 1 + self.pairs))
 
     def inside(self, t: Tensor, towards: Tensor) -> Tensor:
         """The neighbours of times in the derivative's own precision."""
@@ -170,14 +176,6 @@ class SampleClock(Clock):
         """As of one time for all, for every sample."""
         rows = super().shifts(t).expand(self.packing.samples, -1)
         return [shift.view(self.packing.time_shape) for shift in rows.unbind(1)]
-
-
-class PairedSampleClock(SampleClock):
-    """That of samples' pairs of states, (batch, 2, …)."""
-
-    def length(self, dt: Tensor) -> Tensor:
-        """Differences of times, such that they broadcast to the pairs."""
-        return super().length(dt).unsqueeze(1)
 
 
 def has_time_gradients(t) -> bool:

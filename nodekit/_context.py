@@ -40,9 +40,8 @@ class Surroundings:
     @contextlib.contextmanager
     def again(self):
         """The surroundings for evaluations in a backward pass."""
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(torch.autocast(self.device_type, self.autocast_dtype, enabled=self.autocast))
-            stack.enter_context(self._scratch_buffers())
+        autocast = torch.autocast(self.device_type, self.autocast_dtype, enabled=self.autocast)
+        with autocast, self._scratch_buffers():
             yield
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from ._flow import carried_on
 from ._given import Given
 from ._gradients import Gradient
 from ._gradients.backprop import backprop
-from ._leaves import MetLeaves, lost
+from ._leaves import UnknownLeaves, lost
 from ._loops import SegmentedStats
 from ._parameters import is_transformed, parameters_of
 from ._problem import Problem, Record
@@ -61,7 +61,7 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
 def _on_the_lookout(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:
     """The outputs where nothing required a gradient at the start; by what came in later it is refused, not lost."""
     func = problem.func
-    func.leaves = leaves = MetLeaves(())
+    func.leaves = leaves = UnknownLeaves((), refuse=False)
     try:
         with torch.no_grad():
             outputs = backprop(replace(problem, func=_WithGraph(func)), y0, slope)

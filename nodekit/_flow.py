@@ -20,15 +20,15 @@ def carried_on(func, t: Tensor, y: Tensor, shift: Tensor, slope: Tensor | None =
         slope: f(t, y), if known.
     """
     if shift.ndim:
-        func, slope = _sound(func), None
+        # Samples that are somewhere not finite, or at no time, stay as they are.
+        derivative, slope = func, None
+
+        def func(t, y):
+            return sound_slope(derivative, t, y, derivative(t, y), 0.0)
+
     slope = func(t, y) if slope is None else slope
     flat = spread(shift, y) if shift.ndim else shift
     return y + flat * func(t + shift / 2, y + flat / 2 * slope)
-
-
-def _sound(func):
-    """The slopes of samples that are somewhere not finite, or at no time, being zeros: they stay as they are."""
-    return lambda t, y: sound_slope(func, t, y, func(t, y), 0.0)
 
 
 def shift_of_zero(

@@ -20,10 +20,16 @@ class UnknownLeaves:
 
     Args:
         known: the tensors that are differentiated by.
+        refuse: whether a leaf that is met twice is an error; not in a forward pass, whose gradients perhaps nobody asks
+            for.
+
+    Attributes:
+        again: a leaf that was met twice.
     """
 
-    def __init__(self, known: Iterable[Tensor]):
+    def __init__(self, known: Iterable[Tensor], refuse: bool = True):
         self.leaves, self.walls = beginnings(known)
+        self.refuse, self.again = refuse, None
         #: those met, and where: (a reference that does not keep it, t, y)
         self.met: dict[int, tuple[weakref.ref, Tensor, Tensor]] = {}
 
@@ -37,12 +43,10 @@ class UnknownLeaves:
             self.met = {key: entry for key, entry in self.met.items() if entry[0]() is not None}
         for leaf in self._in(slope, t, y):
             if id(leaf) in self.met:
-                self.found(leaf)
+                self.again = leaf
+                if self.refuse:
+                    raise lost(leaf)
             self.met[id(leaf)] = weakref.ref(leaf), t, y.detach()
-
-    def found(self, leaf: Tensor) -> None:
-        """A leaf is met again."""
-        raise lost(leaf)
 
     def settle(self, func) -> None:
         """Raises: GradientUnavailable: a leaf stays (`staying`)."""
@@ -71,20 +75,6 @@ class UnknownLeaves:
         if y.grad_fn is not None:
             walls = walls | {(y.grad_fn, y.output_nr)}
         return unknown_leaves(slope, leaves, walls)
-
-
-class MetLeaves(UnknownLeaves):
-    """Unknown leaves of a forward pass, whose gradients perhaps nobody asks for.
-
-    Attributes:
-        again: one that was met twice.
-    """
-
-    again: Tensor | None = None
-
-    def found(self, leaf: Tensor) -> None:
-        """A leaf is met again."""
-        self.again = leaf
 
 
 def lost(leaf: Tensor) -> GradientUnavailable:

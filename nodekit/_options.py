@@ -1,4 +1,5 @@
 """The options of a solve: each one's default, its range, which steps use it and what it means, in one place."""
+# ruff: noqa: RUF009  what is called in the class is dataclasses.field, by another name
 
 from __future__ import annotations
 
@@ -27,134 +28,92 @@ _FROM_ONE = (lambda x: 1 <= x < math.inf, "one or larger")
 _FINITE = (math.isfinite, "a finite number")
 
 
-def _about(words: str, of: Sequence[str] = _OURS, range: tuple[Callable, str] | None = None) -> dict[str, Any]:
-    """What there is to say of an option beside its default, of which None means that the solver decides.
+def _option(
+    default: Any, words: str, of: Sequence[str] = _OURS, range: tuple[Callable, str] | None = None
+) -> Any:  # of the type that the option is annotated with
+    """An option, and what there is to say of it.
 
     Args:
+        default: its value where none is given; None: the solver decides.
         words: what it means.
         of: the steps that use it; others warn.
         range: of numbers: whether one is allowed, and in words which are.
     """
-    return {"words": words, "of": of, "range": range}
+    return field(default=default, metadata={"words": words, "of": of, "range": range})
 
 
 @dataclass
 class Options:
     """What `options=` takes, beside the options of the method's family."""
 
-    step_size: float | None = field(
-        default=None,
-        metadata=_about(
-            "size of fixed steps; with it, or with grid_constructor, any method takes fixed steps.", _GIVEN, _POSITIVE
-        ),
+    step_size: float | None = _option(
+        None, "size of fixed steps; with it, or with grid_constructor, any method takes fixed steps.", _GIVEN, _POSITIVE
     )
-    grid_constructor: Callable | None = field(
-        default=None,
-        metadata=_about(
-            "(func, y0, t) → the grid of a fixed-step solve, a tensor that starts and ends where t does.", _GIVEN
-        ),
+    grid_constructor: Callable | None = _option(
+        None, "(func, y0, t) → the grid of a fixed-step solve, a tensor that starts and ends where t does.", _GIVEN
     )
-    perturb: bool = field(
-        default=False,
-        metadata=_about("evaluate the ends of a fixed step at the neighbouring numbers inside it.", _GIVEN),
+    perturb: bool = _option(False, "evaluate the ends of a fixed step at the neighbouring numbers inside it.", _GIVEN)
+    check_finite: bool = _option(
+        True, "raise `NonFiniteDerivative` if the state at the end of fixed steps is not finite.", _GIVEN
     )
-    check_finite: bool = field(
-        default=True,
-        metadata=_about("raise `NonFiniteDerivative` if the state at the end of fixed steps is not finite.", _GIVEN),
+    interp: str = _option(
+        "dense", 'output times inside a step: "dense" (as accurate as the method), "cubic" (Hermite) or "linear".'
     )
-    interp: str = field(
-        default="dense",
-        metadata=_about(
-            'output times inside a step: "dense" (as accurate as the method), "cubic" (Hermite) or "linear".'
-        ),
+    norm: Callable | str | None = _option(
+        None, "of the scaled error; takes the state (a tuple of tensors, if the state has several).", (*_OURS, SCIPYS)
     )
-    norm: Callable | str | None = field(
-        default=None,
-        metadata=_about(
-            "of the scaled error; takes the state (a tuple of tensors, if the state has several).",
-            (*_OURS, SCIPYS),
-        ),
+    first_step: float | None = _option(None, "size of the first adaptive step.", _CHOSEN, _POSITIVE)
+    min_step: float = _option(0.0, "adaptive steps so small are accepted whatever their error.", _CHOSEN, _FROM_ZERO)
+    max_step: float = _option(math.inf, "largest adaptive step.", _CHOSEN, (lambda x: x > 0, "positive"))
+    step_t: Sequence[float] | Tensor | None = _option(
+        None,
+        "times that adaptive steps land on. Of independent samples (k,) for all, or (batch, k), where NaN and what "
+        "lies beyond a sample's times are none.",
+        (ADAPTIVE,),
     )
-    first_step: float | None = field(
-        default=None, metadata=_about("size of the first adaptive step.", _CHOSEN, _POSITIVE)
+    jump_t: Sequence[float] | Tensor | None = _option(
+        None, "times that adaptive steps land on, behind which the slope is evaluated anew.", (ADAPTIVE,)
     )
-    min_step: float = field(
-        default=0.0, metadata=_about("adaptive steps so small are accepted whatever their error.", _CHOSEN, _FROM_ZERO)
+    safety: float = _option(
+        0.9, "margin of the factor between adaptive steps.", (ADAPTIVE,), (lambda x: 0 < x <= 1, "in (0, 1]")
     )
-    max_step: float = field(
-        default=math.inf, metadata=_about("largest adaptive step.", _CHOSEN, (lambda x: x > 0, "positive"))
+    ifactor: float = _option(
+        10.0, "largest factor between adaptive steps.", (ADAPTIVE,), (lambda x: x >= 1, "one or larger")
     )
-    step_t: Sequence[float] | Tensor | None = field(
-        default=None,
-        metadata=_about(
-            "times that adaptive steps land on. Of independent samples (k,) for all, or (batch, k), where NaN and what "
-            "lies beyond a sample's times are none.",
-            (ADAPTIVE,),
-        ),
+    dfactor: float = _option(
+        0.2, "smallest factor between adaptive steps.", (ADAPTIVE,), (lambda x: 0 < x < 1, "in (0, 1)")
     )
-    jump_t: Sequence[float] | Tensor | None = field(
-        default=None,
-        metadata=_about("times that adaptive steps land on, behind which the slope is evaluated anew.", (ADAPTIVE,)),
+    controller: str = _option(
+        "I", 'how sizes of adaptive steps follow from their errors: "I", "PI" or "PID".', (ADAPTIVE,)
     )
-    safety: float = field(
-        default=0.9,
-        metadata=_about(
-            "margin of the factor between adaptive steps.", (ADAPTIVE,), (lambda x: 0 < x <= 1, "in (0, 1]")
-        ),
+    pcoeff: float | None = _option(
+        None, "proportional coefficient, in place of the controller's.", (ADAPTIVE,), _FINITE
     )
-    ifactor: float = field(
-        default=10.0,
-        metadata=_about("largest factor between adaptive steps.", (ADAPTIVE,), (lambda x: x >= 1, "one or larger")),
+    icoeff: float | None = _option(None, "integral coefficient, in place of the controller's.", (ADAPTIVE,), _FINITE)
+    dcoeff: float | None = _option(None, "derivative coefficient, in place of the controller's.", (ADAPTIVE,), _FINITE)
+    max_num_steps: int = _option(
+        100_000,
+        "adaptive steps to attempt at most, or steps of any kind in search of an event. The default lets a small "
+        "system run for about a minute, a large one for some; no problem that suits its method needs as many.",
+        (ADAPTIVE, SEARCH),
+        _FROM_ONE,
     )
-    dfactor: float = field(
-        default=0.2,
-        metadata=_about("smallest factor between adaptive steps.", (ADAPTIVE,), (lambda x: 0 < x < 1, "in (0, 1)")),
+    graph_bytes: float | None = _option(
+        None,
+        'memory that gradient="checkpoint" may keep graphs of steps in; by default 1 GiB, or none where '
+        "checkpoints is given. What fits is evaluated once, other steps are taken again in the backward pass.",
+        range=(lambda x: x >= 0, "zero or positive"),
     )
-    controller: str = field(
-        default="I",
-        metadata=_about('how sizes of adaptive steps follow from their errors: "I", "PI" or "PID".', (ADAPTIVE,)),
+    checkpoints: int | None = _option(
+        None, 'states that gradient="checkpoint" keeps at most of the steps that are taken again.', range=_FROM_ONE
     )
-    pcoeff: float | None = field(
-        default=None, metadata=_about("proportional coefficient, in place of the controller's.", (ADAPTIVE,), _FINITE)
+    mass_matrix: Any = _option(
+        None,
+        "M of M y' = func(t, y), constant: (n, n), or (n,) if diagonal, on the last dimension of the state (n). It "
+        "may be singular, with equations without a derivative then (index 1), which y0 must satisfy.",
     )
-    icoeff: float | None = field(
-        default=None, metadata=_about("integral coefficient, in place of the controller's.", (ADAPTIVE,), _FINITE)
-    )
-    dcoeff: float | None = field(
-        default=None, metadata=_about("derivative coefficient, in place of the controller's.", (ADAPTIVE,), _FINITE)
-    )
-    max_num_steps: int = field(
-        default=100_000,
-        metadata=_about(
-            "adaptive steps to attempt at most, or steps of any kind in search of an event. The default lets a small "
-            "system run for about a minute, a large one for some; no problem that suits its method needs as many.",
-            (ADAPTIVE, SEARCH),
-            _FROM_ONE,
-        ),
-    )
-    graph_bytes: float | None = field(
-        default=None,
-        metadata=_about(
-            'memory that gradient="checkpoint" may keep graphs of steps in; by default 1 GiB, or none where '
-            "checkpoints is given. What fits is evaluated once, other steps are taken again in the backward pass.",
-            range=(lambda x: x >= 0, "zero or positive"),
-        ),
-    )
-    checkpoints: int | None = field(
-        default=None,
-        metadata=_about(
-            'states that gradient="checkpoint" keeps at most of the steps that are taken again.', range=_FROM_ONE
-        ),
-    )
-    mass_matrix: Any = field(
-        default=None,
-        metadata=_about(
-            "M of M y' = func(t, y), constant: (n, n), or (n,) if diagonal, on the last dimension of the state (n). It "
-            "may be singular, with equations without a derivative then (index 1), which y0 must satisfy."
-        ),
-    )
-    dtype: torch.dtype | None = field(
-        default=None, metadata=_about("accepted for torchdiffeq's sake; times are float64 always.", (*_OURS, SCIPYS))
+    dtype: torch.dtype | None = _option(
+        None, "accepted for torchdiffeq's sake; times are float64 always.", (*_OURS, SCIPYS)
     )
 
     def graphs(self) -> float:
@@ -203,8 +162,9 @@ def parse(
     named = set(general)
     if not strict and method.adaptive and not method.implicit:
         general = {name: value for name, value in general.items() if name not in ("step_size", "grid_constructor")}
-    options = Options(**general)
-    _check(options)
+    options = Options(**{name: _read(name, value) for name, value in general.items()})
+    if options.min_step > options.max_step:
+        raise InvalidOption(f"min_step = {options.min_step:g} exceeds max_step = {options.max_step:g}")
     steps = steps_of(method, options)
     user = SEARCH if steps == FIXED and events else steps
     unused = {name for name in named if user not in _OPTIONS[name].metadata["of"]}
@@ -218,18 +178,19 @@ def parse(
     return options, own
 
 
-def _check(options: Options) -> None:
-    """Raises: InvalidOption: a value out of its range. UnknownOption: no interpolation of that name."""
-    if options.interp not in ("dense", "cubic", "linear"):
-        raise UnknownOption(f"no interpolation is called {options.interp!r}", remedy="Known: dense, cubic, linear")
-    for name, option in _OPTIONS.items():
-        value, allowed = getattr(options, name), option.metadata["range"]
-        if allowed is not None and not (value is None and option.default is None):
-            within(name, value, *allowed)
-    if options.grid_constructor is not None and not callable(options.grid_constructor):
-        raise InvalidOption(f"the option grid_constructor must be a function, not {options.grid_constructor!r}")
-    if float(options.min_step) > float(options.max_step):
-        raise InvalidOption(f"min_step = {options.min_step} exceeds max_step = {options.max_step}")
+def _read(name: str, value: Any) -> Any:
+    """An option as it is used: if it is a number of any kind, a float.
+
+    Raises:
+        InvalidOption: it is out of its range.
+        UnknownOption: no interpolation of that name.
+    """
+    allowed, default = _OPTIONS[name].metadata["range"], _OPTIONS[name].default
+    if name == "interp" and value not in ("dense", "cubic", "linear"):
+        raise UnknownOption(f"no interpolation is called {value!r}", remedy="Known: dense, cubic, linear")
+    if name == "grid_constructor" and not (value is None or callable(value)):
+        raise InvalidOption(f"the option grid_constructor must be a function, not {value!r}")
+    return value if allowed is None or value is default is None else within(name, value, *allowed)
 
 
 def steps_of(method: Method, options: Options) -> str:

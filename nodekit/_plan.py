@@ -40,11 +40,11 @@ def make_plan(
     """
     given = {"check_finite": options.check_finite, "callbacks": callbacks}
     if is_fixed(method, options) and math.isinf(times[-1]):
-        sized, limit = math.copysign(float(options.step_size), times[-1]), int(options.max_num_steps)
+        sized, limit = math.copysign(options.step_size, times[-1]), int(options.max_num_steps)
         return Endless(times, options.perturb, step_size=sized, max_num_steps=limit, **given)
     if is_fixed(method, options):
         points = construct(options.grid_constructor) if options.grid_constructor is not None else None
-        return Given(grid_points(times, _step_size(options), points), options.perturb, **given)
+        return Given(grid_points(times, options.step_size, points), options.perturb, **given)
     stops = {name: _times(name, getattr(options, name)) for name in ("step_t", "jump_t")}
     return Chosen(**stops, **_limits(options, exponent, tolerance, norm, callbacks))
 
@@ -68,7 +68,7 @@ def make_sample_plan(
     on_device = host_times.to(clock.exact).to(clock.device)
     if is_fixed(method, options):
         rows = [tuple(row) for row in host_times.tolist()]
-        grids = {row: grid_points(list(dict.fromkeys(row)), _step_size(options), None) for row in set(rows)}
+        grids = {row: grid_points(list(dict.fromkeys(row)), options.step_size, None) for row in set(rows)}
         points = padded([grids[row] for row in rows])
         given = {"perturb": options.perturb, "check_finite": options.check_finite, "callbacks": callbacks}
         return GivenSamples(times=on_device, absent=absent, points=points, host_times=host_times, **given)
@@ -85,21 +85,16 @@ def _limits(
     """What every plan of chosen steps has."""
     p, i, d = controller_coefficients(options.controller)
     p, i, d = (a if b is None else b for a, b in ((p, options.pcoeff), (i, options.icoeff), (d, options.dcoeff)))
-    floats = [float(x) for x in (options.safety, options.ifactor, options.dfactor)]
     return {
         "tolerance": tolerance,
-        "controller": Controller(exponent, *floats, p, i, d),
+        "controller": Controller(exponent, options.safety, options.ifactor, options.dfactor, p, i, d),
         "norm": norm,
-        "first_step": None if options.first_step is None else abs(float(options.first_step)),
-        "min_step": float(options.min_step),
-        "max_step": float(options.max_step),
+        "first_step": options.first_step,
+        "min_step": options.min_step,
+        "max_step": options.max_step,
         "max_num_steps": int(options.max_num_steps),
         "callbacks": callbacks,
     }
-
-
-def _step_size(options: Options) -> float | None:
-    return None if options.step_size is None else float(options.step_size)
 
 
 def _times(name: str, values) -> list[float]:

@@ -64,7 +64,7 @@ def _parts(thing: Any, names: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple
             return
         of_globals, used = _names(thing)
         for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=False):
-            if _filled(cell):
+            with contextlib.suppress(ValueError):  # one that is not filled yet
                 yield name, cell.cell_contents, used
         for name in of_globals:
             if name in thing.__globals__:
@@ -152,11 +152,3 @@ def _names_in(code: types.CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _numbered(things) -> Iterator[tuple[int, Any, tuple]]:
     yield from ((i, x, ()) for i, x in enumerate(things))
-
-
-def _filled(cell) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True

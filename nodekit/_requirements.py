@@ -15,9 +15,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ._callbacks import NAMES as CALLBACKS
 from ._choices import Choices
-from ._events import Event
 from ._gradients import GRADIENTS
-from ._methods import METHODS, Method
+from ._methods import METHODS
 from ._parameters import is_transformed
 from .errors import UnsupportedCombination
 
@@ -41,18 +40,6 @@ class Row:
 
 def _either(able: Iterable[str]) -> str:
     return " or ".join(map(repr, able))
-
-
-def _is_norm_of_an_adjoint(norm: Any) -> bool:
-    return norm is None or callable(norm) or (isinstance(norm, str) and norm == "seminorm")
-
-
-def _ends_its_sample(event: Event) -> bool:
-    return event.terminal and event.change is None and event.max_count is None
-
-
-def _is_tableau_of_samples(method: Method) -> bool:
-    return method.samples and method.tableau is not None
 
 
 def _is_pair(state: Any) -> bool:
@@ -107,11 +94,12 @@ TABLE = (
             ),
             f"gradient={_either(g.name for g in GRADIENTS.values() if g.samples)}": lambda c: c.gradient.samples,
             "a Runge–Kutta method, not 'auto', backwards, where the gradient solves backwards": lambda c: (
-                not c.gradient.solves_backwards or _is_tableau_of_samples(c.adjoint_method or c.method)
+                not c.gradient.solves_backwards
+                or ((backwards := c.adjoint_method or c.method).samples and backwards.tableau is not None)
             ),
             "adaptive steps, where it has events": lambda c: not (c.events and c.fixed),
             "events each of which ends its sample (terminal=True, no change, no max_count)": lambda c: all(
-                map(_ends_its_sample, c.events)
+                event.terminal and event.change is None and event.max_count is None for event in c.events
             ),
             "no grid_constructor": lambda c: c.options.grid_constructor is None,
             "no dense=True (name the times in t)": lambda c: not c.dense,
@@ -200,7 +188,9 @@ TABLE = (
         "adjoint_options",
         lambda c: c.gradient.solves_backwards and bool(c.adjoint_options),
         {
-            "a norm that is 'seminorm' or a function": lambda c: _is_norm_of_an_adjoint(c.adjoint_options.get("norm")),
+            "a norm that is 'seminorm' or a function": lambda c: (
+                callable(norm := c.adjoint_options.get("norm")) or norm is None or str(norm) == "seminorm"
+            ),
         },
     ),
 )

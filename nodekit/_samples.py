@@ -110,17 +110,14 @@ def sound_slope(func, t: Tensor, y: Tensor, slope: Tensor, rest: Tensor | float)
     source = copied(finite)
     again = func(t[source], torch.where(spread(finite, y), y, y[source].detach()))
     if not host_values((sound := finite_samples(again)).all()):
-        again = refuse(_not_finite_anywhere(host_values(sound).index(False)), again, again)
+        error = GradientUnavailable(
+            "the derivative is infinite or not a number for one sample whatever its state is, and so would the "
+            "gradients be of what all samples share",
+            sample=host_values(sound).index(False),
+            remedy="Leave the sample out of the batch, or see to it that what the derivative knows of it is finite",
+        )
+        again = refuse(error, again, again)
     return torch.where(spread(finite, y), again, rest)
-
-
-def _not_finite_anywhere(sample: int) -> GradientUnavailable:
-    return GradientUnavailable(
-        "the derivative is infinite or not a number for one sample whatever its state is, and so would the gradients "
-        "be of what all samples share",
-        sample=sample,
-        remedy="Leave the sample out of the batch, or see to it that what the derivative knows of it is finite",
-    )
 
 
 def sample_norm(norm: Callable | None, packing: SamplePacking) -> Callable[[Tensor], Tensor]:
@@ -128,7 +125,7 @@ def sample_norm(norm: Callable | None, packing: SamplePacking) -> Callable[[Tens
     if callable(norm):
         return torch.func.vmap(lambda x: torch.as_tensor(norm(packing.sample(x))))
     if packing.single:
-        return lambda x: rms(x)
+        return rms
     return lambda x: torch.stack([rms(part) for part in packing.parts(x)]).amax(0)
 
 

@@ -176,9 +176,7 @@ class ButcherTableau:
 
     def dense_order(self, highest: int | None = None) -> int:
         """The order of the dense output: the conditions Σ bᵢ(θ) Φᵢ(tree) = θʳ/γ(tree) that hold for every θ."""
-        A = np.zeros((len(self.interpolation),) * 2)
-        A[: self.stages, : self.stages] = self.A
-        A[self.stages :] = self.extra_A
+        A = _padded([*self.A, *self.extra_A], len(self.interpolation))
         degree = self.interpolation.shape[1]
         highest = highest or self.order
         for tree, weight in _elementary_weights(A, highest).items():

@@ -116,7 +116,9 @@ def _integral(backward: Problem, accepted: SampleSteps, parameters) -> tuple[Ten
     """The parameters' gradient over the steps of the samples that take one, by the steps' own weights."""
     interval, derivative, step = accepted.interval, backward.func, accepted.step
     if accepted.spoiled:  # a zero times what is not finite of other samples would not be zero
-        derivative = SampleAugmentedDerivative(_with_sound_slopes(derivative.problem))
+        derivative = SampleAugmentedDerivative(
+            replace(derivative.problem, func=SoundDerivative(derivative.problem.func))
+        )
         again = backward.plan.remade(backward.clock, interval)
         carry = backward.stepper.begin(accepted.y, derivative(again.times[0], accepted.y))
         step = backward.stepper.step(derivative, again, accepted.y, carry, estimate=False)
@@ -129,7 +131,3 @@ def _integral(backward: Problem, accepted: SampleSteps, parameters) -> tuple[Ten
         slopes.append(slope)
         seeds.append(a * spread((weight * lengths).to(a.dtype), a))
     return vector_jacobian(slopes, parameters, seeds)
-
-
-def _with_sound_slopes(problem: Problem) -> Problem:
-    return replace(problem, func=SoundDerivative(problem.func))

@@ -10,7 +10,7 @@ from .._loops import Accepted
 from .._problem import Problem
 from .._vjp import GradientSum, is_nothing, vector_jacobian
 from ..errors import UnsupportedCombination
-from ._replay import differentiable_gradient
+from ._replay import StepGraph, differentiable_gradient
 from ._unchanged import Comparison
 
 
@@ -121,17 +121,13 @@ def _insist_on_the_start(ctx, y0: Tensor, end: Tensor, y: Tensor, slope: Tensor)
 def _with_outputs(problem: Problem, accepted, y1, carry, inside, adjoint, adjoint_carry):
     """A step with outputs inside: undone first, then taken again under autograd."""
     y, carry = problem.stepper.reverse(problem.func, accepted.interval, y1, carry)
-    y, carry = y.detach().requires_grad_(), [x.detach().requires_grad_() for x in carry]
-    with torch.enable_grad():
-        step, outputs = problem.repeat(accepted, y, carry, final=False)
-    outputs = outputs[: len(accepted.thetas)]
-    incoming = [*inside, adjoint, *adjoint_carry]
-    found = vector_jacobian([*outputs, step.y1, *step.carry], [y, *carry, *problem.record.parameters], incoming)
-    adjoint, *rest = found
-    adjoint = torch.zeros_like(y) if adjoint is None else adjoint
-    count = len(carry)
-    at_carry = [torch.zeros_like(x) if g is None else g for x, g in zip(carry, rest[:count], strict=True)]
-    return y.detach(), [x.detach() for x in carry], adjoint, at_carry, rest[count:]
+    graph = StepGraph(problem, accepted, y, carry, final=False)
+    incoming = [*inside, *[None] * accepted.lands]  # of an output at the end, the adjoint has it already
+    *at_start, found = graph.pullback(problem.record.parameters, incoming, adjoint, adjoint_carry)
+    at_y, *at_carry = (
+        torch.zeros_like(x) if g is None else g for x, g in zip((y, *carry), (at_start[0], *at_start[1]), strict=True)
+    )
+    return y.detach(), [x.detach() for x in carry], at_y, at_carry, found
 
 
 def _through_beginning(problem: Problem, accepted, y, adjoint, adjoint_carry):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._tableau import _density, _elementary_weights, _vertices
+from .._tableau import _density, _elementary_weights, _padded, _vertices
 from ..errors import InvalidTableau
 
 
@@ -63,9 +63,4 @@ def _smallest(A, b, order: int, degree: int, start, end) -> np.ndarray | None:
 
 def extended(A: np.ndarray, rows: Sequence[Sequence[float]]) -> np.ndarray:
     """A with the rows of extra stages below, as a square matrix."""
-    stages = len(A) + len(rows)
-    whole = np.zeros((stages, stages))
-    whole[: len(A), : len(A)] = A
-    for i, row in enumerate(rows, start=len(A)):
-        whole[i, : len(row)] = row
-    return whole
+    return _padded([*A, *rows], len(A) + len(rows))

@@ -117,6 +117,7 @@ confint.nk_ensemble <- function(object, parm = names(object$object$theta), level
   if (is.numeric(parm)) parm <- names(theta)[parm]
   check_names(parm, names(theta), "parm")
   errors <- apply(do.call(rbind, lapply(object$members, `[[`, "theta")), 2, stats::sd)
+  errors[as.logical(object$object$model$known$fixed)] <- NA # nobody fitted them
   half <- errors_within(level, length(object$members) - 1) * errors
   intervals(theta, half, object$object$model$known$scale, level)[parm, , drop = FALSE]
 }
