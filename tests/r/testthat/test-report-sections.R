@@ -37,7 +37,8 @@ test_that("benchmarks are shown with intervals and whether the goal was reached"
   root <- tempfile("root-")
   write_csv(rows, file.path(root, "data", "reference", "benchmarks", "goals.csv"))
   page <- page_of(write_benchmarks(list(root = root, results = tempfile())))
-  told <- c("a &lt;step&gt;", "3.25\u00a0ms", "3.1\u00a0to 3.4", "reached", "not measured", "no GPU here", "a device", "took 12.50\u00a0%")
+  told <- c("a &lt;step&gt;", "3.25\u00a0ms", "3.1\u00a0to 3.4", "reached", "not measured", "no GPU here")
+  told <- c(told, "a device", "took 12.50\u00a0%")
   for (part in c("# Benchmarks", told)) {
     expect_match(page, part, fixed = TRUE)
   }

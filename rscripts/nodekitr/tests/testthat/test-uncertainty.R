@@ -97,6 +97,9 @@ test_that("fits to data drawn anew give the errors that the data leave a paramet
   expect_identical(dim(coef(several)), c(20L, 1L))
   expect_equal(sd(coef(several)), sqrt(vcov(fit)[1]), tolerance = 0.4)
   expect_equal(confint(several), confint(fit), tolerance = 0.05)
+  held <- several
+  held$object$model$known$fixed[] <- TRUE # a parameter that nobody fitted has no interval, rather than one of no width
+  expect_true(all(is.na(confint(held))))
   expect_error(nk_ensemble(fit), "resample = TRUE", class = "nodekit_value_error")
 })
 
