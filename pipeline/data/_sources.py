@@ -30,8 +30,10 @@ class Found:
 
     def described(self, name: str) -> dict[str, Any]:
         """The file as an entry of the provenance."""
+        # Of a folder elsewhere, such as a mirror, only the name: the provenance is published.
+        path = self.path.name if self.path.is_absolute() else str(self.path)
         return {
-            "path": str(self.path),
+            "path": path,
             "file": name,
             "bytes": len(self.content),
             "sha256": hashlib.sha256(self.content).hexdigest(),

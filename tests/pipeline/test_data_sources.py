@@ -22,7 +22,7 @@ import pytest
 
 from pipeline.data import DataError, _downloads
 from pipeline.data._registry import Source, load_registry
-from pipeline.data._sources import Missing, obtain
+from pipeline.data._sources import Found, Missing, obtain
 from pipeline.data._storage import atomic, read_processed, write_processed
 
 CONTENT = b"seventy-five by seventy-five\n" * 40
@@ -357,3 +357,8 @@ def test_the_registry_agrees_with_torchvision():
     assert len(addresses) == 2
     for address in addresses:
         assert f'"{address}"' in table
+
+
+@pytest.mark.parametrize("path, shown", [("data/raw/thing/a", "data/raw/thing/a"), ("/home/somebody/mirror/a", "a")])
+def test_the_provenance_names_no_folder_outside_the_project(path, shown):
+    assert Found(b"", Path(path), "a mirror", official=True).described("a")["path"] == shown
