@@ -189,7 +189,9 @@ class _ChosenWalk(Walk):
         if not any(codes):
             return
         t, dt, seeking = (host_values(x) for x in (self.t, self.last_dt, torch.isinf(self.end)))
-        found = {i: _failure(code, t[i], dt[i], i, seeking[i], self.plan, dtype) for i, code in enumerate(codes) if code}
+        found = {
+            i: _failure(code, t[i], dt[i], i, seeking[i], self.plan, dtype) for i, code in enumerate(codes) if code
+        }
         raise SamplesFailed.of(found, len(codes))
 
 

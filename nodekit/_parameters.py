@@ -28,7 +28,7 @@ def modules_of(func: Callable) -> list[nn.Module]:
 
 
 def keeps_graphs(func: Callable) -> bool:
-    """Whether a callable holds computed tensors, which it may have computed itself, or keeps some where none is seen."""
+    """Whether a callable holds computed tensors, which it may have made itself, or keeps some where none is seen."""
     return parametrize._cache_enabled > 0 or any(  # within torch.nn.utils.parametrize.cached()
         thing.grad_fn is not None if isinstance(thing, Tensor) else isinstance(thing, _CACHE)
         for _, thing in reachable(func)
