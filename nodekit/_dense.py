@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ._clock import has_time_gradients
+from ._flow import carried_on
 from ._loops import Accepted
 from ._problem import Problem
 from .errors import InvalidTimes
@@ -70,7 +71,7 @@ class DenseSolution:
         if has_time_gradients(times):
             shifts = (times - times.detach()).reshape(-1)
             states = [
-                y + shift.to(y) * self.problem.func(clock.instant(number), y)
+                carried_on(self.problem.func, clock.instant(number), y, shift.to(y))
                 for y, shift, number in zip(states, shifts, numbers, strict=True)
             ]
         return packing.unpack(torch.stack(states) if times.ndim else states[0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ._parameters import is_transformed, keeps_graphs
@@ -300,11 +301,14 @@ class Buffers:
     Until that is known the solver gets copies; a function that does, gives copies for ever.
     """
 
-    #: how many evaluations are watched: of small states all buffers that take turns are found, of large ones one
-    _SMALL, _FEW, _MANY = 2**20, 2, 8
+    #: how many evaluations are watched, and of how many results that are large the memory is held
+    _WATCHED, _LARGE, _HELD = 8, 2**20, 2
 
     def __init__(self):
-        self.returned, self.reused = [], False
+        # Each one's address; its storage, known again while it lives; and itself, where the memory is held: that of
+        # others than PyTorch (NumPy's) has a new storage each time.
+        self.returned: list[tuple[int, StorageWeakRef, Tensor | None]] = []
+        self.reused = False
 
     def own(self, slope: Tensor) -> tuple[Tensor, bool]:
         """The slope or a copy of it, and whether there is no need to look on."""
@@ -312,10 +316,13 @@ class Buffers:
             return slope.clone(), False
         if is_transformed():
             return slope, True
-        watched = self._MANY if slope.numel() * slope.element_size() <= self._SMALL else self._FEW
-        self.reused = slope.data_ptr() in {x.data_ptr() for x in self.returned} and slope.numel() > 0
+        address, storage = slope.data_ptr(), StorageWeakRef(slope.untyped_storage())
+        self.reused = slope.numel() > 0 and any(
+            address == known and (held is not None or storage.cdata == before.cdata)
+            for known, before, held in self.returned
+        )
+        hold = slope.numel() * slope.element_size() <= self._LARGE or len(self.returned) < self._HELD
+        self.returned.append((address, storage, slope.detach() if hold else None))
         if self.reused:
             self.returned = []
-        else:
-            self.returned.append(slope.detach())
-        return slope.clone(), not self.reused and len(self.returned) >= watched
+        return slope.clone(), not self.reused and len(self.returned) >= self._WATCHED

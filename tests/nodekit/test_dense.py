@@ -89,3 +89,15 @@ def test_times_that_are_no_numbers_or_would_lose_their_gradients_are_refused(tim
     dense = nodekit.solve(lambda t, y: -y, torch.ones(1), [0.0, 1.0], dense=True).dense
     with pytest.raises(nodekit.errors.InvalidTimes):
         dense(times)
+
+
+def test_dense_output_is_differentiated_by_time_three_times():
+    t = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    y0 = torch.tensor(2.0, dtype=torch.float64)
+    dense = nodekit.solve(lambda t, y: -t * y / 2, y0, [0.0, 2.0], rtol=1e-9, atol=1e-9, dense=True).dense
+    found, y = [], dense(t)
+    for _ in range(3):
+        (y,) = torch.autograd.grad(y, t, create_graph=True)
+        found.append(y.item())
+    y1 = 2 * math.exp(-1 / 4)  # of y = 2 exp(−t²/4)
+    assert found == pytest.approx([-y1 / 2, -y1 / 4, 5 / 8 * y1], rel=1e-7)

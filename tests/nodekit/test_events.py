@@ -387,3 +387,21 @@ def test_a_threshold_that_is_computed_once_for_each_time_keeps_its_gradient(grad
         solution.events.t.sum().backward()
         found.append(event.w.grad)
     torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=0)
+
+
+def test_third_derivatives_of_an_events_time_and_of_output_times():
+    def derivatives(y, x):
+        found = []
+        for _ in range(3):
+            (y,) = torch.autograd.grad(y.reshape(-1)[-1], x, create_graph=True)
+            found.append(y[-1].item())
+        return found
+
+    y0 = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+    tight = {"rtol": 1e-10, "atol": 1e-10}
+    when, _ = nodekit.odeint_event(lambda t, y: -y, y0, 0.0, event_fn=lambda t, y: y[0] - 1, **tight)
+    assert derivatives(when, y0) == pytest.approx([1 / 2, -1 / 4, 1 / 4], rel=1e-7)  # of ln y0
+    t = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    y1 = nodekit.odeint(lambda t, y: -t * y / 2, y0.detach(), t, **tight)[-1]
+    exact = 2 * math.exp(-1 / 4)  # of 2 exp(−t²/4)
+    assert derivatives(y1, t) == pytest.approx([-exact / 2, -exact / 4, 5 / 8 * exact], rel=1e-7)

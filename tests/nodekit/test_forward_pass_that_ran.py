@@ -467,6 +467,21 @@ def test_memory_that_the_function_uses_again(view, count, method):
     assert torch.equal(y0, vector(0.0, 1.0, 2.0, 0.0))
 
 
+@pytest.mark.parametrize("count", BUFFERS.values(), ids=BUFFERS)
+def test_large_memory_that_the_function_uses_again(count):
+    """Of more than a mebibyte, of which not every result can be held while the first evaluations are watched."""
+    y0 = torch.linspace(0, 1, 150_000, dtype=torch.float64)
+    buffers, calls = [torch.empty_like(y0) for _ in range(count)], [0]
+
+    def field(t, y):
+        calls[0] += 1
+        return torch.neg(y, out=buffers[calls[0] % count]).mul_(1 + t)
+
+    with torch.no_grad():
+        found = nodekit.odeint(field, y0, [0.0, 1.0], method="rk4", options={"step_size": 0.1})
+    torch.testing.assert_close(found[-1], y0 * math.exp(-1.5), rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("batch", ["shared", "independent"])
 @pytest.mark.parametrize("when", [0.0, 0.5])
 @pytest.mark.parametrize("structure", [lambda y: y, lambda y: (y, y.clone())])
