@@ -88,7 +88,7 @@ def test_a_training_step_without_an_ode_waits_for_nothing(network):
     assert waits(network) == 0
 
 
-@pytest.mark.parametrize(("gradient", "times"), [("adjoint", 9), ("checkpoint", 3), ("backprop", 3)])
+@pytest.mark.parametrize(("gradient", "times"), [("adjoint", 6), ("checkpoint", 3), ("backprop", 3)])
 def test_a_training_step_waits_as_often_however_many_steps_its_ode_has(gradient, times):
     solvers = [{"method": "rk4", "step_size": size, "gradient": gradient} for size in (0.5, 0.125)]
     assert [waits("ode net, fixed", solver) for solver in solvers] == [times, times]
