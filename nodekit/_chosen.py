@@ -23,7 +23,7 @@ from ._failures import (
 )
 from ._loops import Accepted, Callbacks, Plan, Walk
 from ._numbers import Floats, Number, is_finite
-from ._parameters import is_transformed
+from ._parameters import is_recording
 from ._stepper import Step, Stepper
 from ._tolerance import Tolerance
 from .errors import MaxStepsReached, NonFiniteDerivative, StepSizeUnderflow
@@ -83,7 +83,7 @@ class Chosen(Plan):
         """A size for the first step, from the slope at the start; one evaluation."""
         scale, order = self.tolerance.scale(clock.shown(t), y.abs()), stepper.error_exponent - 1
         part = stepper.first_part
-        recorded = torch.is_grad_enabled() and not is_transformed()
+        recorded = is_recording()
 
         def evaluated(t: Tensor, y: Tensor) -> Tensor:
             # With a graph where the steps have one: what the function computes here it may keep, and read there.

@@ -16,7 +16,7 @@ from ._gradients import Gradient
 from ._gradients.backprop import backprop
 from ._leaves import UnknownLeaves, lost
 from ._loops import SegmentedStats
-from ._parameters import is_transformed, parameters_of
+from ._parameters import is_recording, parameters_of
 from ._problem import Problem, Record
 from ._state import Derivative
 from ._vjp import refuse
@@ -35,7 +35,7 @@ def differentiably(problem: Problem, gradient: Gradient, y0: Tensor, t, named) -
     if has_time_gradients(t):
         return _with_time_gradients(problem, gradient, y0, t, named)
     y0 = y0.clone()  # a derivative that writes to its argument must not write to the user's state
-    if not torch.is_grad_enabled() or is_transformed():
+    if not is_recording():
         return backprop(problem, y0, func(start, y0))
     before, state = RandomState(problem.clock.device), y0
     if not gradient.records:

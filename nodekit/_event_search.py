@@ -13,7 +13,7 @@ from torch import Tensor
 from ._control import host_values
 from ._loops import Accepted
 from ._numbers import Floats, Number
-from ._parameters import is_transformed
+from ._parameters import is_recording, is_transformed
 from ._state import NOT_IN_PLACE, REFUSED_IN_PLACE, version_of
 from .errors import EventNotReached, InvalidEvent, MaxStepsReached
 
@@ -81,7 +81,7 @@ class EventFunctions:
     def __init__(self, events: Sequence, packing):
         self.events, self.packing = events, packing
         self.owners: list[int] = []
-        self.recorded = torch.is_grad_enabled() and not is_transformed()
+        self.recorded = is_recording()
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """The values at one time and state of the solver.

@@ -84,6 +84,11 @@ def parameters_of(
     return tuple(tensors)
 
 
+def is_recording() -> bool:
+    """Whether autograd records, and no transform of `is_transformed` does in its place."""
+    return torch.is_grad_enabled() and not is_transformed()
+
+
 def is_transformed() -> bool:
     """Whether torch.func transforms, forward-mode duals, a compiler or a tracer watch: only plain operations do."""
     return (

@@ -14,7 +14,7 @@ from ._event_search import LOOKS, as_value, bracket_root, changes_the_state, wit
 from ._events import unavailable
 from ._flow import shift_of_zero
 from ._numbers import Tensors
-from ._parameters import is_transformed
+from ._parameters import is_recording
 from ._sample_steps import SampleSteps
 from ._samples import SamplePacking, copied, spread
 from ._state import version_of
@@ -40,7 +40,7 @@ class SampleWatch:
         self.t = torch.full((packing.samples,), math.nan, dtype=clock.exact, device=packing.device)
         self.index = torch.full_like(self.t, -1, dtype=torch.int64)
         self._values: Tensor | None = None  # where every sample is now
-        self._recorded = torch.is_grad_enabled() and not is_transformed()  # as of `EventFunctions`
+        self._recorded = is_recording()  # as of `EventFunctions`
 
     def anew(self) -> SampleWatch:
         """The same, before the solve begins."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from ._parameters import is_transformed, keeps_graphs
+from ._parameters import is_recording, is_transformed, keeps_graphs
 from .errors import InvalidDerivative, InvalidState
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Derivative:
         Args:
             read: what `reachable` found of it.
         """
-        if torch.is_grad_enabled() and not is_transformed():
+        if is_recording():
             self._needs_graph = self._needs_graph or keeps_graphs(read)
 
     def _evaluated(self, t: Tensor, y: Tensor) -> Tensor:

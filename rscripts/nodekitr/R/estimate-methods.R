@@ -225,13 +225,14 @@ simulate.nk_estimate <- function(object, nsim = 1, seed = NULL, ...) {
   refuse_arguments(c("nsim", "seed"), ...)
   mean <- fitted(object)
   with_noise <- !is.na(do.call(rbind, lapply(object$pieces, `[[`, "values"))) # not so where a start is taken as exact
+  noise <- sigma(object)
   with_noise <- with_noise[order(order(object$data$.series, object$data[[object$time]])), , drop = FALSE]
   with_seed(seed, lapply(seq_len(nsim), function(i) {
     drawn <- mean
     for (k in seq_along(object$observed)) {
       name <- object$observed[k]
-      noise <- stats::rnorm(nrow(mean), sd = sigma(object)[k])
-      drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + with_noise[, k] * noise)
+      errors <- with_noise[, k] * stats::rnorm(nrow(mean), sd = noise[k])
+      drawn[[name]] <- ifelse(is.na(object$data[[name]]), NA, drawn[[name]] + errors)
     }
     drawn
   }))
