@@ -321,8 +321,8 @@ class Buffers:
             address == known and (held is not None or storage.cdata == before.cdata)
             for known, before, held in self.returned
         )
-        hold = slope.numel() * slope.element_size() <= self._LARGE or len(self.returned) < self._HELD
-        self.returned.append((address, storage, slope.detach() if hold else None))
-        if self.reused:
-            self.returned = []
+        large, held = slope.numel() * slope.element_size() > self._LARGE, slope.detach()
+        if large and len(self.returned) >= self._HELD:
+            held, self.returned = None, [(known, before, None) for known, before, _ in self.returned]
+        self.returned = [] if self.reused else [*self.returned, (address, storage, held)]
         return slope.clone(), not self.reused and len(self.returned) >= self._WATCHED

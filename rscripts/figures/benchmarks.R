@@ -52,7 +52,7 @@ figure_benchmarks_growth <- function(growth) {
   ends <- do.call(rbind, lapply(split(growth, list(growth$panel, growth$line), drop = TRUE), function(line) {
     line[which.max(line$x), ]
   }))
-  ends$label <- paste0(ends$line, " \u00b7 ", formatC(round(ends$slope, 2) + 0, digits = 2, format = "f"))
+  ends$label <- paste0(ends$line, " \u00b7 ", sub("-", "\u2212", formatC(round(ends$slope, 2) + 0, digits = 2, format = "f")))
   low <- tapply(growth$value, growth$panel, min)[as.character(ends$panel)]
   high <- tapply(growth$value, growth$panel, max)[as.character(ends$panel)]
   apart <- lapply(split(seq_len(nrow(ends)), ends$panel), function(rows) {
