@@ -25,6 +25,9 @@ from ._tolerance import Tolerance
 _BYTES = 2**20
 #: … or so many steps.
 _STEPS = 256
+#: A loop within a step is spread over threads from so many numbers a thread on. A thread that slept takes longer to wake
+#: than a small system's step: 1.7 or 3 ms a solve for the same work, depending on what ran before.
+_CHUNK = 8192
 
 
 class Chunk:
@@ -212,7 +215,11 @@ def _compiled(function: Callable, loops: Loops) -> Callable:
     from ._compiled_kernels import Rewritten  # imports the compiler, for which only those wait who use it
 
     bound = types.FunctionType(bound.__code__.replace(), bound.__globals__, function.__name__, None, bound.__closure__)
-    options = {"cpp_wrapper": True, "post_grad_custom_pre_pass": Rewritten(loops.turned)}
+    options = {
+        "cpp_wrapper": True,
+        "post_grad_custom_pre_pass": Rewritten(loops.turned),
+        "cpp.min_chunk_size": _CHUNK,
+    }
     if hasattr(torch._inductor.config, "unsafe_marked_cacheable_functions"):
         # Else a loop is compiled anew in every process. The caches tell loops apart by what is in them, too
         # (test_compiled.py: "found again and only for the same derivative").
