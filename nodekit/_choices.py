@@ -71,7 +71,7 @@ def chosen(
     batch: str,
     strict: bool,
     adjoint_method: str | None,
-    args: Iterable,
+    args: Sequence,
     **more: Any,
 ) -> Choices:
     """The choices that the arguments of `nodekit.solve` make.
@@ -81,6 +81,11 @@ def chosen(
     """
     if not callable(func):
         raise InvalidDerivative(f"func must be a function of (t, y), not {type(func).__name__}")
+    if not isinstance(args, list | tuple):
+        raise InvalidDerivative(
+            f"args must be a tuple of the derivative's further arguments, not {type(args).__name__}",
+            remedy="Write args=(a,) for a single one",
+        )
     if batch not in ("shared", "independent"):
         raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
     found, differentiated = _methods.find("dopri5" if method is None else method), _gradients.find(gradient)

@@ -74,6 +74,8 @@ class DenseSolution:
                 carried_on(self.problem.func, clock.instant(number), y, shift.to(y))
                 for y, shift, number in zip(states, shifts, numbers, strict=True)
             ]
+        if not states:
+            return packing.unpack(packing.y0.new_zeros(0, *packing.y0.shape))
         return packing.unpack(torch.stack(states) if times.ndim else states[0])
 
     def _within(self, number: float, dtype: torch.dtype) -> float:

@@ -76,12 +76,14 @@ class EventFunctions:
         owners: for each value, the index of its event; known after the first evaluation.
         recorded: whether gradients are asked for. Evaluations in search of an event have graphs then, too, which are
             let go: a function that keeps what it computed (a threshold by its time, say) reads it again at the event.
+        differentiated: the same, or whether torch.func's transforms may ask for them.
     """
 
     def __init__(self, events: Sequence, packing):
         self.events, self.packing = events, packing
         self.owners: list[int] = []
         self.recorded = is_recording()
+        self.differentiated = torch.is_grad_enabled() and not packing.numpy
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """The values at one time and state of the solver.
@@ -140,6 +142,8 @@ class Watch:
         times: the segment's output times with those of its events among them, once `over` is exhausted.
         found: index into the outputs after the first → component.
         stop: the components that ended the segment.
+        before: index into the outputs after the first → two times shortly before that event and the states there, where
+            gradients are recorded.
         residuals: component → size of its value where its event was found, and whether that is rounding.
         soon: whether the segment ended right behind its start.
     """
@@ -148,6 +152,7 @@ class Watch:
         self.functions, self.counts, self.near = functions, counts, near
         self.times: list[float] = []
         self.found: dict[int, int] = {}
+        self.before: dict[int, tuple[list[float], Sequence[Tensor]]] = {}
         self.stop: list[int] = []
         self.residuals: dict[int, tuple[float, bool]] = {}
         self.soon = False
@@ -167,11 +172,13 @@ class Watch:
                 marks.sort(key=lambda mark: abs(mark[0] - begin))
                 last = self._last(marks)
                 kept = [mark for mark in marks if last is None or abs(mark[0] - begin) <= abs(last - begin)]
-                for t, _, component in kept:
+                for t, theta, component in kept:
                     if component is None:
                         pending.pop(0)
                     else:
                         self.found[len(reached) - 1] = component
+                        if self.functions.differentiated:
+                            self.before[len(reached) - 1] = _shortly_before(theta, accepted, problem)
                     reached.append(t)
                 accepted.thetas = [theta for _, theta, _ in kept]
                 if last is not None:
@@ -256,6 +263,21 @@ class Watch:
         size, is_rounding = (self.near or {}).get(component, (0.0, True))
         on_surface = old == 0 and abs(value) <= size and (starting or is_rounding)
         return 0.0 if on_surface else Floats.sign(value)
+
+
+def _shortly_before(theta: float, accepted: Accepted, problem) -> tuple[list[float], Sequence[Tensor]]:
+    """Two times shortly before a fraction of a step, and the states there."""
+    interval, eps = accepted.interval, torch.finfo(problem.clock.dtype).eps
+    apart = shortly(_root_eps(accepted), eps * max(abs(interval.t0), abs(interval.t1)) / abs(interval.dt))
+    thetas = [theta - min(apart, theta / 2) * k for k in (1, 2)]
+    with torch.no_grad():
+        states = problem.stepper.interpolate(interval, accepted.y, accepted.step, thetas)
+    return [_time(accepted, x) for x in thetas], states
+
+
+def shortly(least: Number, resolution: Number) -> Number:
+    """How much before an event its slope is looked at: where times and states can be told from those at the event."""
+    return least + 4 * resolution
 
 
 def _root_eps(accepted: Accepted) -> float:

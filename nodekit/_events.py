@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._clock import Clock, has_time_gradients
+from ._clock import has_time_gradients
 from ._differentiate import differentiably
 from ._event_search import EventFunctions, Watch
-from ._flow import carried_on, shift_of_zero
+from ._flow import carried_on, shift_of_zero, slope_before
 from ._given import Given
 from ._loops import Plan, SegmentedStats
 from ._parameters import is_transformed
 from ._problem import Problem, Record
-from ._state import Derivative
 from ._vjp import refuse
 from .errors import GradientUnavailable, InvalidEvent
 
@@ -131,7 +130,7 @@ def solve_with_events(
                     moment = problem.plan.moment(clock, time, problem.times[0])
                     outputs[-1] = carried_on(func, moment, state, shifts[len(outputs)])
                 continue
-            shift, state = _at_event(functions, component, func, clock, time, state)
+            shift, state = _at_event(functions, component, problem, time, state, watch.before.get(i))
             when.append(_instant(time, shift, t, y0))
             states.append(state)
             record.index.append(functions.owners[component])
@@ -195,19 +194,24 @@ def _instant(time: float, shift: Tensor | None, t: Any, y: Tensor) -> Tensor:
 
 
 def _at_event(
-    functions: EventFunctions, component: int, func: Derivative, clock: Clock, time: float, y: Tensor
+    functions: EventFunctions, component: int, problem: Problem, time: float, y: Tensor, before
 ) -> tuple[Tensor | None, Tensor]:
     """How an event's time moves, and the state there.
 
     Args:
         y: the state at the event's time, which is held fixed in its gradient.
+        before: as of `Watch`.
 
     Returns:
         The shift τ (None where nothing is differentiable) and the state y(t + τ).
     """
-    if not torch.is_grad_enabled() or functions.packing.numpy:
+    if not functions.differentiated:
         return None, y
-    t, event = clock.instant(time), functions.owners[component]
+    func, t, event = problem.func, problem.clock.instant(time), functions.owners[component]
+    moments = [problem.clock.instant(earlier) for earlier in before[0]]
+    offsets = [(moment - t, state.detach() - y.detach()) for moment, state in zip(moments, before[1], strict=True)]
+    with problem.surroundings.again():
+        func = slope_before(func, t, y, offsets)
 
     def value_at(t: Tensor, y: Tensor) -> Tensor:
         return functions(t, y)[component].to(y.dtype)

@@ -56,6 +56,13 @@ class Forcing(nn.Module):
         self.register_buffer("t", rows if self.own else t)
         self.register_buffer("values", values)
 
+    def _apply(self, fn, recurse=True):
+        # Of another dtype, as by bfloat16(), are the values alone: rounded times would be others.
+        t = self.t
+        super()._apply(fn, recurse)
+        self.t = t.to(self.t.device)
+        return self
+
     @property
     def breaks(self) -> list[float] | Tensor:
         """Times at which the forcing jumps or has a kink; of samples with own times (batch, k), NaN for none."""

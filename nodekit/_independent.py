@@ -22,18 +22,17 @@ from .errors import InvalidDerivative
 
 
 def solve_samples(
-    problem: Problem, gradient: Gradient, packing: SamplePacking, t: Any, named
+    problem: Problem, gradient: Gradient, y0: Tensor, t: Any, named
 ) -> tuple[list[Tensor], Occurrences | None]:
     """Solve every sample on its own.
 
     Args:
-        problem, gradient, t, named: as in `differentiably`.
-        packing: of the state.
+        problem, gradient, y0, t, named: as in `differentiably`.
 
     Returns:
         The outputs after the first, and what happened to every sample, if events were looked for.
     """
-    y0, watch, later = packing.y0, problem.watch, len(problem.times) - 1
+    packing, watch, later = problem.func.packing, problem.watch, len(problem.times) - 1
     if packing.samples > 1 and (problem.stepper.implicit or gradient.solves_backwards):
         _insist_on_separate_samples(problem, y0)
     if not packing.samples:
@@ -103,7 +102,7 @@ def _of_none(problem: Problem, y0: Tensor, t: Any) -> list[Tensor]:
 
 def _occurrences(watch: SampleWatch, problem: Problem, packing: SamplePacking, t: Any, y: Tensor) -> Occurrences:
     """When and where every sample ended by an event."""
-    shift, y = watch.attached(problem.func, y)
+    shift, y = watch.attached(problem.func, problem.surroundings, y)
     when = watch.t.to(t.dtype) if isinstance(t, Tensor) and t.is_floating_point() else watch.t
     if shift is not None:
         when = when + torch.where(watch.index >= 0, shift.view(-1), 0.0).to(when.dtype)

@@ -102,7 +102,7 @@ def odeint_dense(
 
     Any method and any state will do. See `solve` for the arguments.
     """
-    times = [float(t0), float(t1)]
+    times = torch.stack([torch.as_tensor(t, dtype=torch.float64, device="cpu").reshape(()) for t in (t0, t1)])
     given = {"rtol": rtol, "atol": atol, "method": method, "options": options, "strict": False}
     return solve(func, y0, times, dense=True, **given).dense
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ._clock import SampleClock
+from ._context import Surroundings
 from ._control import host_values
-from ._event_search import LOOKS, as_value, bracket_root, changes_the_state, with_leaves
+from ._event_search import LOOKS, as_value, bracket_root, changes_the_state, shortly, with_leaves
 from ._events import unavailable
-from ._flow import shift_of_zero
+from ._flow import shift_of_zero, slope_before
 from ._numbers import Tensors
 from ._parameters import is_recording
 from ._sample_steps import SampleSteps
@@ -40,7 +41,8 @@ class SampleWatch:
         self.t = torch.full((packing.samples,), math.nan, dtype=clock.exact, device=packing.device)
         self.index = torch.full_like(self.t, -1, dtype=torch.int64)
         self._values: Tensor | None = None  # where every sample is now
-        self._recorded = is_recording()  # as of `EventFunctions`
+        self._recorded, self._differentiated = is_recording(), torch.is_grad_enabled()  # as of `EventFunctions`
+        self._before: list[tuple[Tensor, Tensor]] | None = None  # two times shortly before each event, and states there
 
     def anew(self) -> SampleWatch:
         """The same, before the solve begins."""
@@ -132,14 +134,31 @@ class SampleWatch:
         ends = torch.isfinite(theta)
         t = torch.where(theta == 1.0, interval.t1, interval.t0 + theta * (interval.t1 - interval.t0))
         self.t, self.index = torch.where(ends, t, self.t), torch.where(ends, index, self.index)
+        if self._differentiated and host_values(ends.any()):
+            self._look_before(ends, torch.where(ends, theta, 1.0))
         return theta
 
-    def _at_fraction(self, theta: Tensor) -> Tensor:
+    def _look_before(self, ends: Tensor, theta: Tensor) -> None:
+        """Keep two points shortly before these fractions, of the samples that end there."""
+        _, y, _, interval = self._at
+        largest, eps = torch.maximum(interval.t0.abs(), interval.t1.abs()), torch.finfo(self.clock.dtype).eps
+        apart = shortly(torch.finfo(y.dtype).eps ** 0.5, eps * largest / (interval.t1 - interval.t0).abs())
+        found = [self._point(theta - torch.minimum(apart, theta / 2) * k) for k in (1, 2)]
+        known = self._before or found
+        self._before = [
+            (torch.where(ends, t, earlier), torch.where(spread(ends, state), state, other))
+            for (t, state), (earlier, other) in zip(found, known, strict=True)
+        ]
+
+    def _point(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Times and states at every sample's fraction of its step."""
         stepper, y, step, interval = self._at
         rows = torch.arange(len(y), device=y.device)
         state = stepper.at_fractions(y, step, interval.t1 - interval.t0, rows, theta)
-        t = interval.t0 + theta * (interval.t1 - interval.t0)
-        return self._searched(t, state)
+        return interval.t0 + theta * (interval.t1 - interval.t0), state
+
+    def _at_fraction(self, theta: Tensor) -> Tensor:
+        return self._searched(*self._point(theta))
 
     def _searched(self, t: Tensor, state: Tensor) -> Tensor:
         with torch.set_grad_enabled(self._recorded):
@@ -154,10 +173,11 @@ class SampleWatch:
         tolerance = tolerance.clamp(min=torch.finfo(tolerance.dtype).eps)
         return bracket_root(Tensors, lambda theta: self._at_fraction(theta)[:, k], low, high, old, tolerance)[0]
 
-    def attached(self, func, y: Tensor) -> tuple[Tensor | None, Tensor]:
+    def attached(self, func, surroundings: Surroundings, y: Tensor) -> tuple[Tensor | None, Tensor]:
         """How every sample's event moves, and the state there, as for shared solves.
 
         Args:
+            func, surroundings: of the problem.
             y: states at the events, which are held fixed in time by their gradients.
 
         Returns:
@@ -165,7 +185,7 @@ class SampleWatch:
             the states.
         """
         happened = self.index >= 0
-        if not torch.is_grad_enabled() or self.packing.numpy or not host_values(happened.any()):
+        if self._before is None or self.packing.numpy or not host_values(happened.any()):
             return None, y
         # Where none happened another sample's stands in, lest what is not a number spoils the gradients all share.
         source = copied(happened)
@@ -177,6 +197,9 @@ class SampleWatch:
         def none(still: Tensor, shift: Tensor, value: Tensor) -> Tensor:
             return torch.where(still, unavailable(None, None, shift, y, value), shift)
 
+        before = [(self.clock.instant(time[source]), earlier[source].detach()) for time, earlier in self._before]
+        with surroundings.again():
+            func = slope_before(func, t, state, [(time - t, earlier - state.detach()) for time, earlier in before])
         shift, state = shift_of_zero(value_at, func, t, state, none)
         if shift is None:
             return None, y

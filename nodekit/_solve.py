@@ -12,7 +12,7 @@ from torch import Tensor
 from ._adjoint_solve import backward_solve
 from ._callbacks import callbacks_of
 from ._choices import Choices, chosen
-from ._clock import Clock, SampleClock
+from ._clock import Clock, SampleClock, has_time_gradients
 from ._compiled import COMPILED, CompiledProblem
 from ._context import Surroundings
 from ._control import norm_of, refuse_vmap
@@ -26,6 +26,7 @@ from ._independent import solve_samples
 from ._loops import Stats
 from ._mass import MassDerivative
 from ._methods import SCIPY
+from ._parameters import is_transformed
 from ._plan import make_plan, make_sample_plan
 from ._problem import Problem, Record
 from ._progress import Progress
@@ -36,8 +37,9 @@ from ._samples import SamplePacking, sample_norm
 from ._state import Derivative, Packing
 from ._times import sample_times
 from ._tolerance import tolerance_of
+from ._vjp import refuse
 from ._warning import warn
-from .errors import SolveFailed
+from .errors import GradientUnavailable, SolveFailed
 
 
 @dataclass
@@ -159,6 +161,7 @@ def solve(
     named = [args, list(params)]
     problem, differentiate = _problem(choices, t, throw), COMPILED if choices.compiled else choices.gradient
     packing, occurred, solution = problem.func.packing, None, None
+    y0 = _without_gradients_of_jumps(choices.options.jump_t, packing.y0)
     solved = problem
     if dense:
         solution = DenseSolution(problem)
@@ -166,12 +169,12 @@ def solve(
         differentiate = COMPILED if choices.compiled else GRADIENTS["backprop"]
     try:
         if batch == "independent":
-            outputs, occurred = solve_samples(solved, differentiate, packing, t, named)
+            outputs, occurred = solve_samples(solved, differentiate, y0, t, named)
         elif choices.events:
-            outputs, occurred = solve_with_events(solved, differentiate, packing.y0, t, named, choices.events)
+            outputs, occurred = solve_with_events(solved, differentiate, y0, t, named, choices.events)
             t = t[: 1 + len(outputs)]
         else:
-            outputs = differentiably(solved, differentiate, packing.y0, t, named)
+            outputs = differentiably(solved, differentiate, y0, t, named)
     finally:
         if progress:
             problem.progress.close()
@@ -179,6 +182,24 @@ def solve(
     record.stats.nfe_forward = problem.func.evaluations
     y = packing.unpack(torch.stack([packing.y0, *outputs]))
     return Solution(t, y, record.stats, record.failure, occurred, solution)
+
+
+def _without_gradients_of_jumps(jump_t: Any, y0: Tensor) -> Tensor:
+    """The initial state, as of which a gradient that is asked for of the option jump_t is an error, not a missing one.
+
+    Raises:
+        GradientUnavailable: at once under torch.func's transforms, which ask for gradients at once.
+    """
+    if not has_time_gradients(jump_t):
+        return y0
+    error = GradientUnavailable(
+        "the option jump_t requires a gradient, but when the slope jumps is taken as constant",
+        remedy="Detach it, or let the solve restart there, Event(lambda t, y: t - time, change=lambda t, y: y), which "
+        "gives this time its gradient",
+    )
+    if is_transformed():
+        raise error
+    return refuse(error, y0, jump_t)
 
 
 def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
@@ -207,8 +228,13 @@ def _problem(choices: Choices, t: Any, throw: bool) -> Problem:
 
         def grid(constructor: Callable) -> list[float]:
             points = constructor(
-                func, choices.y0, t if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype)
+                func, choices.y0, t.detach() if isinstance(t, Tensor) else torch.tensor(times, dtype=packing.dtype)
             )
+            if has_time_gradients(points):
+                raise GradientUnavailable(
+                    "the grid of grid_constructor requires a gradient, but where steps end is taken as constant",
+                    remedy="Detach it, or name its points in t, whose gradients are those of the steps",
+                )
             return points.detach().reshape(-1).tolist() if isinstance(points, Tensor) else [float(x) for x in points]
 
         if method is SCIPY:

@@ -37,8 +37,10 @@ class RecurrentEncoder(nn.Module):
         # The observed points first, the latest in front.
         order = torch.argsort(mask.flip(1).to(torch.int8), dim=1, descending=True, stable=True)
         order = length - 1 - order
-        at = times.to(x)[order] if times.ndim == 1 else times.to(x).gather(1, order)
-        gaps = torch.cat((torch.zeros_like(at[:, :1]), at[:, :-1] - at[:, 1:]), dim=1)
+        times = times.to(x.device)
+        at = times[order] if times.ndim == 1 else times.gather(1, order)
+        # Differences first: large times, as seconds since 1970 are, would lose them in the precision of x.
+        gaps = torch.cat((torch.zeros_like(at[:, :1]), at[:, :-1] - at[:, 1:]), dim=1).to(x)
         values = torch.cat((x.gather(1, order[..., None].expand_as(x)), gaps[..., None]), dim=-1)
         lengths = mask.sum(1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
@@ -149,12 +151,12 @@ class LatentODE(nn.Module):
             return self.decoder(z0)[..., None, :]
         args = () if context is None else (context,)
         if times.ndim == 1:
-            z = solve(self.derivative, z0, times.to(z0), args=args, **self.arguments).y
+            z = solve(self.derivative, z0, times, args=args, **self.arguments).y
             return self.decoder(z).movedim(0, -2)
-        full, _ = without_padding(times.to(z0))
+        full, _ = without_padding(times)
         z = solve(self.derivative, z0, full, args=args, batch="independent", **self.arguments).y
         # The decoder's gradient would not be a number if it had seen one that is none.
-        return self.decoder(z).movedim(0, -2).masked_fill(times.isnan()[..., None], torch.nan)
+        return self.decoder(z).movedim(0, -2).masked_fill(times.isnan()[..., None].to(z.device), torch.nan)
 
     def elbo(self, x: Tensor, times: Tensor, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """The evidence lower bound (n,) in nats: one sample's log-likelihood of what was observed, minus the KL term.
@@ -185,7 +187,7 @@ class LatentODE(nn.Module):
         Raises:
             ValueError: for a time before the first one.
         """
-        times, at = times.to(x), at.to(x)
+        times, at = times.to(x.device), at.to(x.device)
         z0, _ = self.encode(x, times, mask)
         if times.ndim != at.ndim:
             times, at = (rows.expand(len(x), -1) for rows in (times, at))

@@ -207,7 +207,10 @@ def differentiable_solution(equations: StageEquations, k: Tensor) -> Tensor:
 
 
 def _plainly_differentiable(equations: StageEquations, k: Tensor) -> Tensor:
-    """The same from operations that torch.func's transforms understand, as often as they are nested."""
+    """The same from operations that torch.func's transforms understand.
+
+    As often as they are nested, and twice more: for autograd around them, which they do not show.
+    """
     if equations.unknowns > DENSE:
         raise UnsupportedCombination(
             f"torch.func transforms of an implicit step with {equations.unknowns} unknowns",
@@ -216,7 +219,7 @@ def _plainly_differentiable(equations: StageEquations, k: Tensor) -> Tensor:
     pairs = zip(equations.times, equations.points(k), strict=True)
     jacobians = [jacobian(equations.func, t, x, equations.lead)[1] for t, x in pairs]
     lu = factors(equations.matrix(jacobians))
-    for _ in range(max(1, torch._C._functorch.maybe_current_level() or 1)):
+    for _ in range((torch._C._functorch.maybe_current_level() or 1) + 2):
         k = k + equations.solved(lu, equations.residual(equations.image(k), k))
     equations.refuse(k, "have no derivative: their matrix is singular at the solution")
     return k

@@ -29,7 +29,7 @@ class ContinuousFlow(Flow):
         base: see `Flow`; by default the standard normal distribution.
         trace: "exact" (closed form where there is one, otherwise by autograd), "autograd", "hutchinson" (random
             signs), or "hutchinson_gaussian"; a probe is drawn from torch's global generator for every solve.
-        t: times of data and base.
+        t: times of data and base: numbers, or tensors, which get their gradients (as a parameter, a learned end time).
         method, rtol, atol, options, gradient: see `nodekit.odeint`.
 
     Raises:
@@ -42,7 +42,7 @@ class ContinuousFlow(Flow):
         base: Any = None,
         *,
         trace: str = "exact",
-        t: tuple[float, float] = (0.0, 1.0),
+        t: tuple[Any, Any] | Tensor = (0.0, 1.0),
         method: str = "dopri5",
         rtol: float = 1e-5,
         atol: float = 1e-5,
@@ -61,7 +61,7 @@ class ContinuousFlow(Flow):
 
     def inverse(self, z: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Data x (…, d) of points z (…, d), and log|det ∂x/∂z| (…) or its estimate."""
-        return self._ends(z, self.t[::-1], context)
+        return self._ends(z, (self.t[1], self.t[0]), context)
 
     def log_prob(self, x: Tensor, context: Any = None, *, time: float | None = None) -> Tensor:
         """The log-density (…) at points x (…, d) of what the data have become at a time, by default at t[0].
@@ -80,7 +80,8 @@ class ContinuousFlow(Flow):
 
         Args:
             x: where the paths begin.
-            times: strictly monotone (T,); decreasing ones lead from the base back to the data.
+            times: strictly monotone (T,); decreasing ones lead from the base back to the data. Tensors are
+                differentiated.
             context: as of `log_prob`.
 
         Returns:
@@ -89,11 +90,13 @@ class ContinuousFlow(Flow):
         trace, draw = TRACES[self.trace]
         dynamics = _Augmented(self.field, trace, None if draw is None else draw(x))
         state = torch.cat((x, x.new_zeros(*x.shape[:-1], 1)), dim=-1)
-        times = torch.as_tensor(times, dtype=x.dtype, device=x.device)
+        if isinstance(times, list | tuple) and any(isinstance(time, Tensor) for time in times):
+            # One tensor of them keeps their gradients.
+            times = torch.stack([torch.as_tensor(time, dtype=torch.float64, device="cpu") for time in times])
         states = solve(dynamics, state, times, args=() if context is None else (context,), **self.arguments).y
         return states[..., :-1], states[..., -1]
 
-    def _ends(self, x: Tensor, times: tuple[float, float], context) -> tuple[Tensor, Tensor]:
+    def _ends(self, x: Tensor, times: tuple[Any, Any] | Tensor, context) -> tuple[Tensor, Tensor]:
         points, logdets = self.trajectory(x, times, context)
         return points[-1], logdets[-1]
 

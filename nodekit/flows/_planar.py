@@ -77,6 +77,9 @@ def _before_bending(after: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
             below = middle + slope * torch.tanh(middle + bias) < after
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         root = (low + high) / 2
-    # One step of Newton's method: it sharpens the root, and its derivatives are those of the implicit function.
-    bent = torch.tanh(root + bias)
-    return root - (root + slope * bent - after) / (1 + slope * (1 - bent.square()))
+    # Newton's method sharpens the root, and gives it the derivatives of the implicit function: one step the first ones,
+    # two steps those up to the third.
+    for _ in range(2):
+        bent = torch.tanh(root + bias)
+        root = root - (root + slope * bent - after) / (1 + slope * (1 - bent.square()))
+    return root

@@ -101,3 +101,16 @@ def test_dense_output_is_differentiated_by_time_three_times():
         found.append(y.item())
     y1 = 2 * math.exp(-1 / 4)  # of y = 2 exp(−t²/4)
     assert found == pytest.approx([-y1 / 2, -y1 / 4, 5 / 8 * y1], rel=1e-7)
+
+
+def test_torchdiffeqs_dense_output_is_differentiated_by_its_start():
+    t0 = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    y0 = torch.tensor([2.0], dtype=torch.float64)
+    dense = nodekit.odeint_dense(lambda t, y: -y, y0, t0, 3.0, rtol=1e-9, atol=1e-9)
+    (by_start,) = torch.autograd.grad(dense(torch.tensor(2.0, dtype=torch.float64)).sum(), t0)
+    assert by_start.item() == pytest.approx(2 * math.exp(-1.5), rel=1e-6)
+
+
+def test_no_times_give_no_states():
+    dense = nodekit.solve(lambda t, y: -y, torch.ones(3), [0.0, 1.0], dense=True).dense
+    assert dense([]).shape == (0, 3)

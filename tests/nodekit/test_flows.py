@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 import nodekit
 from nodekit.flows import TRACES, ContinuousFlow, HyperPlanarField, MLPField, PlanarFlow, StandardNormal
@@ -305,3 +306,57 @@ def test_an_own_field_needs_no_dimension_but_for_samples():
     with pytest.raises(nodekit.errors.InvalidState, match="dimension"):
         flow.sample(3)
     assert with_dimension.sample(3).shape == (3, 2)
+
+
+def test_a_learned_end_time_gets_its_gradient():
+    def likelihood(end):
+        torch.manual_seed(1)
+        flow = ContinuousFlow(MLPField(2), t=(0.0, end), rtol=1e-9, atol=1e-9).double()
+        return flow, flow.log_prob(torch.tensor([[0.3, -0.4], [1.0, 2.0]], dtype=torch.float64)).sum()
+
+    end, h = nn.Parameter(torch.tensor(0.8, dtype=torch.float64)), 1e-5
+    (found,) = torch.autograd.grad(likelihood(end)[1], end)
+    difference = (likelihood(0.8 + h)[1] - likelihood(0.8 - h)[1]) / (2 * h)
+    assert found.item() == pytest.approx(difference.item(), rel=1e-6)
+    flow, _ = likelihood(torch.tensor(0.8, dtype=torch.float64))
+    x = torch.randn(3, 2, dtype=torch.float64)
+    torch.testing.assert_close(flow.inverse(flow(x)[0])[0], x, rtol=1e-6, atol=1e-6)
+
+
+def test_a_path_at_large_times_is_that_at_small_ones():
+    torch.manual_seed(0)
+    flow, x = ContinuousFlow(MLPField(2)), torch.randn(3, 2)
+    at = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    field = flow.field
+    flow.field = Standing(field)
+    expected = flow.trajectory(x, at)[0]
+    # In float32 these times are all the same.
+    torch.testing.assert_close(flow.trajectory(x, 1.7e9 + at)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+class Standing(nn.Module):
+    """A field as it is at t = 0, at all times."""
+
+    def __init__(self, field):
+        super().__init__()
+        self.field = field
+
+    def forward(self, t, z):
+        return self.field(torch.zeros_like(t), z)
+
+
+def test_planar_inverse_has_second_derivatives():
+    torch.manual_seed(2)
+    flow = PlanarFlow(2, 3).double()
+    z = torch.randn(4, 2, dtype=torch.float64)
+    assert torch.autograd.gradgradcheck(
+        lambda z, bias: flow_with(flow, bias).inverse(z), (z.requires_grad_(), flow.bias)
+    )
+
+
+def flow_with(flow, bias):
+    """A copy of a planar flow with another bias."""
+    copied = PlanarFlow(2, 3).double()
+    del copied.bias
+    copied.weight, copied.direction, copied.bias = flow.weight, flow.direction, bias
+    return copied

@@ -145,3 +145,14 @@ def test_bad_forcings_are_named():
         Forcing([0.0, 1.0], [1.0])
     with pytest.raises(errors.UnknownOption, match="linear"):
         Forcing([0.0, 1.0], [1.0, 2.0], "quadratic")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_another_precision_of_the_values_leaves_the_times(dtype):
+    start = 1.7e9  # seconds since 1970
+    forcing = nodekit.Forcing(start + torch.arange(4, dtype=torch.float64), torch.tensor([0.0, 1.0, 4.0, 9.0])).to(
+        dtype
+    )
+    assert forcing.values.dtype == dtype
+    assert forcing.breaks == [start, start + 1, start + 2, start + 3]
+    assert forcing(torch.tensor(start + 1.5, dtype=torch.float64)).item() == 2.5

@@ -91,3 +91,39 @@ def test_parameters_that_act_between_jumps_have_the_gradient_of_what_lies_betwee
     y = nodekit.odeint(func, Y0, [0.0, 1.0], rtol=1e-7, atol=1e-7, method=method, gradient=gradient, options=options)
     y[-1].sum().backward()
     assert dose.grad.item() == pytest.approx(1 - math.exp(-0.4) + 0.3, abs=1e-6)
+
+
+@pytest.mark.parametrize("batch", ["shared", "independent"])
+def test_the_gradient_by_when_the_slope_jumps_is_refused(batch):
+    rate, jump = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.5, 0.7))
+    options = {"jump_t": jump.reshape(1)}
+    y0 = torch.zeros(1, 1, dtype=torch.float64)
+
+    def solved():
+        return nodekit.solve(
+            lambda t, y: torch.where(t < jump, rate, 0 * y), y0, [0.0, 2.0], options=options, batch=batch
+        )
+
+    (by_rate,) = torch.autograd.grad(solved().y[-1].sum(), rate)
+    assert by_rate.item() == pytest.approx(0.7, rel=1e-6)
+    with pytest.raises(nodekit.errors.GradientUnavailable, match=r"jump_t.*Event\("):
+        solved().y[-1].sum().backward()
+    solved().y[0].sum().backward()  # it does not depend on the jump
+
+
+def test_the_gradient_by_a_grid_is_refused():
+    points = torch.tensor([0.0, 0.4, 1.0], requires_grad=True)
+    with pytest.raises(nodekit.errors.GradientUnavailable, match="grid_constructor"):
+        nodekit.odeint(
+            lambda t, y: -y, torch.ones(1), torch.tensor([0.0, 1.0]), method="rk4",
+            options={"grid_constructor": lambda func, y0, t: points},
+        )  # fmt: skip
+
+
+def test_a_grid_made_of_the_times_leaves_their_gradient():
+    t = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    options = {
+        "grid_constructor": lambda func, y0, t: torch.linspace(t[0].item(), t[-1].item(), 41).double() + 0 * t[0]
+    }
+    y = nodekit.odeint(lambda t, y: -y, torch.ones(1, dtype=torch.float64), t, method="rk4", options=options)
+    assert torch.autograd.grad(y[-1].sum(), t)[0][-1].item() == pytest.approx(-math.exp(-1), rel=1e-5)

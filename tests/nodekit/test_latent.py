@@ -254,3 +254,17 @@ def test_bad_own_times_say_what_is_wrong(ragged):
         model.elbo(x, wrong)
     with pytest.raises(ValueError, match=r"cannot predict at 0\.4, before the first time 0\.5"):
         model.predict(x, times, torch.tensor([[0.4], [0.4], [2.0]]))
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_large_times_are_not_rounded_to_the_precision_of_the_series(own):
+    torch.manual_seed(0)
+    model, x = LatentODE(observed=2), torch.randn(3, 5, 2)
+    times = torch.linspace(0.0, 2.0, 5, dtype=torch.float64)
+    at = torch.tensor([0.0, 0.3, 1.7], dtype=torch.float64)
+    if own:
+        times, at = times.expand(3, -1), at.expand(3, -1)
+    since = 1.7e9  # seconds since 1970, which float32 knows by 128
+    for name, given in {"encode": [times], "predict": [times, at]}.items():
+        found = getattr(model, name)(x, *(since + t for t in given))
+        torch.testing.assert_close(found, getattr(model, name)(x, *given), rtol=1e-4, atol=1e-4)

@@ -98,3 +98,9 @@ def test_whole_numbers_are_times(method):
     y = nodekit.odeint(lambda t, y: t.expand(1), torch.zeros(1), torch.arange(3), method=method)
     assert y.dtype == torch.float32
     torch.testing.assert_close(y[:, 0], torch.tensor([0.0, 0.0, 1.0] if method == "euler" else [0.0, 0.5, 2.0]))
+
+
+@pytest.mark.parametrize("args", [2.0, torch.tensor([2.0, 3.0]), {"a": 2.0}])
+def test_arguments_that_are_no_tuple_are_refused(args):
+    with pytest.raises(nodekit.errors.InvalidDerivative, match=r"args must be a tuple.*args=\(a,\)"):
+        nodekit.solve(lambda t, y, a: -a * y, torch.ones(1), [0.0, 1.0], args=args)

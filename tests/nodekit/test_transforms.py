@@ -215,3 +215,19 @@ def test_a_derivative_that_uses_transforms_itself_has_the_default_gradient(metho
     (by_a,) = torch.autograd.grad(divergence[-1].sum(), a)
     assert divergence[-1, 0].item() == pytest.approx(-1.5 * math.log(2.4), rel=1e-5)
     assert by_a.item() == pytest.approx(-1.5 * 2 * 2 / 2.4, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["gl4", "kvaerno5", "implicit_euler"])
+def test_implicit_steps_inside_a_transform_are_differentiated_from_outside(method):
+    def by_state(a):
+        def final(y0):
+            options = None if method == "kvaerno5" else {"step_size": 0.25}
+            given = {"method": method, "options": options, "rtol": 1e-9, "atol": 1e-9}
+            return nodekit.odeint(lambda t, y: -a * y**3, y0, torch.tensor([0.0, 1.0]), **given)[-1].sum()
+
+        return torch.func.grad(final)(torch.tensor([1.2], dtype=torch.float64)).sum()
+
+    a, h = torch.tensor(0.7, dtype=torch.float64, requires_grad=True), 1e-5
+    (found,) = torch.autograd.grad(by_state(a), a)
+    difference = (by_state(a.detach() + h) - by_state(a.detach() - h)) / (2 * h)
+    assert found.item() == pytest.approx(difference.item(), rel=1e-6)
