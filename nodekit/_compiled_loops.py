@@ -25,8 +25,8 @@ from ._tolerance import Tolerance
 _BYTES = 2**20
 #: … or so many steps.
 _STEPS = 256
-#: A loop within a step is spread over threads from so many numbers a thread on. A thread that slept takes longer to wake
-#: than a small system's step: 1.7 or 3 ms a solve for the same work, depending on what ran before.
+#: A loop within a step is spread over threads from so many numbers a thread on. A thread that slept takes longer to
+#: wake than a small system's step: 1.7 or 3 ms a solve for the same work, depending on what ran before.
 _CHUNK = 8192
 
 

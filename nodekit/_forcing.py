@@ -25,7 +25,8 @@ class Forcing(nn.Module):
             neighbours; once continuously differentiable).
 
     Raises:
-        InvalidTimes: times that do not increase, are less than two, or are not as many as the values.
+        InvalidTimes: times that do not increase, are less than two, or are not as many as the values; those of jumps
+            that require a gradient.
         UnknownOption: another kind.
     """
 
@@ -52,6 +53,11 @@ class Forcing(nn.Module):
             )
         if kind not in ("constant", "linear", "cubic"):
             raise UnknownOption(f"no forcing is called {kind!r}", remedy="Known: constant, linear, cubic")
+        if kind == "constant" and t.requires_grad:
+            raise InvalidTimes(
+                "the times of a constant forcing require a gradient, but when it jumps is taken as constant",
+                remedy="Detach them, or let the solve restart at such a time, by an Event whose change returns y",
+            )
         self.kind = kind
         self.register_buffer("t", rows if self.own else t)
         self.register_buffer("values", values)
@@ -65,11 +71,14 @@ class Forcing(nn.Module):
 
     @property
     def breaks(self) -> list[float] | Tensor:
-        """Times at which the forcing jumps or has a kink; of samples with own times (batch, k), NaN for none."""
+        """Times at which the forcing jumps or has a kink; of samples with own times (batch, k), NaN for none.
+
+        Where they require a gradient a tensor that does, too, as step_t expects it.
+        """
         t, ends = self.t, self.t[..., :: self.t.shape[-1] - 1]
         times = {"constant": t[..., 1:], "linear": t, "cubic": ends}[self.kind]
         if not self.own:
-            return times.tolist()
+            return times if times.requires_grad else times.tolist()
         return times.where(times.diff(dim=1, prepend=times[:, :1] - 1) > 0, torch.nan)
 
     def forward(self, t: Tensor) -> Tensor:

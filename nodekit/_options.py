@@ -67,12 +67,15 @@ class Options:
     max_step: float = _option(math.inf, "largest adaptive step.", _CHOSEN, (lambda x: x > 0, "positive"))
     step_t: Sequence[float] | Tensor | None = _option(
         None,
-        "times that adaptive steps land on. Of independent samples (k,) for all, or (batch, k), where NaN and what "
-        "lies beyond a sample's times are none.",
+        "times that adaptive steps land on, such as kinks of the slope. A tensor that requires a gradient is taken as "
+        "jump_t is: before a kink the derivative by its place is another one than behind it. Of independent samples "
+        "(k,) for all, or (batch, k), where NaN and what lies beyond a sample's times are none.",
         (ADAPTIVE,),
     )
     jump_t: Sequence[float] | Tensor | None = _option(
-        None, "times that adaptive steps land on, behind which the slope is evaluated anew.", (ADAPTIVE,)
+        None,
+        "times of jumps of the slope: adaptive steps land on them, evaluated just before and, anew, just behind them.",
+        (ADAPTIVE,),
     )
     safety: float = _option(
         0.9, "margin of the factor between adaptive steps.", (ADAPTIVE,), (lambda x: 0 < x <= 1, "in (0, 1]")

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ._chosen import Chosen
 from ._chosen_samples import ChosenSamples
-from ._clock import SampleClock
+from ._clock import SampleClock, has_time_gradients
 from ._control import Controller, controller_coefficients
 from ._given import Endless, Given, grid_points
 from ._loops import Callbacks
@@ -45,8 +46,10 @@ def make_plan(
     if is_fixed(method, options):
         points = construct(options.grid_constructor) if options.grid_constructor is not None else None
         return Given(grid_points(times, options.step_size, points), options.perturb, **given)
-    stops = {name: _times(name, getattr(options, name)) for name in ("step_t", "jump_t")}
-    return Chosen(**stops, **_limits(options, exponent, tolerance, norm, callbacks))
+    step_t, jump_t = (_times(name, getattr(options, name)) for name in ("step_t", "jump_t"))
+    if _has_gradient(options.step_t):
+        step_t, jump_t = [], step_t + jump_t
+    return Chosen(step_t=step_t, jump_t=jump_t, **_limits(options, exponent, tolerance, norm, callbacks))
 
 
 def make_sample_plan(
@@ -72,11 +75,13 @@ def make_sample_plan(
         points = padded([grids[row] for row in rows])
         given = {"perturb": options.perturb, "check_finite": options.check_finite, "callbacks": callbacks}
         return GivenSamples(times=on_device, absent=absent, points=points, host_times=host_times, **given)
-    stops = {
-        name: sample_stops(name, getattr(options, name), len(host_times)).to(on_device) for name in ("step_t", "jump_t")
-    }
+    step_t, jump_t = (
+        sample_stops(name, getattr(options, name), len(host_times)).to(on_device) for name in ("step_t", "jump_t")
+    )
+    if _has_gradient(options.step_t):
+        step_t, jump_t = step_t[:, :0], torch.cat([step_t, jump_t], dim=1)
     limits = _limits(options, exponent, tolerance, norm, callbacks)
-    return ChosenSamples(times=on_device, absent=absent, **stops, **limits)
+    return ChosenSamples(times=on_device, absent=absent, step_t=step_t, jump_t=jump_t, **limits)
 
 
 def _limits(
@@ -95,6 +100,11 @@ def _limits(
         "max_num_steps": int(options.max_num_steps),
         "callbacks": callbacks,
     }
+
+
+def _has_gradient(step_t: Any) -> bool:
+    """Whether kinks are differentiated by their place; of backward solves, too, which record nothing themselves."""
+    return has_time_gradients(step_t) or (isinstance(step_t, Tensor) and step_t.requires_grad)
 
 
 def _times(name: str, values) -> list[float]:

@@ -156,3 +156,43 @@ def test_another_precision_of_the_values_leaves_the_times(dtype):
     assert forcing.values.dtype == dtype
     assert forcing.breaks == [start, start + 1, start + 2, start + 3]
     assert forcing(torch.tensor(start + 1.5, dtype=torch.float64)).item() == 2.5
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint"])
+@pytest.mark.parametrize(
+    ("kind", "method"), [("linear", "dopri5"), ("linear", "dopri8"), ("linear", "radauIIA5"), ("cubic", "dopri5")]
+)
+def test_the_times_of_a_continuous_forcing_are_differentiated(kind, gradient, method):
+    # A stage at a kink has another derivative by the kink's time before it than behind it.
+    tight = {"rtol": 1e-10, "atol": 1e-10, "method": method, "gradient": gradient}
+
+    def end(middle, batch):
+        times = torch.stack([0 * middle, middle, 0 * middle + 2])
+        values = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64)
+        forcing = Forcing(*(x.expand(2, 3) if batch == "independent" else x for x in (times, values)), kind)
+        y0, options = torch.ones(2, 1, dtype=torch.float64), {"step_t": forcing.breaks}
+
+        def func(t, y):
+            return forcing(t).reshape(-1, 1) - y
+
+        return nodekit.solve(func, y0, [0.0, 2.0], options=options, batch=batch, **tight).y[-1].mean()
+
+    middle, h = torch.tensor(0.8, dtype=torch.float64, requires_grad=True), 1e-3
+    with torch.no_grad():
+        difference = (end(middle + h, "shared") - end(middle - h, "shared")) / (2 * h)
+    for batch in ("shared", "independent"):
+        (found,) = torch.autograd.grad(end(middle, batch), middle)
+        assert found.item() == pytest.approx(difference.item(), rel=1e-5), batch
+
+
+def test_the_place_of_a_kink_is_differentiated():
+    kink = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+    y0 = torch.zeros(1, dtype=torch.float64)
+    y = nodekit.odeint(lambda t, y: torch.relu(t - kink), y0, [0.0, 2.0], options={"step_t": kink})[-1]
+    assert torch.autograd.grad(y.sum(), kink)[0].item() == pytest.approx(-1.3, rel=1e-9)  # y = (2 − kink)² / 2
+
+
+def test_the_gradient_by_jumps_of_a_forcing_is_refused():
+    times = torch.tensor([0.0, 1.0, 2.0], requires_grad=True)
+    with pytest.raises(errors.InvalidTimes, match="constant forcing require a gradient"):
+        nodekit.Forcing(times, torch.arange(3.0), "constant")
