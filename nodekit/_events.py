@@ -13,7 +13,7 @@ from torch import Tensor
 from ._clock import has_time_gradients
 from ._differentiate import differentiably
 from ._event_search import EventFunctions, Watch
-from ._flow import carried_on, shift_of_zero, slope_before
+from ._flow import carried_on, shift_of_zero, slope_behind, slope_on_one_side
 from ._given import Given
 from ._loops import Plan, SegmentedStats
 from ._parameters import is_transformed
@@ -130,9 +130,13 @@ def solve_with_events(
                     moment = problem.plan.moment(clock, time, problem.times[0])
                     outputs[-1] = carried_on(func, moment, state, shifts[len(outputs)])
                 continue
-            shift, state = _at_event(functions, component, problem, time, state, watch.before.get(i))
+            before = watch.before.get(i)
+            shift, state = _at_event(functions, component, problem, time, state, before)
             when.append(_instant(time, shift, t, y0))
             states.append(state)
+            if component in watch.stop:
+                # Others at the same time, outputs and events that change nothing, may come behind it.
+                moment, moved, here, earlier = when[-1], shift, state, before
             record.index.append(functions.owners[component])
         if failure is not None or not watch.stop:
             break
@@ -143,14 +147,14 @@ def solve_with_events(
             break
         for i in stopping:
             if events[i].change is not None:
-                moment = when[-1].detach().numpy() if packing.numpy else when[-1]
+                now = moment.detach().numpy() if packing.numpy else moment
                 # A clone: one that is changed in place is not what the event recorded.
-                changed = events[i].change(moment, packing.unpack(state.clone()))
-                state = packing.pack(changed, "the state after an event")
+                changed = events[i].change(now, packing.unpack(here.clone()))
+                here = packing.pack(changed, "the state after an event")
                 if func.mass is not None:
-                    now = clock.instant(time)
-                    state = func.projected(now if shift is None else now + shift, state)
-        y = state if shift is None else carried_on(func, clock.instant(time) + shift, state, -shift)
+                    start = clock.instant(time)
+                    here = func.projected(start if moved is None else start + moved, here)
+        y = here if moved is None else _restarted(problem, time, moved, here, earlier)
         repeats = repeats + 1 if time == times[0] else 0
         if repeats > _REPEATS:
             raise InvalidEvent(
@@ -211,7 +215,7 @@ def _at_event(
     moments = [problem.clock.instant(earlier) for earlier in before[0]]
     offsets = [(moment - t, state.detach() - y.detach()) for moment, state in zip(moments, before[1], strict=True)]
     with problem.surroundings.again():
-        func = slope_before(func, t, y, offsets)
+        func = slope_on_one_side(func, t, y, offsets)
 
     def value_at(t: Tensor, y: Tensor) -> Tensor:
         return functions(t, y)[component].to(y.dtype)
@@ -220,6 +224,14 @@ def _at_event(
         return unavailable(event, time, shift, y, value)
 
     return shift_of_zero(value_at, func, t, y, none)
+
+
+def _restarted(problem: Problem, time: float, shift: Tensor, y: Tensor, before) -> Tensor:
+    """The state at the time of a restart, of the state y at the event, which moves by the shift."""
+    t = problem.clock.instant(time)
+    with problem.surroundings.again():
+        func = slope_behind(problem.func, t, y, t - problem.clock.instant(before[0][0]))
+    return carried_on(func, t + shift, y, -shift)
 
 
 def unavailable(event: int | None, time: float | None, like: Tensor, *depend: Tensor) -> Tensor:

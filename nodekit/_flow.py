@@ -36,18 +36,29 @@ def carried_on(func, t: Tensor, y: Tensor, shift: Tensor, slope: Tensor | None =
     return y + flat / 6 * (slope + 4 * middle + end)
 
 
-def slope_before(func, t: Tensor, y: Tensor, before: Sequence[tuple[Tensor, Tensor]]) -> Callable:
-    """The derivative as the solution comes to (t, y), where its slope jumps right there; else the derivative.
+def slope_behind(func, t: Tensor, y: Tensor, time: Tensor) -> Callable:
+    """The derivative as the solution leaves (t, y): `slope_on_one_side`, at points shortly behind, by this time."""
+    random = RandomState(y.device)
+    with torch.no_grad():
+        slope = func(t, y)
+        for _ in range(2):  # the first may be the slope of the other side
+            slope = func(t + time, y + time * slope)
+    random.restore(y.device)
+    return slope_on_one_side(func, t, y, [(k * time, k * time * slope.detach()) for k in (1, 2)])
+
+
+def slope_on_one_side(func, t: Tensor, y: Tensor, points: Sequence[tuple[Tensor, Tensor]]) -> Callable:
+    """The derivative as it is on one side of (t, y), where its slope jumps right there; else the derivative.
 
     An event often is where the slope jumps: up to there the solution follows the slope before, and by it the event
-    moves. That slope is the one extrapolated from two points shortly before.
+    moves. That slope is the one extrapolated from two points on that side.
 
     Args:
-        before: by how much time and state differ there, the nearer one first.
+        points: by how much time and state differ there, the nearer one first.
     """
 
     def extrapolated(t: Tensor, y: Tensor) -> Tensor:
-        near, far = (func(t + time, y + state) for time, state in before)
+        near, far = (func(t + time, y + state) for time, state in points)
         return 2 * near - far
 
     random = RandomState(y.device)

@@ -13,7 +13,7 @@ from ._context import Surroundings
 from ._control import host_values
 from ._event_search import LOOKS, as_value, bracket_root, changes_the_state, shortly, with_leaves
 from ._events import unavailable
-from ._flow import shift_of_zero, slope_before
+from ._flow import shift_of_zero, slope_on_one_side
 from ._numbers import Tensors
 from ._parameters import is_recording
 from ._sample_steps import SampleSteps
@@ -199,7 +199,7 @@ class SampleWatch:
 
         before = [(self.clock.instant(time[source]), earlier[source].detach()) for time, earlier in self._before]
         with surroundings.again():
-            func = slope_before(func, t, state, [(time - t, earlier - state.detach()) for time, earlier in before])
+            func = slope_on_one_side(func, t, state, [(time - t, earlier - state.detach()) for time, earlier in before])
         shift, state = shift_of_zero(value_at, func, t, state, none)
         if shift is None:
             return None, y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +31,14 @@ def adams_weights(nodes: tuple[float, ...], theta: float = 1.0) -> tuple[tuple[i
     powers = np.arange(1, len(nodes) + 1)
     moments = (theta / scale) ** powers / powers
     return tuple(enumerate(scale * np.linalg.solve(np.vander(np.array(nodes) / scale, increasing=True).T, moments)))
+
+
+def _are_close(times: Sequence[float]) -> bool:
+    """Whether some of these times, the latest first, are so close for their distances that slopes there tell rounding.
+
+    As behind an event beside a point of the grid: weights are as large as the step is over the shortest distance.
+    """
+    return min(abs(a - b) for a, b in itertools.pairwise(times)) < 0.01 * abs(times[0] - times[1])
 
 
 class AdamsStep(Step):
@@ -68,7 +77,7 @@ class AdamsBashforth(Stepper):
         """One step, of the Runge–Kutta method until there are enough slopes."""
         *slopes, times = carry
         times = times.tolist()
-        if len(slopes) < self.order:
+        if len(slopes) < self.order or _are_close([interval.t1, interval.t0, *times]):
             step = AdamsStep(self.start.step(func, interval, y, (slopes[0],), estimate=False, final=True))
         else:
             step = self._multistep(func, interval, y, slopes, times)

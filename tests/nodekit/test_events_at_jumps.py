@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import nodekit
-from nodekit._flow import slope_before
+from nodekit._flow import slope_on_one_side
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 GRADIENTS = ["checkpoint", "backprop", "interpolated", "reversible", "adjoint"]
@@ -50,6 +50,58 @@ def test_what_follows_a_pulse_depends_on_its_end_by_both_slopes(gradient):
     assert by_end.item() == pytest.approx(0.522 * left * 1.7, rel=1e-6)
 
 
+@pytest.mark.parametrize("gradient", ["checkpoint", "backprop", "adjoint"])
+def test_backwards_in_time_the_sides_are_the_other_ones(gradient):
+    # From y(2) = 1 by y' = −y to the jump, from there by y' = 2 to t = 0: y(0) = exp(2 − end) − 2 end.
+    end, two = leaf(0.7), torch.full((1,), 2.0, dtype=torch.float64)
+    stop = nodekit.Event(lambda t, y: t - end, change=staying)
+    y0 = torch.ones(1, dtype=torch.float64)
+    y = nodekit.solve(
+        lambda t, y: torch.where(t < end, two, -y), y0, [2.0, 0.0], events=[stop], gradient=gradient, **TIGHT
+    ).y[-1]
+    (by_end,) = torch.autograd.grad(y.sum(), end)
+    assert by_end.item() == pytest.approx(-torch.exp(torch.tensor(1.3, dtype=torch.float64)).item() - 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [None, {"jump_t": [0.7]}, {"step_t": [0.7]}])
+def test_an_event_at_a_jump_that_is_an_output_time(options):
+    rate, end = leaf(0.522), leaf(0.7)
+    stop = nodekit.Event(lambda t, y: t - end, change=staying)
+    y = nodekit.solve(
+        lambda t, y: torch.where(t < end, rate, -y), torch.zeros(1, dtype=torch.float64), [0.0, 0.7, 2.0],
+        events=[stop], options=options, **TIGHT,
+    ).y[-1]  # fmt: skip
+    (by_end,) = torch.autograd.grad(y.sum(), end)
+    assert by_end.item() == pytest.approx(0.522 * 1.7 * 0.2725317930340126, rel=1e-6)
+
+
+def test_a_restart_moves_with_its_own_event_whatever_else_happens_then():
+    # y' = 1 to the time end, 3 y from there on; y = 0.5 passes at the same time, whatever end is.
+    end, half = leaf(0.5), leaf(0.5)
+    events = [
+        nodekit.Event(lambda t, y: t - end, change=staying),
+        nodekit.Event(lambda t, y: y - half, terminal=False, max_count=5),
+    ]
+    solution = nodekit.solve(
+        lambda t, y: torch.where(t < end, torch.ones_like(y), 3 * y), torch.zeros(1, dtype=torch.float64), [0.0, 1.0],
+        events=events, **TIGHT,
+    )  # fmt: skip
+    by_end, by_half = torch.autograd.grad(solution.y[-1].sum(), [end, half], allow_unused=True)
+    assert by_end.item() == pytest.approx(-0.5 * torch.e**1.5, rel=1e-6)  # of end · exp(3 (1 − end))
+    assert by_half is None or by_half.item() == 0.0
+
+
+@pytest.mark.parametrize("method", ["explicit_adams", "fixed_adams"])
+@pytest.mark.parametrize("end", [0.7, 0.7 + 1e-9])  # the step to 0.7 may look behind it: an error of its size
+def test_multistep_methods_go_on_from_an_event_beside_a_point_of_the_grid(method, end):
+    stop = nodekit.Event(lambda t, y: t - end, change=staying)
+    y = nodekit.solve(
+        lambda t, y: torch.where(t < end, 2.0, -y), torch.zeros(1, dtype=torch.float64), [0.0, 2.0], events=[stop],
+        method=method, options={"step_size": 0.01},
+    ).y[-1]  # fmt: skip
+    assert y.item() == pytest.approx(1.4 * 0.2725317930340126, rel=1e-2)
+
+
 def test_second_derivatives_by_the_end_of_a_pulse():
     rate, end = leaf(0.522), leaf(0.7)
     y = pulse(rate, end, "checkpoint", staying).y[-1].sum()
@@ -58,7 +110,7 @@ def test_second_derivatives_by_the_end_of_a_pulse():
     assert second.item() == pytest.approx(0.522 * torch.exp(torch.tensor(-1.3)).item() * 2.7, rel=1e-6)
 
 
-def test_transforms_see_the_slope_before_a_jump_too():
+def test_transforms_see_the_slope_on_one_side_a_jump_too():
     def state(end):
         return pulse(torch.tensor(0.522, dtype=torch.float64), end, "checkpoint", staying).y[-1].sum()
 
@@ -127,7 +179,7 @@ def test_a_slope_that_only_changes_fast_is_left_as_it_is(rate):
     t, y = torch.tensor(1.0, dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
     short = 1e-8
     before = [(torch.tensor(-k * short, dtype=torch.float64), -k * short * func(t, y)) for k in (1, 2)]
-    assert slope_before(func, t, y, before) is func
+    assert slope_on_one_side(func, t, y, before) is func
 
 
 def test_a_derivative_that_draws_keeps_its_draws_and_its_slope():
@@ -138,5 +190,5 @@ def test_a_derivative_that_draws_keeps_its_draws_and_its_slope():
     torch.manual_seed(3)
     expected = torch.randn(2)
     torch.manual_seed(3)
-    assert slope_before(func, t, y, [(torch.tensor(-0.1), y), (torch.tensor(-0.2), y)]) is func
+    assert slope_on_one_side(func, t, y, [(torch.tensor(-0.1), y), (torch.tensor(-0.2), y)]) is func
     assert torch.equal(func(t, y), expected)
