@@ -136,7 +136,7 @@ def solve_with_events(
             states.append(state)
             if component in watch.stop:
                 # Others at the same time, outputs and events that change nothing, may come behind it.
-                moment, moved, here, earlier = when[-1], shift, state, before
+                instant, moved, here, earlier = when[-1], shift, state, before
             record.index.append(functions.owners[component])
         if failure is not None or not watch.stop:
             break
@@ -147,7 +147,7 @@ def solve_with_events(
             break
         for i in stopping:
             if events[i].change is not None:
-                now = moment.detach().numpy() if packing.numpy else moment
+                now = instant.detach().numpy() if packing.numpy else instant
                 # A clone: one that is changed in place is not what the event recorded.
                 changed = events[i].change(now, packing.unpack(here.clone()))
                 here = packing.pack(changed, "the state after an event")
