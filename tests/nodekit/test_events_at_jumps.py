@@ -75,6 +75,20 @@ def test_an_event_at_a_jump_that_is_an_output_time(options):
     assert by_end.item() == pytest.approx(0.522 * 1.7 * 0.2725317930340126, rel=1e-6)
 
 
+@pytest.mark.parametrize("method", sorted(set(nodekit.METHODS) - {"scipy_solver", "leapfrog", "yoshida4"}))
+def test_every_method_is_as_exact_in_the_gradient_as_in_the_state(method):
+    end = leaf(0.7)
+    options = None if nodekit.METHODS[method].adaptive else {"step_size": 0.01}
+    stop = nodekit.Event(lambda t, y: t - end, change=staying)
+    y = nodekit.solve(
+        lambda t, y: torch.where(t < end, torch.full_like(y, 2.0), -y), torch.zeros(1, dtype=torch.float64), [0.0, 2.0],
+        events=[stop], method=method, options=options, **TIGHT,
+    ).y[-1].sum()  # fmt: skip
+    (by_end,) = torch.autograd.grad(y, end)
+    of_state = y.item() / (1.4 * 0.2725317930340126) - 1
+    assert by_end.item() / (2 * 1.7 * 0.2725317930340126) - 1 == pytest.approx(0.0, abs=10 * abs(of_state) + 1e-9)
+
+
 def test_a_restart_moves_with_its_own_event_whatever_else_happens_then():
     # y' = 1 to the time end, 3 y from there on; y = 0.5 passes at the same time, whatever end is.
     end, half = leaf(0.5), leaf(0.5)
