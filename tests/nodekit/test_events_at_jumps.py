@@ -124,7 +124,7 @@ def test_second_derivatives_by_the_end_of_a_pulse():
     assert second.item() == pytest.approx(0.522 * torch.exp(torch.tensor(-1.3)).item() * 2.7, rel=1e-6)
 
 
-def test_transforms_see_the_slope_on_one_side_a_jump_too():
+def test_transforms_see_the_slope_before_a_jump_too():
     def state(end):
         return pulse(torch.tensor(0.522, dtype=torch.float64), end, "checkpoint", staying).y[-1].sum()
 
