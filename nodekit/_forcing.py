@@ -115,7 +115,9 @@ class Forcing(nn.Module):
             return values.index_select(0, (first + (after.clamp(max=count) - 1).clamp(min=0)).reshape(-1))
         left = (after - 1).clamp(max=count - 2).clamp(min=0)
         t0, t1 = rows.gather(1, left), rows.gather(1, left + 1)
-        x = ((t - t0) / (t1 - t0)).clamp(0, 1)
+        x = (t - t0) / (t1 - t0)
+        # No clamp, which has no derivative at its bounds, where the given times are.
+        x = torch.where(x < 0, 0.0, torch.where(x > 1, 1.0, x))
         left = (first + left).reshape(-1)
         width, x = (part.to(values.dtype).view(-1, *[1] * (values.ndim - 1)) for part in (t1 - t0, x))
         v0, v1 = values.index_select(0, left), values.index_select(0, left + 1)

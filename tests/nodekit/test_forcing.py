@@ -185,6 +185,26 @@ def test_the_times_of_a_continuous_forcing_are_differentiated(kind, gradient, me
         assert found.item() == pytest.approx(difference.item(), rel=1e-5), batch
 
 
+def test_a_forcing_has_its_derivative_at_the_given_times_too():
+    times = torch.arange(5, dtype=torch.float64)
+    t = times.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(Forcing(times, times**2, "cubic")(t).sum(), t)
+    torch.testing.assert_close(slope, 2 * times)  # a parabola is met exactly
+
+
+def test_a_kink_is_differentiated_where_its_time_is_reached_by_rounding():
+    # Just before 0.1, the part of the way from -1 to there is 1 to rounding.
+    def end(kink):
+        times = torch.stack([0 * kink - 1, kink, 0 * kink + 2])
+        forcing = Forcing(times, torch.tensor([1.0, 3.0, -1.0], dtype=torch.float64))
+        y0 = torch.zeros((), dtype=torch.float64)
+        return nodekit.odeint(lambda t, y: forcing(t), y0, [-1.0, 2.0], options={"step_t": forcing.breaks})[-1]
+
+    kink = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    # Two trapezoids: 2 (kink + 1) + (2 - kink)
+    assert torch.autograd.grad(end(kink), kink)[0].item() == pytest.approx(1.0, rel=1e-9)
+
+
 def test_the_place_of_a_kink_is_differentiated():
     kink = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
     y0 = torch.zeros(1, dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import math
 import weakref
 
 import pytest
@@ -67,6 +68,17 @@ def test_continuous_adjoints_converge_to_the_exact_gradient_with_the_tolerance(g
         y = nodekit.odeint(field, y0, TIMES, rtol=tolerance, atol=tolerance, gradient=gradient)
         error = (flat_gradient(field, y0, y) - reference).abs().max() / reference.abs().max()
         assert error < 3 * tolerance
+
+
+@pytest.mark.parametrize("method", ["dopri5", "kvaerno5"])
+def test_an_adjoint_that_stays_constant_still_resolves_the_parameters_integrand(method):
+    rate, y0 = torch.tensor(7.3, dtype=torch.float64, requires_grad=True), torch.zeros((), dtype=torch.float64)
+    y = nodekit.odeint(
+        lambda t, y: torch.sin(rate * t), y0, [0.0, 10.0], rtol=1e-8, method=method, gradient="interpolated"
+    )[-1]
+    (found,) = torch.autograd.grad(y, rate)
+    exact = 10 * math.sin(73.0) / 7.3 - (1 - math.cos(73.0)) / 7.3**2  # of y = (1 - cos(10 rate)) / rate
+    assert found.item() == pytest.approx(exact, rel=1e-6)
 
 
 def test_checkpoint_differentiates_twice(y0):
