@@ -189,8 +189,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         return eps * size + coarse * motion + numbers.tiny
 
     def extend(self, func, interval, y, carry, step):
-        """The extra stages of the dense output."""
-        step.func = func
+        """The extra stages of the dense output; interpolation may ask the derivative again."""
+        step.kept = func
         for i, row in enumerate(self.extra_rows, start=self.tableau.stages):
             time = interval.times[i + 1]
             if row:
@@ -205,10 +205,10 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         The polynomial through their slopes is of low order: stages are more accurate than the slopes between them.
         """
         states = super().interpolate(interval, y, step, thetas)
-        if getattr(step.func, "mass", None) is None:
+        if getattr(step.kept, "mass", None) is None:
             return states
         (start, *_, end), scale = interval.times, None
         if not self._to_rounding:
             scale = 0.01 * self.tolerance.positive_scale(interval.t1, y.detach().abs())
         times = [torch.lerp(start, end, theta) for theta in thetas]
-        return [step.func.projected(t, x, scale) for t, x in zip(times, states, strict=True)]
+        return [step.kept.projected(t, x, scale) for t, x in zip(times, states, strict=True)]

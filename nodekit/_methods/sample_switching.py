@@ -69,14 +69,14 @@ class SampleSwitching(Stepper):
 
     def extend(self, func, interval, y, carry, step):
         """What the dense output of every sample's own method needs."""
-        stiff, *parts = step.slopes
+        stiff, *parts = step.kept
         for part, (method, mine, _) in zip(parts, self._methods(stiff, True, True), strict=True):
             if part is not None:
                 method.extend(func, self._own(interval, method, mine, y), y, carry[:1], part)
 
     def at_fractions(self, y: Tensor, step: Step, dt: Tensor, rows: Tensor, thetas: Tensor) -> Tensor:
         """The dense output of every sample's own method."""
-        stiff, *parts = step.slopes
+        stiff, *parts = step.kept
         methods = self.shared.for_nonstiff, self.shared.for_stiff
         found = [
             None if part is None else method.at_fractions(y, part, dt, rows, thetas)
@@ -96,17 +96,18 @@ class SampleSwitching(Stepper):
 
     @staticmethod
     def _joined(stiff: Tensor, *parts: Step | None) -> Step:
-        """One step of those of both methods; its slopes are what dense output is made of."""
+        """One step of those of both methods, which it keeps."""
         found = [(None, None, None) if step is None else (step.y1, step.carry[0], step.error) for step in parts]
         y1, slope, error = (_chosen(stiff, *both) for both in zip(*found, strict=True))
-        step, implicit = Step(y1, (slope,), error, None, (stiff, *parts)), parts[1]
+        step, implicit = Step(y1, (slope,), error), parts[1]
+        step.kept = stiff, *parts
         if implicit is not None:
             step.unsolved, step.idle = implicit.unsolved, implicit.idle
         return step
 
     def _stiffness(self, func, interval: Interval, y: Tensor, step: Step, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Every step's stiffness, and the direction in which it was seen."""
-        stiff, explicit, implicit = step.slopes
+        stiff, explicit, implicit = step.kept
         scale = self.shared.tolerance.of_step(interval.times[-1], y, step.y1)
         length, seen, ahead = (interval.t1 - interval.t0).abs(), torch.zeros_like(interval.t0), direction
         if explicit is not None:
