@@ -60,8 +60,7 @@ class Method:
 
     def sample_stepper(self, **options: Any) -> Stepper:
         """The same over times of every sample."""
-        stepper = self.stepper(**options)
-        return SampleSwitching(stepper) if isinstance(stepper, Switching) else stepper
+        return SampleSwitching(**options) if self.family is Switching else self.stepper(**options)
 
     def _make(self, **options) -> Stepper:
         return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
