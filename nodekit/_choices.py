@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _gradients, _methods
+from . import _methods
 from ._events import Event
 from ._gradients import GRADIENTS, Gradient
 from ._methods import Method
 from ._options import FIXED, Options, parse, steps_of
 from ._parameters import is_transformed
 from ._times import output_times
-from .errors import InvalidDerivative, UnknownOption
+from .errors import InvalidDerivative, UnknownOption, look_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,8 @@ def chosen(
         )
     if batch not in ("shared", "independent"):
         raise UnknownOption(f"batch must be 'shared' or 'independent', not {batch!r}")
-    found, differentiated = _methods.find("dopri5" if method is None else method), _gradients.find(gradient)
+    found = _methods.find("dopri5" if method is None else method)
+    differentiated = look_up(gradient, GRADIENTS, "gradient")
     if differentiated.undoes:
         found = _methods.reversible_form(found)
     backwards = adjoint_method if differentiated.solves_backwards else None

@@ -12,12 +12,20 @@ from torch import Tensor
 from ._chosen import Chosen
 from ._clock import Interval
 from ._control import Pace, host_values
-from ._failures import failing_error_test, not_finite, too_many_steps, too_slow, unresolved_step, unsolved_equations
+from ._failures import (
+    failing_error_test,
+    no_event,
+    not_finite,
+    too_many_steps,
+    too_slow,
+    unresolved_step,
+    unsolved_equations,
+)
 from ._loops import Accepted, Walk
 from ._numbers import Tensors
 from ._sample_steps import SamplePlan, SampleSteps, within
 from ._samples import finite_samples, sound_slope
-from .errors import EventNotReached, SamplesFailed, SolveFailed
+from .errors import SamplesFailed, SolveFailed
 
 if TYPE_CHECKING:
     from ._problem import Problem
@@ -205,12 +213,7 @@ def _failure(code: int, t: float, dt: float, sample: int, seeking: bool, plan: C
     if code == _UNSOLVED:
         return unsolved_equations(**where)
     if seeking:
-        return EventNotReached(
-            "no event was found",
-            remedy="Check that the event function changes sign; bound the search with the option t_max, or raise "
-            "max_num_steps",
-            **where,
-        )
+        return no_event("no event was found", **where)
     if code == _SLOW:
         return too_slow(plan.patience, **where)
     return too_many_steps(plan.max_num_steps, **where)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ._numbers import Condition, Number
 from ._stepper import combine
-from .errors import InvalidOption, UnknownOption, UnsupportedCombination, nearest
+from .errors import InvalidOption, UnsupportedCombination
 
 if TYPE_CHECKING:
     from ._options import Options
@@ -165,18 +165,6 @@ class Controller:
     def _exhausted(n, size: Number, t: Number, least: Condition) -> Condition:
         """Whether no step of this size is worth trying, after one that was the shortest there may be or was not."""
         return least | (size <= 16 * n.resolution(t))
-
-
-def controller_coefficients(name: str) -> tuple[float, float, float]:
-    """The coefficients of a controller known by name.
-
-    Raises:
-        UnknownOption: with the nearest name.
-    """
-    try:
-        return CONTROLLERS[name]
-    except (KeyError, TypeError):
-        raise UnknownOption(f"no controller is called {name!r}", remedy=nearest(name, CONTROLLERS)) from None
 
 
 def error_norm(step, scale: Tensor, norm: Callable) -> Tensor:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from ._control import host_values
+from ._failures import no_event
 from ._loops import Accepted
 from ._numbers import Floats, Number
 from ._parameters import is_recording, is_transformed
 from ._state import NOT_IN_PLACE, REFUSED_IN_PLACE, version_of
-from .errors import EventNotReached, InvalidEvent, MaxStepsReached
+from .errors import InvalidEvent, MaxStepsReached
 
 #: Fractions of a step at which signs are compared, besides its ends: two crossings within a quarter of a step pass
 #: unseen.
@@ -65,6 +66,12 @@ def as_value(found: Any, index: int, device: torch.device) -> Tensor:
     return value
 
 
+def not_defined(index: int, **where) -> InvalidEvent:
+    """The error of a value that is not a number."""
+    remedy = "It must be defined along the whole solution"
+    return InvalidEvent(f"event {index}: its function is not a number", remedy=remedy, **where)
+
+
 class EventFunctions:
     """The values of all events' functions as one vector.
 
@@ -94,16 +101,20 @@ class EventFunctions:
         packing = self.packing
 
         def values(t: Tensor, y: Tensor) -> Tensor:
-            time, state = np.float64(t.item()) if packing.numpy else t, packing.unpack(y)
-            found = [as_value(x.fn(time, state), i, y.device).reshape(-1) for i, x in enumerate(self.events)]
-            self.owners = self.owners or [i for i, value in enumerate(found) for _ in range(value.numel())]
-            return torch.cat(found)
+            state = packing.unpack(y)
+            time = t if not packing.numpy else np.float64(t.item()) if t.ndim == 0 else t.detach().numpy()
+            return self.joined([as_value(x.fn(time, state), i, y.device) for i, x in enumerate(self.events)])
 
         version = version_of(y)
         found = with_leaves(values, t, y)
         if version_of(y) != version:
             raise changes_the_state()
         return found
+
+    def joined(self, found: list[Tensor]) -> Tensor:
+        """The values of one event after the other."""
+        self.owners = self.owners or [i for i, value in enumerate(found) for _ in range(value.numel())]
+        return torch.cat([value.reshape(-1) for value in found])
 
     def on_host(self, clock, times: Sequence[float], states: Sequence[Tensor]) -> list[list[float]]:
         """The values at several times, in one transfer.
@@ -117,11 +128,7 @@ class EventFunctions:
         for t, row in zip(times, rows, strict=True):
             for i, value in enumerate(row):
                 if math.isnan(value):
-                    raise InvalidEvent(
-                        f"event {self.owners[i]}: its function is not a number",
-                        t=t,
-                        remedy="It must be defined along the whole solution",
-                    )
+                    raise not_defined(self.owners[i], t=t)
         return rows
 
     def of(self, component: int):
@@ -193,13 +200,8 @@ class Watch:
         except MaxStepsReached as failure:
             if not math.isinf(problem.times[-1]):
                 raise
-            raise EventNotReached(
-                f"no event ended the solve within {problem.record.stats.accepted} steps",
-                t=failure.t,
-                dt=failure.dt,
-                remedy="Check that the event function changes sign; bound the search with the option t_max, or raise "
-                "max_num_steps",
-            ) from failure
+            what = f"no event ended the solve within {problem.record.stats.accepted} steps"
+            raise no_event(what, t=failure.t, dt=failure.dt) from failure
         finally:
             self.times = reached + pending
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ._numbers import host
-from .errors import MaxStepsReached, NewtonDidNotConverge, NonFiniteDerivative, StepSizeUnderflow
+from .errors import EventNotReached, MaxStepsReached, NewtonDidNotConverge, NonFiniteDerivative, StepSizeUnderflow
 
 #: Steps longer than this over the spectral radius are as long as the stability of most explicit methods allows.
 STABLE = 1.5
@@ -29,6 +29,14 @@ def too_many_steps(steps: int, stiff: bool = False, noisy: bool = False, **where
 def too_slow(steps: int, **where) -> MaxStepsReached:
     """The failure of a solve that made so little way that its steps seem to shrink to nothing."""
     return MaxStepsReached(f"{steps} steps were not a hundredth of the way", **where)
+
+
+def no_event(what: str, **where) -> EventNotReached:
+    """The failure of a solve that only an event can end."""
+    remedy = (
+        "Check that the event function changes sign; bound the search with the option t_max, or raise max_num_steps"
+    )
+    return EventNotReached(what, remedy=remedy, **where)
 
 
 def failing_error_test(others: str, dtype: torch.dtype, **where) -> StepSizeUnderflow:

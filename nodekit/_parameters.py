@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -51,20 +51,20 @@ def beginnings(known: Iterable[Tensor]) -> tuple[set[int], set[tuple]]:
 
 def unknown_leaves(value: Tensor, leaves: set[int], walls: set[tuple]) -> list[Tensor]:
     """The leaves in the graph of a value that lie neither among some leaves nor behind some walls."""
-    found: dict[int, Tensor] = {}
-    seen = set()
-    pending = [(value.grad_fn, value.output_nr)]
+    ends = (getattr(node, "variable", None) for node in graph([value], walls) if not node.next_functions)
+    return list({id(leaf): leaf for leaf in ends if isinstance(leaf, Tensor) and id(leaf) not in leaves}.values())
+
+
+def graph(results: Iterable[Tensor], walls: Container[tuple]) -> Iterator[Any]:
+    """The nodes of the graph of some results, each once, up to some walls."""
+    pending, seen = [(x.grad_fn, x.output_nr) for x in results], set()
     while pending:
         edge = pending.pop()
         node = edge[0]
-        if node is None or node in seen or edge in walls:
-            continue
-        seen.add(node)
-        if further := node.next_functions:
-            pending += further
-        elif isinstance(leaf := getattr(node, "variable", None), Tensor) and id(leaf) not in leaves:
-            found[id(leaf)] = leaf
-    return list(found.values())
+        if node is not None and node not in seen and edge not in walls:
+            seen.add(node)
+            yield node
+            pending += node.next_functions
 
 
 def parameters_of(

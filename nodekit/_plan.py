@@ -12,7 +12,7 @@ from torch import Tensor
 from ._chosen import Chosen
 from ._chosen_samples import ChosenSamples
 from ._clock import SampleClock, has_time_gradients
-from ._control import Controller, controller_coefficients
+from ._control import CONTROLLERS, Controller
 from ._given import Endless, Given, grid_points
 from ._loops import Callbacks
 from ._methods import Method
@@ -20,7 +20,7 @@ from ._options import Options, is_fixed
 from ._sample_steps import GivenSamples, padded
 from ._times import as_floats, sample_stops
 from ._tolerance import Tolerance
-from .errors import InvalidOption
+from .errors import InvalidOption, look_up
 
 
 def make_plan(
@@ -88,7 +88,7 @@ def _limits(
     options: Options, exponent: int | None, tolerance: Tolerance, norm: Callable, callbacks: Callbacks
 ) -> dict[str, Any]:
     """What every plan of chosen steps has."""
-    p, i, d = controller_coefficients(options.controller)
+    p, i, d = look_up(options.controller, CONTROLLERS, "controller")
     p, i, d = (a if b is None else b for a, b in ((p, options.pcoeff), (i, options.icoeff), (d, options.dcoeff)))
     return {
         "tolerance": tolerance,

@@ -11,15 +11,28 @@ from torch import Tensor
 from ._clock import SampleClock
 from ._context import Surroundings
 from ._control import host_values
-from ._event_search import LOOKS, as_value, bracket_root, changes_the_state, shortly, with_leaves
+from ._event_search import LOOKS, EventFunctions, bracket_root, not_defined, shortly
 from ._events import unavailable
 from ._flow import shift_of_zero, slope_on_one_side
 from ._numbers import Tensors
-from ._parameters import is_recording
 from ._sample_steps import SampleSteps
 from ._samples import SamplePacking, copied, spread
-from ._state import version_of
 from .errors import InvalidEvent
+
+
+class SampleEventFunctions(EventFunctions):
+    """The values of all events' functions, a row for each sample."""
+
+    def joined(self, found):
+        """Raises: InvalidEvent: a function that does not give one number for each sample."""
+        samples = self.packing.samples
+        for i, value in enumerate(found):
+            if value.numel() != samples:
+                raise InvalidEvent(
+                    f"event {i}: its function gives shape {tuple(value.shape)} for {samples} samples",
+                    remedy="Let it give one number for each sample, shape (batch,)",
+                )
+        return torch.cat([value.reshape(-1, 1) for value in found], dim=1)
 
 
 class SampleWatch:
@@ -37,11 +50,11 @@ class SampleWatch:
 
     def __init__(self, events: Sequence, packing: SamplePacking, clock: SampleClock, column: int):
         self.events, self.packing, self.clock, self.column = events, packing, clock, column
+        self.values = SampleEventFunctions(events, packing)  # (batch, events)
         self.directions = torch.tensor([event.direction for event in events], device=packing.device)
         self.t = torch.full((packing.samples,), math.nan, dtype=clock.exact, device=packing.device)
         self.index = torch.full_like(self.t, -1, dtype=torch.int64)
         self._values: Tensor | None = None  # where every sample is now
-        self._recorded, self._differentiated = is_recording(), torch.is_grad_enabled()  # as of `EventFunctions`
         self._before: list[tuple[Tensor, Tensor]] | None = None  # two times shortly before each event, and states there
 
     def anew(self) -> SampleWatch:
@@ -70,31 +83,6 @@ class SampleWatch:
             reached = happens[accepted.lands[0]] >= 1.0
             accepted.lands = tuple(x[reached] for x in accepted.lands)
 
-    def values(self, t: Tensor, y: Tensor) -> Tensor:
-        """The values (batch, events) at times as the derivative sees them.
-
-        Raises:
-            InvalidEvent: a function that does not give one number for each sample.
-        """
-        version = version_of(y)
-        found = with_leaves(self._values_at, t, y)
-        if version_of(y) != version:
-            raise changes_the_state()
-        return found
-
-    def _values_at(self, t: Tensor, y: Tensor) -> Tensor:
-        state, found = self.packing.unpack(y), []
-        time = t.detach().numpy() if self.packing.numpy else t
-        for i, event in enumerate(self.events):
-            value = as_value(event.fn(time, state), i, y.device)
-            if value.numel() != self.packing.samples:
-                raise InvalidEvent(
-                    f"event {i}: its function gives shape {tuple(value.shape)} for {self.packing.samples} samples",
-                    remedy="Let it give one number for each sample, shape (batch,)",
-                )
-            found.append(value.reshape(-1, 1))
-        return torch.cat(found, dim=1)
-
     def _within(self, stepper, accepted: SampleSteps) -> Tensor:
         """The fraction of its step at which each sample's first event happens; infinite where none does."""
         interval, y, step = accepted.interval, accepted.y, accepted.step
@@ -121,12 +109,7 @@ class SampleWatch:
         for k, (some, wrong) in enumerate(host_values(torch.stack([found.any(0), undefined.any(0)], dim=1))):
             if wrong:
                 sample = host_values(undefined[:, k]).index(True)
-                raise InvalidEvent(
-                    f"event {k}: its function is not a number",
-                    t=interval.t0[sample].item(),
-                    sample=sample,
-                    remedy="It must be defined along the whole solution",
-                )
+                raise not_defined(k, t=interval.t0[sample].item(), sample=sample)
             if some:
                 root = self._root(k, (low[:, k], at_low[:, k]), (high[:, k], at_high[:, k]), old[:, k])
                 happens[:, k] = torch.where(found[:, k], root, math.inf)
@@ -134,7 +117,7 @@ class SampleWatch:
         ends = torch.isfinite(theta)
         t = torch.where(theta == 1.0, interval.t1, interval.t0 + theta * (interval.t1 - interval.t0))
         self.t, self.index = torch.where(ends, t, self.t), torch.where(ends, index, self.index)
-        if self._differentiated and host_values(ends.any()):
+        if self.values.differentiated and host_values(ends.any()):
             self._look_before(ends, torch.where(ends, theta, 1.0))
         return theta
 
@@ -161,7 +144,7 @@ class SampleWatch:
         return self._searched(*self._point(theta))
 
     def _searched(self, t: Tensor, state: Tensor) -> Tensor:
-        with torch.set_grad_enabled(self._recorded):
+        with torch.set_grad_enabled(self.values.recorded):
             values = self.values(self.clock.instant(t), state.detach())
         return values.detach().to(self.clock.exact)
 
@@ -185,7 +168,7 @@ class SampleWatch:
             the states.
         """
         happened = self.index >= 0
-        if self._before is None or self.packing.numpy or not host_values(happened.any()):
+        if self._before is None or not host_values(happened.any()):
             return None, y
         # Where none happened another sample's stands in, lest what is not a number spoils the gradients all share.
         source = copied(happened)

@@ -24,15 +24,15 @@ class Step:
         weights: these weights.
         unsolved: which of independent samples have no result, since their equations could not be solved; None: none.
         idle: how many evaluations each of these had no part in, while others' equations were solved; None: none.
-        func: the derivative, where interpolation asks it again.
+        kept: what interpolation needs besides, as the method knows it; None: nothing.
     """
 
-    __slots__ = ("carry", "error", "error_third", "func", "idle", "slopes", "unsolved", "weights", "y1")
+    __slots__ = ("carry", "error", "error_third", "idle", "kept", "slopes", "unsolved", "weights", "y1")
 
     def __init__(self, y1, carry=(), error=None, error_third=None, slopes=None, weights=None):
         self.y1, self.carry, self.error, self.error_third = y1, carry, error, error_third
         self.slopes, self.weights = slopes, weights
-        self.unsolved = self.idle = self.func = None
+        self.unsolved = self.idle = self.kept = None
 
 
 class Stepper:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from ._display import as_html
+
+_T = TypeVar("_T")
 
 
 class NodekitError(Exception):
@@ -153,3 +155,15 @@ def nearest(name: object, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=1)
     return (f"Did you mean {close[0]!r}? " if close else "") + "Known: " + ", ".join(known)
+
+
+def look_up(name: object, known: Mapping[str, _T], what: str, error: type[NodekitError] = UnknownOption) -> _T:
+    """What is known by a name; else the error proposes the nearest one.
+
+    Args:
+        what: of the things known, for the message.
+    """
+    try:
+        return known[name]  # type: ignore[index]
+    except (KeyError, TypeError):
+        raise error(f"no {what} is called {name!r}", remedy=nearest(name, known)) from None

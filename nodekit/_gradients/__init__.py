@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._clock import Clock
-from ..errors import UnknownOption, nearest
 from .adjoint import adjoint
 from .backprop import backprop
 from .checkpoint import checkpoint
@@ -76,15 +75,3 @@ GRADIENTS = {
         Gradient("reversible", reversible, "states reconstructed by a reversible method", undoes=True),
     )
 }
-
-
-def find(name: object) -> Gradient:
-    """The gradient of that name.
-
-    Raises:
-        UnknownOption: with the nearest name.
-    """
-    try:
-        return GRADIENTS[name]
-    except (KeyError, TypeError):
-        raise UnknownOption(f"no gradient is called {name!r}", remedy=nearest(name, GRADIENTS)) from None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._loops import Accepted
+from .._parameters import beginnings, graph
 
 
 class Graphs:
@@ -39,8 +40,8 @@ class Graphs:
         self.full = self.full or self._held + self._each > self.most
 
 
-def saved_bytes(results: Iterable[Tensor], beginnings: Iterable[Tensor], seen: set[int]) -> int:
-    """How many bytes the graph between some tensors saved, parameters and memory already seen left out.
+def saved_bytes(results: Iterable[Tensor], known: Iterable[Tensor], seen: set[int]) -> int:
+    """How many bytes the graph between known tensors and results saved, parameters and memory already seen left out.
 
     Without hooks for saved tensors, which would have to be there when they are saved: under hooks autograd no longer
     notices that a saved tensor was changed in place (test_graphs.py).
@@ -48,23 +49,14 @@ def saved_bytes(results: Iterable[Tensor], beginnings: Iterable[Tensor], seen: s
     Args:
         seen: addresses of memory counted before; those found are added.
     """
-    walls = {(x.grad_fn, x.output_nr) for x in beginnings if x.grad_fn is not None}
-    pending = [(x.grad_fn, x.output_nr) for x in results]
     found: dict[int, int] = {}
-    nodes = set()
-    while pending:
-        edge = pending.pop()
-        node = edge[0]
-        if node is None or edge in walls or node in nodes:
-            continue
-        nodes.add(node)
+    for node in graph(results, beginnings(known)[1]):
         for x in _saved(node):
             with contextlib.suppress(RuntimeError):  # tensors within torch.func's transforms have none of their own
                 memory = x.untyped_storage()
                 found[memory.data_ptr()] = memory.nbytes()
         if (leaf := getattr(node, "variable", None)) is not None:
             seen.add(leaf.untyped_storage().data_ptr())  # a parameter's memory is there anyway
-        pending += node.next_functions
     new = found.keys() - seen
     seen |= new
     return sum(found[address] for address in new)

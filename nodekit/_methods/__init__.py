@@ -10,7 +10,7 @@ from typing import Any
 from .._display import as_text, table_as_html
 from .._stepper import Stepper
 from .._tableau import ButcherTableau
-from ..errors import UnknownMethod, nearest
+from ..errors import UnknownMethod, look_up
 from . import explicit, implicit
 from .dopri8 import DOPRI8
 from .implicit_runge_kutta import ImplicitRungeKutta
@@ -60,8 +60,7 @@ class Method:
 
     def sample_stepper(self, **options: Any) -> Stepper:
         """The same over times of every sample."""
-        stepper = self.stepper(**options)
-        return SampleSwitching(stepper) if isinstance(stepper, Switching) else stepper
+        return SampleSwitching(**options) if self.family is Switching else self.stepper(**options)
 
     def _make(self, **options) -> Stepper:
         return self.family(self.tableau, **options) if self.tableau is not None else self.family(**options)
@@ -223,10 +222,9 @@ def find(name: object) -> Method:
     """
     if isinstance(name, Method):
         return name
-    try:
-        return SCIPY if isinstance(name, str) and name == SCIPY.name else METHODS[name]
-    except (KeyError, TypeError):
-        raise UnknownMethod(f"no method is called {name!r}", remedy=nearest(name, METHODS)) from None
+    if isinstance(name, str) and name == SCIPY.name:
+        return SCIPY
+    return look_up(name, METHODS, "method", UnknownMethod)
 
 
 def reversible_form(method: Method) -> Method:

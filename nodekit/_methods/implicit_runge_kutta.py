@@ -12,7 +12,7 @@ from torch import Tensor
 from .._stepper import Step, combine
 from .._tableau import ButcherTableau
 from .._tolerance import Tolerance
-from ..errors import UnknownOption, nearest
+from ..errors import look_up
 from .fixed_point import SOLVERS
 from .ranges import whole, within
 from .runge_kutta import ExplicitRungeKutta, nonzero
@@ -73,14 +73,13 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         max_newton_iterations: int | None = None,
     ):
         super().__init__(tableau, interp)
-        if solver not in SOLVERS:
-            raise UnknownOption(f"no solver of implicit steps is called {solver!r}", remedy=nearest(solver, SOLVERS))
+        self.solver = look_up(solver, SOLVERS, "solver of implicit steps")
         self.blocks = blocks_of(tableau.A)
         if newton_tol is not None:
             newton_tol = within("newton_tol", newton_tol, lambda x: 0 < x < math.inf, "positive")
         if max_newton_iterations is not None:
             max_newton_iterations = whole("max_newton_iterations", max_newton_iterations)
-        self.solver, self.newton_tol, self.iterations = SOLVERS[solver], newton_tol, max_newton_iterations
+        self.newton_tol, self.iterations = newton_tol, max_newton_iterations
         self.tolerance: Tolerance | None = None
         self.norm: Callable[[Tensor], Tensor] | None = None
         #: whether the last slope is the one at the end of the step, so that the next step starts with it
@@ -189,8 +188,8 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         return eps * size + coarse * motion + numbers.tiny
 
     def extend(self, func, interval, y, carry, step):
-        """The extra stages of the dense output."""
-        step.func = func
+        """The extra stages of the dense output; interpolation may ask the derivative again."""
+        step.kept = func
         for i, row in enumerate(self.extra_rows, start=self.tableau.stages):
             time = interval.times[i + 1]
             if row:
@@ -205,10 +204,10 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
         The polynomial through their slopes is of low order: stages are more accurate than the slopes between them.
         """
         states = super().interpolate(interval, y, step, thetas)
-        if getattr(step.func, "mass", None) is None:
+        if getattr(step.kept, "mass", None) is None:
             return states
         (start, *_, end), scale = interval.times, None
         if not self._to_rounding:
             scale = 0.01 * self.tolerance.positive_scale(interval.t1, y.detach().abs())
         times = [torch.lerp(start, end, theta) for theta in thetas]
-        return [step.func.projected(t, x, scale) for t, x in zip(times, states, strict=True)]
+        return [step.kept.projected(t, x, scale) for t, x in zip(times, states, strict=True)]

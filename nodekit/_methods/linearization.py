@@ -26,12 +26,9 @@ def jacobian(func, t: Tensor, x: Tensor, lead: int = 0) -> tuple[Tensor, Tensor]
     if is_transformed():
         value, pull = torch.func.vjp(lambda x: func(t, x), x)
         return value, _as_matrices(torch.func.vmap(pull)(_unit_vectors(x, lead))[0], lead)
-    with torch.enable_grad():
-        point = x.detach().requires_grad_()
-        value = func(t, point)
-    if value.requires_grad:
-        return value.detach(), rows_of_jacobian(value, point, lead)
-    return value, _differences(func, t, x, value, lead)
+    found = Linearization(func, [t], [x.detach()], lead)
+    (value,), (matrix,) = found.values, found.matrices()
+    return value.detach() if value.requires_grad else value, matrix
 
 
 def _unit_vectors(x: Tensor, lead: int) -> Tensor:

@@ -41,21 +41,11 @@ def _are_close(times: Sequence[float]) -> bool:
     return min(abs(a - b) for a, b in itertools.pairwise(times)) < 0.01 * abs(times[0] - times[1])
 
 
-class AdamsStep(Step):
-    """A step, with the nodes of its slopes; none for a Runge–Kutta step at the start."""
-
-    __slots__ = ("nodes",)
-
-    def __init__(self, step: Step, nodes: tuple[float, ...] = ()):
-        super().__init__(step.y1, step.carry, slopes=step.slopes, weights=step.weights)
-        self.nodes = nodes
-
-
 class AdamsBashforth(Stepper):
     """Explicit Adams steps of order k: y₁ = y + ∫ of the polynomial through the last k slopes. One evaluation a step.
 
     The first k − 1 steps are those of a Runge–Kutta method: rk4, or dopri8 for k > 5. The carry is the slope at the
-    start, those before, newest first, and their times.
+    start, those before, newest first, and their times. A step keeps the nodes of its slopes; one at the start has none.
 
     Args:
         max_order: k, from 1 to 12. Higher orders are stable for smaller steps only.
@@ -78,7 +68,7 @@ class AdamsBashforth(Stepper):
         *slopes, times = carry
         times = times.tolist()
         if len(slopes) < self.order or _are_close([interval.t1, interval.t0, *times]):
-            step = AdamsStep(self.start.step(func, interval, y, (slopes[0],), estimate=False, final=True))
+            step = self.start.step(func, interval, y, (slopes[0],), estimate=False, final=True)
         else:
             step = self._multistep(func, interval, y, slopes, times)
         if not final:
@@ -87,32 +77,33 @@ class AdamsBashforth(Stepper):
             step.carry = (slope, *slopes[: self.order - 1], torch.tensor(kept, dtype=torch.float64))
         return step
 
-    def _multistep(self, func, interval, y, slopes, times: Sequence[float]) -> AdamsStep:
+    def _multistep(self, func, interval, y, slopes, times: Sequence[float]) -> Step:
         # Rounded, so that equal steps find their weights again.
         nodes = (0.0, *(round((t - interval.t0) / interval.dt, 12) for t in times))
         weights = adams_weights(nodes)
         y1 = combine(y, interval.dt, weights, slopes)
-        if not self.corrections:
-            return AdamsStep(Step(y1, slopes=slopes, weights=weights), nodes)
-        nodes = (1.0, *nodes[: self.order - 1])
-        weights = adams_weights(nodes)
+        if self.corrections:
+            nodes = (1.0, *nodes[: self.order - 1])
+            weights, earlier = adams_weights(nodes), slopes[: self.order - 1]
         for _ in range(self.corrections):
-            corrected = [func(interval.times[-1], y1), *slopes[: self.order - 1]]
-            y1 = combine(y, interval.dt, weights, corrected)
-        return AdamsStep(Step(y1, slopes=corrected, weights=weights), nodes)
+            slopes = [func(interval.times[-1], y1), *earlier]
+            y1 = combine(y, interval.dt, weights, slopes)
+        step = Step(y1, slopes=slopes, weights=weights)
+        step.kept = nodes
+        return step
 
     def extend(self, func, interval, y, carry, step):
         """Only a Runge–Kutta step needs more than it has."""
-        if not step.nodes:
+        if step.kept is None:
             kept = step.carry
             self.start.extend(func, interval, y, carry, step)
             step.carry = kept
 
     def interpolate(self, interval, y, step, thetas) -> list[Tensor]:
         """The same polynomial's integral up to θ: as accurate as the step."""
-        if not step.nodes:
+        if step.kept is None:
             return self.start.interpolate(interval, y, step, thetas)
-        return [combine(y, interval.dt, adams_weights(step.nodes, theta), step.slopes) for theta in thetas]
+        return [combine(y, interval.dt, adams_weights(step.kept, theta), step.slopes) for theta in thetas]
 
 
 class AdamsBashforthMoulton(AdamsBashforth):

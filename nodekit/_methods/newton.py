@@ -82,13 +82,13 @@ class DenseNewton:
                 image, linearization = equations.linearize(k)
                 jacobians = linearization.matrices()
                 self.jacobian, self.factors = jacobians[-1], {}
-                lu = self._factor(equations, jacobians)
+                lu = self.factored(equations, jacobians)
             elif self.jacobian is None:
                 image, self.jacobian = equations.linearize_once(k)
-                lu = self._factor(equations, [self.jacobian])
+                lu = self.factored(equations, [self.jacobian])
             else:
                 image = equations.image(k)
-                lu = self._factor(equations, [self.jacobian]) if iteration == 0 else lu
+                lu = self.factored(equations, [self.jacobian]) if iteration == 0 else lu
             change = equations.solved(lu, equations.residual(image, k))
             size = host(measure(equations.moved(change)))
             previous = convergence.size
@@ -107,20 +107,22 @@ class DenseNewton:
             k = k + change
         raise equations.failure("did not converge", size, iteration + 1)
 
-    def _factor(self, equations: StageEquations, jacobians):
+    def factored(self, equations: StageEquations, jacobians) -> tuple[Tensor, Tensor]:
+        """The factors of the stages' matrix, kept while one Jacobian serves them all."""
         key = None if len(jacobians) > 1 else tuple(map(tuple, equations.A))
         if key is None or key not in self.factors:
             self.factors[key] = factors(equations.matrix(jacobians))
         return self.factors[key]
 
-    def damped(self, error: Tensor, dt: float, mass=None) -> Tensor:
-        """(M − dt J)⁻¹ M error: an error estimate without its stiff components."""
+    def damped(self, error: Tensor, dt: float | Tensor, mass=None) -> Tensor:
+        """(M − dt J)⁻¹ M error: an error estimate without its stiff components; of every sample, if dt is."""
+        *some, unknowns = self.jacobian.shape[:-1]
         if mass is None:
-            matrix = torch.eye(error.numel(), dtype=error.dtype, device=error.device)
+            matrix = torch.eye(unknowns, dtype=error.dtype, device=error.device)
         else:
-            matrix, error = mass.full(error.numel()), mass.times(error)
-        matrix = matrix - dt * self.jacobian
-        return torch.linalg.lu_solve(*factors(matrix), error.reshape(-1, 1)).view(error.shape)
+            matrix, error = mass.full(unknowns), mass.times(error)
+        matrix = matrix - (dt.view(-1, 1, 1) if some else dt) * self.jacobian
+        return torch.linalg.lu_solve(*factors(matrix), error.reshape(*some, unknowns, 1)).view(error.shape)
 
 
 class NewtonKrylov:

@@ -65,12 +65,6 @@ class AsynchronousLeapfrog(Stepper):
         return y, carry, at_y, (at_v,), found
 
 
-class ReversibleStep(Step):
-    """A step of a reversible wrapper, with the base method's step inside it and the second state it started from."""
-
-    __slots__ = ("base", "z")
-
-
 class ReversibleRungeKutta(Stepper):
     """Any explicit method made reversible by a second state z coupled to y (McCallum & Foster 2024, arXiv:2410.11648).
 
@@ -111,18 +105,20 @@ class ReversibleRungeKutta(Stepper):
         base = self._move(func, there, z, estimate)
         y1 = torch.add(base.y1, y - z, alpha=self.coupling)
         z1 = z + y1 - self._move(func, back, y1).y1
-        step = ReversibleStep(y1, (z1,), base.error, base.error_third, base.slopes, base.weights)
-        step.base, step.z = base, z
+        step = Step(y1, (z1,), base.error, base.error_third, base.slopes, base.weights)
+        step.kept = base, z
         return step
 
     def extend(self, func, interval, y, carry, step):
         """What the base method's dense output needs."""
-        self.base.extend(func, self._both_ways(interval)[0], step.z, (), step.base)
+        base, z = step.kept
+        self.base.extend(func, self._both_ways(interval)[0], z, (), base)
 
     def interpolate(self, interval, y, step, thetas):
         """The base method's dense output from z, moved to join y₀ and y₁."""
-        inside = self.base.interpolate(interval, step.z, step.base, thetas)
-        apart, slack = y - step.z, 1 - self.coupling
+        base, z = step.kept
+        inside = self.base.interpolate(interval, z, base, thetas)
+        apart, slack = y - z, 1 - self.coupling
         return [torch.add(x, apart, alpha=1 - slack * theta) for x, theta in zip(inside, thetas, strict=True)]
 
     def reverse(self, func, interval, y1, carry):

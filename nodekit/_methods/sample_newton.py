@@ -17,7 +17,7 @@ from .._failures import unsolved_equations
 from .._numbers import Tensors
 from .._samples import finite_samples, spread
 from .._stepper import Step
-from .newton import Convergence, Measure
+from .newton import Convergence, DenseNewton, Measure
 from .stages import StageEquations, factors
 
 
@@ -73,7 +73,7 @@ class SampleEquations(StageEquations):
         return x
 
 
-class SampleNewton:
+class SampleNewton(DenseNewton):
     """`DenseNewton` of every sample: simplified, and full where that converges slowly.
 
     Attributes:
@@ -82,9 +82,8 @@ class SampleNewton:
     """
 
     def __init__(self, iterations: int | None = None, floor: float = 1.0):
-        self.iterations, self.floor = iterations or 20, floor
-        self.jacobian = self.rate = self.unsolved = self.idle = None
-        self.factors = {}
+        super().__init__(iterations, floor)
+        self.rate = self.unsolved = self.idle = None
 
     def solve(self, equations: SampleEquations, guess: Tensor, measure: Measure) -> Tensor:
         """The slopes that solve the equations; anything for samples whose equations it does not solve."""
@@ -147,10 +146,7 @@ class SampleNewton:
             image, self.jacobian = self._counted(equations, running, equations.linearize_once, k)
         else:
             image = self._counted(equations, running, equations.image, k)
-        key = tuple(map(tuple, equations.A))
-        if key not in self.factors:
-            self.factors[key] = factors(equations.matrix([self.jacobian]))
-        return image, self.factors[key]
+        return image, self.factored(equations, [self.jacobian])
 
     def _counted(self, equations: SampleEquations, part: Tensor, evaluate: Callable, *arguments: Tensor):
         """What is evaluated, in which some samples have no part."""
@@ -159,12 +155,6 @@ class SampleNewton:
         idle = ~part * (equations.evaluations - before)
         self.idle = idle if self.idle is None else self.idle + idle
         return found
-
-    def damped(self, error: Tensor, dt: Tensor, mass: None = None) -> Tensor:
-        """(1 − dt J)⁻¹ error: an error estimate without its stiff components."""
-        unit = torch.eye(self.jacobian.shape[-1], dtype=error.dtype, device=error.device)
-        lu = factors(unit - dt.view(-1, 1, 1) * self.jacobian)
-        return torch.linalg.lu_solve(*lu, error.reshape(len(error), -1, 1)).view(error.shape)
 
 
 def _stages(some: Tensor, k: Tensor) -> Tensor:

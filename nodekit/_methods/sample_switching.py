@@ -11,27 +11,18 @@ from .._clock import Interval
 from .._control import host_values
 from .._numbers import Tensors
 from .._samples import rms, spread
-from .._stepper import Step, Stepper, combine
+from .._stepper import Step, Stepper
 from .switching import Memory, Switching, worthwhile
 
 
-class SampleSwitching(Stepper):
+class SampleSwitching(Switching):
     """`Switching` of every sample. In a round both methods take their samples' steps, where both have any.
 
     For the others a method's step has no length. The interval keeps which samples' steps were implicit; the carry is
     the slope, the memory (batch, 5) and the direction.
-
-    Args:
-        shared: the method of one solve.
     """
 
-    def __init__(self, shared: Switching):
-        self.shared, self.error_exponent, self.implicit = shared, shared.error_exponent, shared.implicit
-        self.nodes = shared.nodes
-
-    def prepare(self, tolerance, norm):
-        """As of one solve."""
-        self.shared.prepare(tolerance, norm)
+    n, norm, spread = Tensors, staticmethod(rms), staticmethod(spread)
 
     def begin(self, y, slope):
         """The slope, a memory of nothing and no direction."""
@@ -56,7 +47,7 @@ class SampleSwitching(Stepper):
         if again:
             return step
         with torch.no_grad():
-            stiffness, direction = self._stiffness(func, interval, y, step, remembered[1])
+            stiffness, direction = self._seen(func, interval, y, step, remembered[1])
             memory = Memory(*remembered[0].unbind(1)).after(Tensors, stiffness.to(y.dtype), worthwhile(y[0].numel()))
         evaluations.append(func.evaluations)
         explicit, implicit, probing = (b - a for a, b in itertools.pairwise(evaluations))
@@ -69,15 +60,15 @@ class SampleSwitching(Stepper):
 
     def extend(self, func, interval, y, carry, step):
         """What the dense output of every sample's own method needs."""
-        stiff, *parts = step.slopes
+        stiff, *parts = step.kept
         for part, (method, mine, _) in zip(parts, self._methods(stiff, True, True), strict=True):
             if part is not None:
                 method.extend(func, self._own(interval, method, mine, y), y, carry[:1], part)
 
     def at_fractions(self, y: Tensor, step: Step, dt: Tensor, rows: Tensor, thetas: Tensor) -> Tensor:
         """The dense output of every sample's own method."""
-        stiff, *parts = step.slopes
-        methods = self.shared.for_nonstiff, self.shared.for_stiff
+        stiff, *parts = step.kept
+        methods = self.for_nonstiff, self.for_stiff
         found = [
             None if part is None else method.at_fractions(y, part, dt, rows, thetas)
             for method, part in zip(methods, parts, strict=True)
@@ -86,40 +77,36 @@ class SampleSwitching(Stepper):
 
     def _methods(self, stiff: Tensor, some: bool, every: bool):
         """(method, whose steps it takes, whether it takes any) of both."""
-        return (self.shared.for_nonstiff, ~stiff, not every), (self.shared.for_stiff, stiff, some)
+        return (self.for_nonstiff, ~stiff, not every), (self.for_stiff, stiff, some)
 
     def _own(self, interval: Interval, method: Stepper, mine: Tensor, y: Tensor) -> Interval:
         """The interval with the nodes of a method, of no length for samples that are the other's."""
-        own = self.shared.own(interval, method)
+        own = self.own(interval, method)
         own.dt = torch.where(spread(mine, y), interval.dt, 0.0)
         return own
 
     @staticmethod
     def _joined(stiff: Tensor, *parts: Step | None) -> Step:
-        """One step of those of both methods; its slopes are what dense output is made of."""
+        """One step of those of both methods, which it keeps."""
         found = [(None, None, None) if step is None else (step.y1, step.carry[0], step.error) for step in parts]
         y1, slope, error = (_chosen(stiff, *both) for both in zip(*found, strict=True))
-        step, implicit = Step(y1, (slope,), error, None, (stiff, *parts)), parts[1]
+        step, implicit = Step(y1, (slope,), error), parts[1]
+        step.kept = stiff, *parts
         if implicit is not None:
             step.unsolved, step.idle = implicit.unsolved, implicit.idle
         return step
 
-    def _stiffness(self, func, interval: Interval, y: Tensor, step: Step, direction: Tensor) -> tuple[Tensor, Tensor]:
+    def _seen(self, func, interval: Interval, y: Tensor, step: Step, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Every step's stiffness, and the direction in which it was seen."""
-        stiff, explicit, implicit = step.slopes
-        scale = self.shared.tolerance.of_step(interval.times[-1], y, step.y1)
-        length, seen, ahead = (interval.t1 - interval.t0).abs(), torch.zeros_like(interval.t0), direction
+        stiff, explicit, implicit = step.kept
+        scale = self.tolerance.of_step(interval.times[-1], y, step.y1)
+        found = more = None, None
         if explicit is not None:
-            apart = combine(None, interval.dt, self.shared.apart, explicit.slopes)
-            grown = explicit.slopes[-1] - explicit.slopes[-2]
-            seen, ahead = _finite(length * rms(grown / scale) / rms(apart / scale)), apart.detach()
+            found = self.after_explicit(interval, explicit, scale)
         if implicit is not None:
-            size = rms(direction / scale).clamp_min(torch.finfo(y.dtype).tiny)
-            grown = func(interval.times[-1], step.y1 + direction / spread(size, y)) - implicit.carry[0]
-            found = _finite(length * rms(grown / scale))
-            onward = torch.where(spread(found > 0, y), grown.detach(), direction)
-            seen, ahead = torch.where(stiff, found, seen), torch.where(spread(stiff, y), onward, ahead)
-        return seen, ahead
+            more = self.after_implicit(func, interval, step.y1, implicit.carry[0], scale, direction)
+        stiffness, ahead = (_chosen(stiff, *both) for both in zip(found, more, strict=True))
+        return stiffness, ahead
 
 
 def _chosen(stiff: Tensor, explicit: Tensor | None, implicit: Tensor | None) -> Tensor:
@@ -127,8 +114,3 @@ def _chosen(stiff: Tensor, explicit: Tensor | None, implicit: Tensor | None) -> 
     if explicit is None or implicit is None:
         return implicit if explicit is None else explicit
     return torch.where(spread(stiff, explicit), implicit, explicit)
-
-
-def _finite(x: Tensor) -> Tensor:
-    """Zero where two equal states tell nothing, or the derivative is not finite."""
-    return torch.where(torch.isfinite(x), x, 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from .._clock import Interval
 from .._control import rms_norm
-from .._numbers import Floats, Number, host
+from .._numbers import Floats, Number, Tensors
 from .._stepper import Step, Stepper, combine
 from .explicit import TSIT5
 from .implicit import KVAERNO5
@@ -93,6 +92,9 @@ class Switching(Stepper):
     The interval of a step keeps the method that took it, so that the step is the same when it is taken again. The carry
     is the slope at the step's start, the memory, and, with the implicit method next, the direction.
 
+    Attributes:
+        n, norm, spread: the namespace of a step's numbers, the norm of a state, and how it broadcasts to the state.
+
     Args:
         interp: "dense" (each method's own interpolation), "cubic" (Hermite) or "linear".
         solver, newton_tol, max_newton_iterations: of the implicit steps' equations, see `kvaerno5`.
@@ -102,6 +104,8 @@ class Switching(Stepper):
     implicit = stiff = samples = True
     fixed = False
     dense_order = 4
+    n: type[Floats] | type[Tensors] = Floats
+    norm, spread = staticmethod(rms_norm), staticmethod(lambda x, y: x)
 
     def __init__(
         self,
@@ -134,10 +138,11 @@ class Switching(Stepper):
         interval.method = self.for_stiff if memory.implicit else self.for_nonstiff
         step = interval.method.step(func, self.own(interval, interval.method), y, (slope,), estimate, final)
         with torch.no_grad():
+            scale = self.tolerance.of_step(interval.t1, y, step.y1)
             if memory.implicit:
-                stiffness, direction = self._after_implicit(func, interval, y, step, remembered[1])
+                stiffness, direction = self.after_implicit(func, interval, step.y1, step.carry[0], scale, remembered[1])
             else:
-                stiffness, direction = self._after_explicit(interval, y, step)
+                stiffness, direction = self.after_explicit(interval, step, scale)
         memory = memory.after(Floats, stiffness, worthwhile(y.numel()))
         step.carry = (*step.carry, memory.tensor(), *([direction] if memory.implicit else []))
         return step
@@ -159,29 +164,26 @@ class Switching(Stepper):
         inside = interval.times[first : first + len(method.nodes)]
         return Interval(interval.t0, interval.t1, [start, *inside, end])
 
-    def _after_explicit(self, interval: Interval, y: Tensor, step: Step) -> tuple[float, Tensor]:
+    def after_explicit(self, interval: Interval, step: Step, scale: Tensor) -> tuple[Number, Tensor]:
         """The stiffness of a step, and the direction in which it was seen."""
-        scale = self.tolerance.of_step(interval.t1, y, step.y1)
         apart = combine(None, interval.dt, self.apart, step.slopes)
         grown = step.slopes[-1] - step.slopes[-2]
-        return _number(abs(interval.dt) * rms_norm(grown / scale) / rms_norm(apart / scale)), apart.detach()
+        return self._stiffness(interval, grown / scale, self.norm(apart / scale)), apart.detach()
 
-    def _after_implicit(self, func, interval: Interval, y: Tensor, step: Step, direction: Tensor):
-        """The same, from one more evaluation."""
-        scale = self.tolerance.of_step(interval.t1, y, step.y1)
-        size = rms_norm(direction / scale).clamp_min(torch.finfo(y.dtype).tiny)
+    def after_implicit(self, func, interval: Interval, y1: Tensor, slope: Tensor, scale: Tensor, direction: Tensor):
+        """The same, from one more evaluation beside its end, where the slope is known."""
+        size = self.norm(direction / scale).clamp_min(torch.finfo(direction.dtype).tiny)
         # As far as errors may be: rounding and what Newton's iteration left undone are far smaller.
-        grown = func(interval.times[-1], step.y1 + direction / size) - step.carry[0]
-        stiffness = _number(abs(interval.dt) * rms_norm(grown / scale))
-        return stiffness, grown.detach() if stiffness > 0 else direction
+        grown = func(interval.times[-1], y1 + direction / self.spread(size, direction)) - slope
+        stiffness = self._stiffness(interval, grown / scale)
+        return stiffness, self.n.where(self.spread(stiffness > 0, direction), grown.detach(), direction)
+
+    def _stiffness(self, interval: Interval, grown: Tensor, apart: Tensor | float = 1.0) -> Number:
+        """Zero where two equal states tell nothing, or the derivative is not finite."""
+        found = self.n.of(abs(interval.t1 - interval.t0) * self.norm(grown) / apart)
+        return self.n.where(self.n.isfinite(found), found, 0.0)
 
 
 def worthwhile(unknowns: int) -> float:
     """The stiffness of one implicit step whose cost is that of stable explicit ones, in systems of this size."""
     return STABLE * (SOLVING * KVAERNO5.stages + min(unknowns, COLUMNS)) / (TSIT5.stages - 1)
-
-
-def _number(x: Tensor) -> float:
-    """On the host; zero where two equal states tell nothing, or the derivative is not finite."""
-    x = host(x)
-    return x if math.isfinite(x) else 0.0
