@@ -76,7 +76,7 @@ class Forcing(nn.Module):
         Where they require a gradient a tensor that does, too, as step_t expects it.
         """
         t, ends = self.t, self.t[..., :: self.t.shape[-1] - 1]
-        times = {"constant": t[..., 1:], "linear": t, "cubic": ends}[self.kind]
+        times = {"constant": t[..., 1:], "linear": t, "cubic": t if t.requires_grad else ends}[self.kind]
         if not self.own:
             return times if times.requires_grad else times.tolist()
         return times.where(times.diff(dim=1, prepend=times[:, :1] - 1) > 0, torch.nan)

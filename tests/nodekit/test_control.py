@@ -101,9 +101,12 @@ def test_more_output_times_cost_nothing():
     assert counts[100][1] <= counts[2][1] + 1
 
 
-@pytest.mark.parametrize("gradient", ["adjoint", "interpolated"])
-def test_a_continuous_adjoint_carries_its_step_size_across_output_times(gradient):
-    """Where several steps lie between outputs anyway, a hundred outputs cost hardly more than two."""
+@pytest.mark.parametrize(("gradient", "more"), [("adjoint", 1.1), ("interpolated", 1.15)])
+def test_a_continuous_adjoint_carries_its_step_size_across_output_times(gradient, more):
+    """Where several steps lie between outputs anyway, a hundred outputs cost hardly more than two.
+
+    Backward steps of the interpolated adjoint end with the forward ones, too, and are cut the more often.
+    """
     counts = {}
     for outputs in (2, 100):
         y0 = Y0.clone().requires_grad_()
@@ -111,7 +114,7 @@ def test_a_continuous_adjoint_carries_its_step_size_across_output_times(gradient
         solution = nodekit.solve(oscillator, y0, t, rtol=1e-9, atol=1e-11, gradient=gradient)
         solution.y.square().sum().backward()
         counts[outputs] = solution.stats.nfe_backward
-    assert counts[100] <= 1.1 * counts[2]
+    assert counts[100] <= more * counts[2]
 
 
 def test_an_accepted_step_is_not_evaluated_again():
