@@ -106,6 +106,9 @@ def without(table: pd.DataFrame, runs: set[tuple]) -> pd.DataFrame:
 def answers(study: Study, published: Path, tables: Tables) -> pd.DataFrame:
     """The published numbers that the tables of a study's runs answer."""
     with tempfile.TemporaryDirectory() as folder:
+        for experiment in tables["metrics"].experiment.unique():
+            # Of an experiment that only another machine ran no seconds are kept.
+            write_csv(pd.DataFrame(columns=[*RUN, "epoch", "seconds"]), Path(folder) / experiment / "timing.csv")
         for name in TABLES:
             for experiment, rows in tables[name].groupby("experiment"):
                 write_csv(rows, Path(folder) / str(experiment) / f"{name}.csv")

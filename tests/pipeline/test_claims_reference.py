@@ -1,6 +1,7 @@
 """What a profile's runs have found so far is kept: complete ones, and trainings by the epochs that they have."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +82,15 @@ def test_what_was_kept_before_stays_where_another_machine_has_less(config, elsew
     for name, table in before.items():  # the command names the folder of results
         columns = [column for column in table if column != "command"]
         pd.testing.assert_frame_equal(table[columns], after[name][columns])
+
+
+def test_an_experiment_that_only_another_machine_ran_stays(config, tmp_path):
+    before = tables_of(keep(config, PUBLISHED, tmp_path / "kept"))
+    computed = load_study(config).run("P3", "main", 1).folder
+    shutil.copytree(tmp_path / "results" / "runs" / computed, tmp_path / "elsewhere" / "runs" / computed)
+    after = tables_of(keep(config | {"results": str(tmp_path / "elsewhere")}, PUBLISHED, tmp_path / "kept"))
+    assert set(after["claims"].id) == {"P3", "M3"}
+    pd.testing.assert_frame_equal(after["history"], before["history"])
 
 
 def test_what_was_kept_before_gives_way_to_more_epochs(config, elsewhere, tmp_path):
