@@ -149,8 +149,8 @@ class Watch:
         times: the segment's output times with those of its events among them, once `over` is exhausted.
         found: index into the outputs after the first → component.
         stop: the components that ended the segment.
-        before: index into the outputs after the first → two times shortly before that event and the states there, where
-            gradients are recorded.
+        before: index into the outputs after the first → two points shortly before that event, each the
+            derivative's time and the state; where gradients are recorded.
         residuals: component → size of its value where its event was found, and whether that is rounding.
         soon: whether the segment ended right behind its start.
     """
@@ -159,7 +159,7 @@ class Watch:
         self.functions, self.counts, self.near = functions, counts, near
         self.times: list[float] = []
         self.found: dict[int, int] = {}
-        self.before: dict[int, tuple[list[float], Sequence[Tensor]]] = {}
+        self.before: dict[int, list[tuple[Tensor, Tensor]]] = {}
         self.stop: list[int] = []
         self.residuals: dict[int, tuple[float, bool]] = {}
         self.soon = False
@@ -267,14 +267,14 @@ class Watch:
         return 0.0 if on_surface else Floats.sign(value)
 
 
-def _shortly_before(theta: float, accepted: Accepted, problem) -> tuple[list[float], Sequence[Tensor]]:
-    """Two times shortly before a fraction of a step, and the states there."""
+def _shortly_before(theta: float, accepted: Accepted, problem) -> list[tuple[Tensor, Tensor]]:
+    """Two points shortly before a fraction of a step: the derivative's times, and the states there."""
     interval, eps = accepted.interval, torch.finfo(problem.clock.dtype).eps
     apart = shortly(_root_eps(accepted), eps * max(abs(interval.t0), abs(interval.t1)) / abs(interval.dt))
     thetas = [theta - min(apart, theta / 2) * k for k in (1, 2)]
     with torch.no_grad():
         states = problem.stepper.interpolate(interval, accepted.y, accepted.step, thetas)
-    return [_time(accepted, x) for x in thetas], states
+    return [(problem.clock.instant(_time(accepted, x)), y) for x, y in zip(thetas, states, strict=True)]
 
 
 def shortly(least: Number, resolution: Number) -> Number:

@@ -212,10 +212,8 @@ def _at_event(
     if not functions.differentiated:
         return None, y
     func, t, event = problem.func, problem.clock.instant(time), functions.owners[component]
-    moments = [problem.clock.instant(earlier) for earlier in before[0]]
-    offsets = [(moment - t, state.detach() - y.detach()) for moment, state in zip(moments, before[1], strict=True)]
     with problem.surroundings.again():
-        func = slope_on_one_side(func, t, y, offsets)
+        func = slope_on_one_side(func, t, y, before)
 
     def value_at(t: Tensor, y: Tensor) -> Tensor:
         return functions(t, y)[component].to(y.dtype)
@@ -230,7 +228,7 @@ def _restarted(problem: Problem, time: float, shift: Tensor, y: Tensor, before) 
     """The state at the time of a restart, of the state y at the event, which moves by the shift."""
     t = problem.clock.instant(time)
     with problem.surroundings.again():
-        func = slope_behind(problem.func, t, y, t - problem.clock.instant(before[0][0]))
+        func = slope_behind(problem.func, t, y, t - before[0][0])
     return carried_on(func, t + shift, y, -shift)
 
 

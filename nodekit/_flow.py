@@ -44,7 +44,7 @@ def slope_behind(func, t: Tensor, y: Tensor, time: Tensor) -> Callable:
         for _ in range(2):  # the first may be the slope of the other side
             slope = func(t + time, y + time * slope)
     random.restore(y.device)
-    return slope_on_one_side(func, t, y, [(k * time, k * time * slope.detach()) for k in (1, 2)])
+    return slope_on_one_side(func, t, y, [(t + k * time, y + k * time * slope) for k in (1, 2)])
 
 
 def slope_on_one_side(func, t: Tensor, y: Tensor, points: Sequence[tuple[Tensor, Tensor]]) -> Callable:
@@ -54,11 +54,12 @@ def slope_on_one_side(func, t: Tensor, y: Tensor, points: Sequence[tuple[Tensor,
     moves. That slope is the one extrapolated from two points on that side.
 
     Args:
-        points: by how much time and state differ there, the nearer one first.
+        points: times and states there, the nearer one first. They move with t and y.
     """
+    offsets = [(time - t, (state - y).detach()) for time, state in points]
 
     def extrapolated(t: Tensor, y: Tensor) -> Tensor:
-        near, far = (func(t + time, y + state) for time, state in points)
+        near, far = (func(t + time, y + state) for time, state in offsets)
         return 2 * near - far
 
     random = RandomState(y.device)

@@ -180,9 +180,9 @@ class SampleWatch:
         def none(still: Tensor, shift: Tensor, value: Tensor) -> Tensor:
             return torch.where(still, unavailable(None, None, shift, y, value), shift)
 
-        before = [(self.clock.instant(time[source]), earlier[source].detach()) for time, earlier in self._before]
+        before = [(self.clock.instant(time[source]), earlier[source]) for time, earlier in self._before]
         with surroundings.again():
-            func = slope_on_one_side(func, t, state, [(time - t, earlier - state.detach()) for time, earlier in before])
+            func = slope_on_one_side(func, t, state, before)
         shift, state = shift_of_zero(value_at, func, t, state, none)
         if shift is None:
             return None, y

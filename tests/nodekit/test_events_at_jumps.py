@@ -89,6 +89,36 @@ def test_every_method_is_as_exact_in_the_gradient_as_in_the_state(method):
     assert by_end.item() / (2 * 1.7 * 0.2725317930340126) - 1 == pytest.approx(0.0, abs=10 * abs(of_state) + 1e-9)
 
 
+def beside(t, end, y):
+    return torch.where(t < end, torch.full_like(y, 2.0), -y)
+
+
+STATES = {
+    "dict": ({"x": torch.zeros(1, dtype=torch.float64)}, lambda t, end, y: {"x": beside(t, end, y["x"])}, {}),
+    "complex": (torch.zeros(1, dtype=torch.complex128), beside, {}),
+    "float32": (torch.zeros(1), beside, {}),
+    "with an equation without a derivative": (
+        torch.zeros(2, dtype=torch.float64),
+        lambda t, end, y: torch.stack([beside(t, end, y[1] / 2), y[1] - 2 * y[0]]),
+        {"method": "radauIIA5", "options": {"mass_matrix": torch.tensor([1.0, 0.0], dtype=torch.float64)}},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_states_of_every_kind_follow_both_slopes(kind):
+    y0, func, given = STATES[kind]
+    end = torch.tensor(0.7, dtype=torch.float32 if kind == "float32" else torch.float64, requires_grad=True)
+    stop = nodekit.Event(lambda t, y: t - end, change=staying)
+    tolerance = 1e-5 if kind == "float32" else 1e-9
+    y = nodekit.solve(
+        lambda t, y: func(t, end, y), y0, [0.0, 2.0], events=[stop], rtol=tolerance, atol=tolerance, **given
+    ).y  # fmt: skip
+    first = (y["x"] if kind == "dict" else y)[-1].flatten()[0]
+    (by_end,) = torch.autograd.grad(first.real, end)
+    assert by_end.item() == pytest.approx(2 * 1.7 * 0.2725317930340126, rel=1e-3 if kind == "float32" else 1e-6)
+
+
 def test_a_restart_moves_with_its_own_event_whatever_else_happens_then():
     # y' = 1 to the time end, 3 y from there on; y = 0.5 passes at the same time, whatever end is.
     end, half = leaf(0.5), leaf(0.5)
@@ -192,7 +222,7 @@ def test_a_slope_that_only_changes_fast_is_left_as_it_is(rate):
 
     t, y = torch.tensor(1.0, dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
     short = 1e-8
-    before = [(torch.tensor(-k * short, dtype=torch.float64), -k * short * func(t, y)) for k in (1, 2)]
+    before = [(t - k * short, y - k * short * func(t, y)) for k in (1, 2)]
     assert slope_on_one_side(func, t, y, before) is func
 
 
@@ -204,5 +234,5 @@ def test_a_derivative_that_draws_keeps_its_draws_and_its_slope():
     torch.manual_seed(3)
     expected = torch.randn(2)
     torch.manual_seed(3)
-    assert slope_on_one_side(func, t, y, [(torch.tensor(-0.1), y), (torch.tensor(-0.2), y)]) is func
+    assert slope_on_one_side(func, t, y, [(t - 0.1, y), (t - 0.2, y)]) is func
     assert torch.equal(func(t, y), expected)
