@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ._clock import Interval
 
+#: (index of a slope, its coefficient)
+Weights = Sequence[tuple[int, float]]
 
+
+@dataclass(slots=True, eq=False)
 class Step:
     """The result of one step.
 
@@ -21,18 +27,22 @@ class Step:
             reversible method's second state. Differentiable, like y1.
         slopes: values of the derivative such that y1 = y0 + dt Σ weights·slopes; continuous adjoints integrate the
             parameters' gradient with them. None where a method has no such form.
-        weights: these weights.
+        weights: these weights; error_weights: those of the estimate of its error, or None.
         unsolved: which of independent samples have no result, since their equations could not be solved; None: none.
         idle: how many evaluations each of these had no part in, while others' equations were solved; None: none.
         kept: what interpolation needs besides, as the method knows it; None: nothing.
     """
 
-    __slots__ = ("carry", "error", "error_third", "idle", "kept", "slopes", "unsolved", "weights", "y1")
-
-    def __init__(self, y1, carry=(), error=None, error_third=None, slopes=None, weights=None):
-        self.y1, self.carry, self.error, self.error_third = y1, carry, error, error_third
-        self.slopes, self.weights = slopes, weights
-        self.unsolved = self.idle = self.kept = None
+    y1: Tensor
+    carry: tuple[Tensor, ...] = ()
+    error: Tensor | None = None
+    error_third: Tensor | None = None
+    slopes: list[Tensor] | None = None
+    weights: Weights | None = None
+    error_weights: Weights | None = None
+    unsolved: Tensor | None = None
+    idle: Tensor | None = None
+    kept: Any = None
 
 
 class Stepper:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._numbers import Number
 from ._state import Packing
 from .errors import InvalidTolerance
 
@@ -35,6 +36,12 @@ class Tolerance:
         if isinstance(self.atol, float) and self.atol > 0:
             return scale
         return scale.clamp(min=torch.finfo(scale.dtype).tiny)
+
+    def least(self, t: Number, size: float) -> float:
+        """The smallest error allowed at time t in any component of this size."""
+        rtol, atol = (value(t) if callable(value) else value for value in (self.rtol, self.atol))
+        allowed = size * rtol + atol
+        return allowed if isinstance(allowed, float) else allowed.min().item()
 
     def of_step(self, t: float, y: Tensor, y1: Tensor) -> Tensor:
         """The error allowed in a step from y to y1, which ends at time t."""

@@ -2,21 +2,26 @@
 
 The parameters are all samples', and their gradient is one sum. Each sample adds to it the quadrature of its own steps:
 a stage's vector–Jacobian product is taken once more, by the parameters alone and with each sample's adjoint times its
-step's length and weight, when it is known which samples' steps are accepted.
+step's length and weight, when it is known which samples' steps are accepted; and again for the error of this.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .._chosen_samples import ChosenSamples
+from .._control import host_values
 from .._problem import Problem
 from .._sample_steps import SampleSteps
 from .._samples import SoundDerivative, spread
-from .._vjp import GradientSum, vector_jacobian
+from .._stepper import Weights
+from .._vjp import vector_jacobian
 from ._backward import failing_as_gradient, zeros_for_own
+from ._parameter_integral import ParameterIntegral
 
 
 class SampleAugmentedDerivative:
@@ -102,32 +107,56 @@ class _Backwards:
 def solve_samples_backwards(problem: Problem, outputs, gradients, y0: Tensor) -> tuple[Tensor | None, ...]:
     """As `solve_backwards`, of every sample from the last output that it reached to its initial time."""
     parameters = problem.record.parameters
-    totals, way = GradientSum(len(parameters)), _Backwards.of(problem, outputs, gradients, y0)
+    way = _Backwards.of(problem, outputs, gradients, y0)
     derivative, state = SampleAugmentedDerivative(problem), way.start()
+    integral = ParameterIntegral(len(parameters), problem.record.random is not None)
     with problem.differentiation():
         backward = problem.backward(problem, derivative, way.times)
         for accepted in backward.steps(state, derivative(backward.start(), state)):
-            totals.add(_integral(backward, accepted, parameters))
+            _integrate(integral, backward, accepted)
             accepted.step.y1 = state = way.landed(accepted)
-    return state[:, 1], *zeros_for_own(problem, totals.values)
+    return state[:, 1], *zeros_for_own(problem, integral.values)
 
 
-def _integral(backward: Problem, accepted: SampleSteps, parameters) -> tuple[Tensor | None, ...]:
-    """The parameters' gradient over the steps of the samples that take one, by the steps' own weights."""
-    interval, derivative, step = accepted.interval, backward.func, accepted.step
+def _integrate(integral: ParameterIntegral, backward: Problem, accepted: SampleSteps) -> None:
+    """Add the parameters' gradient over the steps of the samples that take one, by the steps' own weights."""
+    interval, derivative, step, y = accepted.interval, backward.func, accepted.step, accepted.y
+    stepper, clock, parameters = backward.stepper, backward.clock, derivative.problem.record.parameters
+    judged = isinstance(backward.plan, ChosenSamples)
     if accepted.spoiled:  # a zero times what is not finite of other samples would not be zero
         derivative = SampleAugmentedDerivative(
             replace(derivative.problem, func=SoundDerivative(derivative.problem.func))
         )
-        again = backward.plan.remade(backward.clock, interval)
-        carry = backward.stepper.begin(accepted.y, derivative(again.times[0], accepted.y))
-        step = backward.stepper.step(derivative, again, accepted.y, carry, estimate=False)
-    lengths, slopes, seeds = interval.t0 - interval.t1, [], []
-    for i, weight in step.weights:
-        stage = step.slopes[i]
-        if not hasattr(stage, "integrand"):  # the slope that was carried over, of some samples from further back
-            stage = derivative(interval.times[0], accepted.y)
-        slope, a = stage.integrand
-        slopes.append(slope)
-        seeds.append(a * spread((weight * lengths).to(a.dtype), a))
-    return vector_jacobian(slopes, parameters, seeds)
+        interval = backward.plan.remade(clock, interval)
+        carry = stepper.begin(y, derivative(interval.times[0], y))
+        step = stepper.step(derivative, interval, y, carry, estimate=False)
+    lengths, stages = interval.t0 - interval.t1, len(step.slopes)
+    longest = host_values(lengths.abs().max()) if judged else 1.0
+
+    def of(terms: Sequence[tuple[Tensor, float]]) -> tuple[Tensor | None, ...]:
+        """The parameters' part of the sum of weighted slopes, each sample's times the length of its step."""
+        slopes, seeds = [], []
+        for stage, weight in terms:
+            slope, a = stage.integrand
+            slopes.append(slope)
+            seeds.append(a * spread((weight / longest * lengths).to(a.dtype), a))
+        return vector_jacobian(slopes, parameters, seeds)
+
+    def own(weights: Weights) -> tuple[Tensor | None, ...]:
+        for i, _ in weights:
+            if not hasattr(step.slopes[i], "integrand"):  # carried over, of some samples from further back
+                step.slopes[i] = derivative(interval.times[0], y)
+        return of([(step.slopes[i], weight) for i, weight in weights])
+
+    def at(theta: float) -> tuple[Tensor | None, ...]:
+        if len(step.slopes) == stages:
+            stepper.extend(derivative, interval, y, accepted.carry or (), step)
+        everywhere = torch.arange(len(y), device=y.device), torch.full_like(interval.t0, theta)
+        state = stepper.at_fractions(y, step, interval.t1 - interval.t0, *everywhere)
+        return of([(derivative(clock.instant(interval.t0 - theta * lengths), state), 1.0)])
+
+    if judged:
+        tolerance, t = backward.plan.tolerance, clock.shown(interval.t1)
+        integral.add_judged(longest, own(step.weights), own(step.error_weights), tolerance, t, at)
+    else:
+        integral.add(1.0, own(step.weights))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from .._chosen import Chosen
 from .._clock import SampleClock
 from .._context import RandomState
 from .._loops import Accepted
 from .._problem import Problem
-from .._vjp import GradientSum, is_nothing, once, vector_jacobian
+from .._stepper import Weights
+from .._vjp import is_nothing, once, vector_jacobian
 from .._warning import warn
 from ._backward import failing_as_gradient, zeros_for_own
+from ._parameter_integral import ParameterIntegral, weighted
 from ._sample_adjoint import solve_samples_backwards
 from ._unchanged import Watched
 
@@ -107,8 +111,8 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
     """
     if not outputs:
         return (None,) * (1 + len(problem.record.parameters))
-    times, parameters = problem.reached, problem.record.parameters
-    totals = GradientSum(len(parameters))
+    times, count = problem.reached, len(problem.record.parameters)
+    integral = ParameterIntegral(count, problem.record.random is not None)
     a, part = torch.zeros_like(outputs[-1]), None
     with problem.differentiation():
         for i in range(len(outputs), 0, -1):
@@ -117,26 +121,38 @@ def solve_backwards(problem: Problem, derivative, outputs, gradients) -> tuple[T
             part = problem.backward(problem, derivative, [times[i], times[i - 1]], part)
             state = derivative.begin(outputs[i - 1], a)
             for accepted in part.steps(state, derivative(part.start(), state)):
-                for integrand, weight in _quadrature(part, accepted):
-                    totals.add(integrand, -accepted.interval.dt * weight)
+                _integrate(integral, part, accepted)
                 state = accepted.step.y1
             a = derivative.adjoint(state)
-    return a, *zeros_for_own(problem, totals.values)
+    return a, *zeros_for_own(problem, integral.values)
 
 
-def _quadrature(backward: Problem, accepted: Accepted):
-    """(integrand, weight) pairs of the parameters' gradient over a step: the step's own, at no further evaluation."""
+def _integrate(integral: ParameterIntegral, backward: Problem, accepted: Accepted) -> None:
+    """Add the parameters' gradient over a step: by the step's own weights, at no further evaluation, where they do."""
     derivative, stepper, clock, step = backward.func, backward.stepper, backward.clock, accepted.step
-    # A node beyond the step lies beyond a jump at its end, of which the step's own weights would be wrong unnoticed.
-    inside = max(stepper.nodes, default=0.0) <= 1.0
-    if inside and step.weights is not None and all(hasattr(step.slopes[i], "parameter_vjp") for i, _ in step.weights):
-        return [(step.slopes[i].parameter_vjp, weight) for i, weight in step.weights]
-    interval = accepted.interval
-    stepper.extend(derivative, interval, accepted.y, accepted.carry or (), step)
-    states = stepper.interpolate(interval, accepted.y, step, [theta for theta, _ in _GAUSS])
-    moments = [clock.instant(interval.t0 + theta * interval.dt) for theta, _ in _GAUSS]
-    values = (derivative(moment, state).parameter_vjp for moment, state in zip(moments, states, strict=True))
-    return zip(values, (weight for _, weight in _GAUSS), strict=True)
+    interval, extended = accepted.interval, False
+    judged = isinstance(backward.plan, Chosen) and step.error_weights is not None
+
+    def at(theta: float) -> list[Tensor | None]:
+        nonlocal extended
+        if not extended:
+            stepper.extend(derivative, interval, accepted.y, accepted.carry or (), step)
+            extended = True
+        (state,) = stepper.interpolate(interval, accepted.y, step, [theta])
+        return derivative(clock.instant(interval.t0 + theta * interval.dt), state).parameter_vjp
+
+    def of(weights: Weights) -> Sequence[Tensor | None]:
+        return weighted(integral.count, ((step.slopes[i].parameter_vjp, weight) for i, weight in weights))
+
+    # A node beyond the step lies beyond a jump at its end, where a fixed step's own weights would be wrong unnoticed.
+    own = step.weights is not None and (judged or max(stepper.nodes, default=0.0) <= 1.0)
+    if not (own and all(hasattr(step.slopes[i], "parameter_vjp") for i, _ in step.weights)):
+        integral.add(-interval.dt, weighted(integral.count, ((at(theta), weight) for theta, weight in _GAUSS)))
+    elif not judged:
+        integral.add(-interval.dt, of(step.weights))
+    else:
+        error, tolerance = of(step.error_weights), backward.plan.tolerance
+        integral.add_judged(-interval.dt, of(step.weights), error, tolerance, interval.t1, at)
 
 
 @contextlib.contextmanager

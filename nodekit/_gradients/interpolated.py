@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor
 from torch.autograd import Function
 
-from .._chosen import Chosen
 from .._clock import Clock
 from .._dense import DenseOutput
 from .._problem import Problem
@@ -56,23 +54,6 @@ class InterpolatedDerivative:
         return vjp
 
 
-def in_steps_of(dense: DenseOutput, backward: Callable[..., Problem]) -> Callable[..., Problem]:
-    """The backward solve, its chosen steps within those of the forward solve.
-
-    a may be smooth, even constant, where the parameters' integrand is not, as that of an oscillating input: no error
-    test sees it, but the steps of the forward solve resolve what it is made of.
-    """
-
-    def shared(forward: Problem, derivative, span: list[float], previous: Problem | None) -> Problem:
-        part = backward(forward, derivative, span, previous)
-        if previous is None and isinstance(part.plan, Chosen):
-            ends = [dense.sign * end for end in dense.ends]
-            part = replace(part, plan=replace(part.plan, step_t=[*part.plan.step_t, *ends]))
-        return part
-
-    return shared
-
-
 class _Interpolated(Function):
     @staticmethod
     def forward(ctx, problem: Problem, slope: Tensor, y0: Tensor, *parameters: Tensor):
@@ -92,7 +73,6 @@ class _Interpolated(Function):
         if is_nothing(gradients):
             return (None,) * len(ctx.needs_input_grad)
         problem, derivative = ctx.problem, InterpolatedDerivative(ctx.problem, ctx.dense)
-        problem = replace(problem, backward=in_steps_of(ctx.dense, problem.backward))
         differentiated = ctx.saved_tensors  # notices parameters changed in place since
 
         def found(gradients):

@@ -132,7 +132,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
                 error = combine(None, dt, self.error_weights, slopes)
                 if self.damping:
                     error = solver.damped(error, self.damping * dt, mass)
-        step = Step(y1, (slopes[-1],), error, None, slopes, self.weights)
+        step = Step(y1, (slopes[-1],), error, None, slopes, self.weights, self.error_weights)
         if of_samples:
             solver.tell(step)
         return step
@@ -196,7 +196,7 @@ class ImplicitRungeKutta(ExplicitRungeKutta):
                 stage = step.y1 if row == self.weights else combine(y, interval.dt, row, step.slopes)
                 step.slopes.append(func(time, stage))
             else:
-                step.slopes.append(carry[0] if self.stiffly_accurate else func(time, y))
+                step.slopes.append(carry[0] if carry and self.stiffly_accurate else func(time, y))
 
     def interpolate(self, interval, y, step, thetas):
         """As of every tableau; components without a derivative are those that belong to the others there.

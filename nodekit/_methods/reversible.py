@@ -105,7 +105,7 @@ class ReversibleRungeKutta(Stepper):
         base = self._move(func, there, z, estimate)
         y1 = torch.add(base.y1, y - z, alpha=self.coupling)
         z1 = z + y1 - self._move(func, back, y1).y1
-        step = Step(y1, (z1,), base.error, base.error_third, base.slopes, base.weights)
+        step = Step(y1, (z1,), base.error, base.error_third, base.slopes, base.weights, base.error_weights)
         step.kept = base, z
         return step
 

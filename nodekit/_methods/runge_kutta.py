@@ -85,7 +85,7 @@ class ExplicitRungeKutta(Stepper):
                 if self.error_weights_third is not None:
                     error_third = combine(None, dt, self.error_weights_third, slopes)
         carry = (slopes[-1],) if len(slopes) == self.stages and fsal else ()
-        return Step(y1, carry, error, error_third, slopes, self.weights)
+        return Step(y1, carry, error, error_third, slopes, self.weights, self.error_weights)
 
     def extend(self, func, interval, y, carry, step):
         """The extra stages of the dense output; a Hermite interpolant's slope at the end starts the next step."""

@@ -197,17 +197,15 @@ def test_an_adaptive_step_waits_once_and_its_exact_gradient_never(method, gradie
 
 
 @pytest.mark.parametrize("gradient", ["adjoint", "interpolated"])
-def test_an_adaptive_step_of_a_backward_solve_waits_once(gradient):
+def test_an_adaptive_step_of_a_backward_solve_waits_once_and_once_for_the_parameters(gradient):
     field, attempts = Field(), []
-    field.callback_step_adjoint = lambda t, y, dt: attempts.append(t)
-    extra = set()
-    for tolerance in (1e-2, 1e-6):
+    field.callback_step_adjoint = field.callback_accept_step_adjoint = lambda t, y, dt: attempts.append(t)
+    for tolerance in (1e-2, 1e-6, 1e-8):
         attempts.clear()
         found = on_device("dopri5", gradient, rtol=tolerance, atol=tolerance, field=field)
-        extra.add(found.backward - len(attempts))
-    assert len(attempts) > 3
-    assert len(extra) == 1
-    assert extra.pop() <= 5
+        # Where the parameters' error is looked into, it waits for what comes out.
+        assert 0 <= found.backward - len(attempts) <= 10
+    assert len(attempts) >= 20
 
 
 def test_a_step_that_chooses_between_methods_waits_twice():
@@ -234,9 +232,9 @@ def test_a_round_of_independent_samples_waits_once(gradient):
 
 @pytest.mark.parametrize("gradient", INDEPENDENT)
 def test_fixed_steps_of_independent_samples_wait_for_nothing(gradient):
-    few, many = (
+    _, few, many = (  # the first, since a method still has on the device what it sent last, perhaps in another test
         on_device("rk4", gradient, options={"step_size": size}, batch="independent", t=[0.0, 0.3, 1.0])
-        for size in (0.25, 0.0625)
+        for size in (0.0625, 0.25, 0.0625)
     )
     assert many.forward == few.forward
     assert many.backward == few.backward

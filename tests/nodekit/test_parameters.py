@@ -321,7 +321,9 @@ def test_weights_that_are_computed_once_for_each_time_keep_their_gradient(kept, 
             )  # fmt: skip
         y[-1].sum().backward()
         found.append(field.w.grad)
-    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=0)
+    # What is kept for one time alone has an integrand of one time alone, which continuous adjoints look into.
+    looks_into = gradient in ("adjoint", "interpolated") and not options
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5 if looks_into else 1e-9, atol=0)
     y1 = math.exp(-0.5 - 0.3 / 2)
     torch.testing.assert_close(found[0], torch.tensor([-y1, -y1 / 2], dtype=torch.float64), rtol=1e-4, atol=0)
 
