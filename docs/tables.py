@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nodekit import METHODS
+from nodekit._choices.requirements import TABLE
 from nodekit._gradients import GRADIENTS
 from nodekit._methods import ALIASES, reversible_form
-from nodekit._requirements import TABLE
 
 PAGE = Path(__file__).with_name("solving.md")
 

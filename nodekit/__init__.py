@@ -8,17 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import _impl as _impl
 from . import errors
-from ._dense import DenseSolution
-from ._events import Event, Occurrences
+from ._choices.options import Options
+from ._derivative.mass import consistent_state
+from ._events.events import Event, Occurrences
 from ._forcing import Forcing
-from ._loops import Stats
-from ._mass import consistent_state
 from ._methods import METHODS, Method
+from ._methods.tableau import ButcherTableau
 from ._neural_ode import NeuralODE
 from ._odeint import odeint, odeint_adjoint, odeint_dense, odeint_event
-from ._options import Options
 from ._solve import Solution, solve
-from ._tableau import ButcherTableau
+from ._steps.dense import DenseSolution
+from ._steps.loops import Stats
 from .errors import NodekitError
 
 try:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._times import increases, without_padding
+from ._choices.times import increases, without_padding
 from .errors import InvalidTimes, UnknownOption
 
 

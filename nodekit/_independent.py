@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._clock import has_time_gradients
-from ._context import RandomState
-from ._control import host_values
-from ._differentiate import differentiably
-from ._events import Occurrences
+from ._derivative.context import RandomState
+from ._derivative.samples import SamplePacking, SoundDerivative, spread
+from ._events.events import Occurrences
+from ._events.samples import SampleWatch
 from ._gradients import Gradient
-from ._problem import Problem, Record
-from ._sample_events import SampleWatch
-from ._sample_steps import SampleStats
-from ._samples import SamplePacking, SoundDerivative, spread
+from ._gradients.differentiate import differentiably
+from ._steps.clock import has_time_gradients
+from ._steps.control import host_values
+from ._steps.problem import Problem, Record
+from ._steps.sample_steps import SampleStats
 from .errors import InvalidDerivative
 
 

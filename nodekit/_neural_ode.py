@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from ._loops import Stats
 from ._solve import solve
+from ._steps.loops import Stats
 
 
 class NeuralODE(nn.Module):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ._dense import DenseSolution
 from ._solve import solve
+from ._steps.dense import DenseSolution
 from .errors import EventNotReached, GradientUnavailable, InvalidTimes
 
 

@@ -9,35 +9,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._adjoint_solve import backward_solve
-from ._callbacks import callbacks_of
-from ._choices import Choices, chosen
-from ._clock import Clock, SampleClock, has_time_gradients
-from ._compiled import COMPILED, CompiledProblem
-from ._context import Surroundings
-from ._control import norm_of, refuse_vmap
-from ._dense import DenseSolution
-from ._differentiate import differentiably
+from ._choices.callbacks import callbacks_of
+from ._choices.choices import Choices, chosen
+from ._choices.requirements import require
+from ._choices.times import sample_times
+from ._choices.tolerance import tolerance_of
+from ._compiled.solve import COMPILED, CompiledProblem
+from ._derivative.context import Surroundings
+from ._derivative.mass import MassDerivative
+from ._derivative.parameters import is_transformed
+from ._derivative.samples import SamplePacking, sample_norm
+from ._derivative.state import Derivative, Packing
+from ._derivative.vjp import refuse
 from ._display import as_html, as_text, described
-from ._events import Event, Occurrences, solve_with_events
+from ._events.events import Event, Occurrences, solve_with_events
+from ._events.samples import SampleWatch
 from ._gradients import GRADIENTS
 from ._gradients._graphs import Graphs
+from ._gradients.adjoint_solve import backward_solve
+from ._gradients.differentiate import differentiably
 from ._independent import solve_samples
-from ._loops import Stats
-from ._mass import MassDerivative
 from ._methods import SCIPY
-from ._parameters import is_transformed
-from ._plan import make_plan, make_sample_plan
-from ._problem import Problem, Record
-from ._progress import Progress
-from ._requirements import require
-from ._sample_events import SampleWatch
-from ._sample_steps import SampleStats
-from ._samples import SamplePacking, sample_norm
-from ._state import Derivative, Packing
-from ._times import sample_times
-from ._tolerance import tolerance_of
-from ._vjp import refuse
+from ._steps.clock import Clock, SampleClock, has_time_gradients
+from ._steps.control import norm_of, refuse_vmap
+from ._steps.dense import DenseSolution
+from ._steps.loops import Stats
+from ._steps.plan import make_plan, make_sample_plan
+from ._steps.problem import Problem, Record
+from ._steps.progress import Progress
+from ._steps.sample_steps import SampleStats
 from ._warning import warn
 from .errors import GradientUnavailable, SolveFailed
 

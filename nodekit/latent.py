@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._choices.times import increases, without_padding
 from ._solve import solve
-from ._times import increases, without_padding
 
 
 class RecurrentEncoder(nn.Module):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nodekit import METHODS, Options
-from nodekit._control import CONTROLLERS
 from nodekit._methods import switching
 from nodekit._methods.runge_kutta import ExplicitRungeKutta
+from nodekit._steps.control import CONTROLLERS
 
 FILE = Path(__file__).parent / "nodekitr/R/tableaus.R"
 WIDTH = 120

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .._clock import Clock
+from .._steps.clock import Clock
 from .adjoint import adjoint
 from .backprop import backprop
 from .checkpoint import checkpoint

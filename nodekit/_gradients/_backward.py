@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from .._problem import Problem
+from .._steps.problem import Problem
 from ..errors import SolveFailed
 
 

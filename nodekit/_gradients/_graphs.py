@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .._loops import Accepted
-from .._parameters import beginnings, graph
+from .._derivative.parameters import beginnings, graph
+from .._steps.loops import Accepted
 
 
 class Graphs:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from .._numbers import Number
-from .._tolerance import Tolerance
-from .._vjp import GradientSum
+from .._choices.tolerance import Tolerance
+from .._derivative.vjp import GradientSum
+from .._steps.numbers import Number
 from .._warning import warn
 
 #: Gauss's 7 nodes and Kronrod's 15 on [−1, 1], the latter from the outermost to the middle, and their weights (Piessens

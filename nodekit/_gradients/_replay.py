@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._derivative.vjp import vector_jacobian
 from .._methods.stages import differentiable
-from .._problem import Problem
-from .._vjp import vector_jacobian
+from .._steps.problem import Problem
 
 
 class StepGraph:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .._chosen_samples import ChosenSamples
-from .._control import host_values
-from .._problem import Problem
-from .._sample_steps import SampleSteps
-from .._samples import SoundDerivative, spread
-from .._stepper import Weights
-from .._vjp import vector_jacobian
+from .._derivative.samples import SoundDerivative, spread
+from .._derivative.vjp import vector_jacobian
+from .._steps.chosen_samples import ChosenSamples
+from .._steps.control import host_values
+from .._steps.problem import Problem
+from .._steps.sample_steps import SampleSteps
+from .._steps.stepper import Weights
 from ._backward import failing_as_gradient, zeros_for_own
 from ._parameter_integral import ParameterIntegral
 

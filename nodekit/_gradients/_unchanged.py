@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._problem import Problem, Record
+from .._steps.problem import Problem, Record
 from ..errors import DerivativeChanged
 
 _ANOTHER_VALUE = (

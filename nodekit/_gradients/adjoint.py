@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .._chosen import Chosen
-from .._clock import SampleClock
-from .._context import RandomState
-from .._loops import Accepted
-from .._problem import Problem
-from .._stepper import Weights
-from .._vjp import is_nothing, once, vector_jacobian
+from .._derivative.context import RandomState
+from .._derivative.vjp import is_nothing, once, vector_jacobian
+from .._steps.chosen import Chosen
+from .._steps.clock import SampleClock
+from .._steps.loops import Accepted
+from .._steps.problem import Problem
+from .._steps.stepper import Weights
 from .._warning import warn
 from ._backward import failing_as_gradient, zeros_for_own
 from ._parameter_integral import ParameterIntegral, weighted

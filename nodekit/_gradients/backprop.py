@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .._problem import Problem
+from .._steps.problem import Problem
 
 
 def backprop(problem: Problem, y0: Tensor, slope: Tensor) -> list[Tensor]:

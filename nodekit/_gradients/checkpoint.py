@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .._loops import Accepted
-from .._parameters import parameters_of
-from .._problem import Problem
-from .._vjp import GradientSum, is_nothing
+from .._derivative.parameters import parameters_of
+from .._derivative.vjp import GradientSum, is_nothing
+from .._steps.loops import Accepted
+from .._steps.problem import Problem
 from ._replay import StepGraph, differentiable_gradient
 from ._unchanged import Comparison
 

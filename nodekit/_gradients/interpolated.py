@@ -8,10 +8,10 @@ from dataclasses import replace
 from torch import Tensor
 from torch.autograd import Function
 
-from .._clock import Clock
-from .._dense import DenseOutput
-from .._problem import Problem
-from .._vjp import is_nothing, once
+from .._derivative.vjp import is_nothing, once
+from .._steps.clock import Clock
+from .._steps.dense import DenseOutput
+from .._steps.problem import Problem
 from ._unchanged import Watched
 from .adjoint import noticing_randomness, reached, slope_and_vjp, solve_backwards
 

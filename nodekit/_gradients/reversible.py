@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .._loops import Accepted
-from .._problem import Problem
-from .._vjp import GradientSum, is_nothing, vector_jacobian
+from .._derivative.vjp import GradientSum, is_nothing, vector_jacobian
+from .._steps.loops import Accepted
+from .._steps.problem import Problem
 from ..errors import UnsupportedCombination
 from ._replay import StepGraph, differentiable_gradient
 from ._unchanged import Comparison

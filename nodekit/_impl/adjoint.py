@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from nodekit._derivative.parameters import parameters_of
+from nodekit._derivative.reachable import reachable
 from nodekit._odeint import odeint_adjoint
-from nodekit._parameters import parameters_of
-from nodekit._reachable import reachable
 
 __all__ = ["find_parameters", "odeint_adjoint"]
 

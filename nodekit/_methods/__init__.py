@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._display import as_text, table_as_html
-from .._stepper import Stepper
-from .._tableau import ButcherTableau
+from .._steps.stepper import Stepper
 from ..errors import UnknownMethod, look_up
 from . import explicit, implicit
 from .dopri8 import DOPRI8
@@ -21,6 +20,7 @@ from .sample_switching import SampleSwitching
 from .scipy import ScipySolver
 from .switching import Switching
 from .symplectic import Leapfrog, Yoshida4
+from .tableau import ButcherTableau
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._tableau import _density, _elementary_weights, _padded, _vertices
 from ..errors import InvalidTableau
+from .tableau import _density, _elementary_weights, _padded, _vertices
 
 
 def dense_weights(

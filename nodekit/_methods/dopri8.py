@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._tableau import ButcherTableau
+from .tableau import ButcherTableau
 
 # fmt: off
 C = [0, 0.05260015195876773, 0.0789002279381516, 0.1183503419072274, 0.2816496580927726, 0.3333333333333333, 0.25,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from .._tableau import ButcherTableau
+from .tableau import ButcherTableau
 
 EULER = ButcherTableau(c=[0], A=[[]], b=[1], order=1)
 

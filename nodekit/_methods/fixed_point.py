@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .._numbers import Floats, host
+from .._steps.numbers import Floats, host
 from ..errors import NewtonDidNotConverge
 from .newton import Convergence, DenseNewton, Measure, NewtonKrylov
 from .stages import DENSE, StageEquations

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from .._tableau import ButcherTableau
 from .continuous import dense_weights, extended
+from .tableau import ButcherTableau
 
 #: L-stable, stage order 1.
 IMPLICIT_EULER = ButcherTableau(c=[1], A=[[1]], b=[1], order=1)

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._stepper import Step, combine
-from .._tableau import ButcherTableau
-from .._tolerance import Tolerance
+from .._choices.tolerance import Tolerance
+from .._steps.stepper import Step, combine
 from ..errors import look_up
 from .fixed_point import SOLVERS
 from .ranges import whole, within
 from .runge_kutta import ExplicitRungeKutta, nonzero
 from .sample_newton import SampleEquations, SampleNewton
 from .stages import StageEquations, differentiable_solution
+from .tableau import ButcherTableau
 
 
 class Block:

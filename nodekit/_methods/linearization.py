@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._parameters import is_transformed
+from .._derivative.parameters import is_transformed
 
 #: So few rows of a Jacobian are as quick one by one; a first batch would import half of torch.
 _ROWS = 8

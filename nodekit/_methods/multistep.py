@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._stepper import Step, Stepper, combine
+from .._steps.stepper import Step, Stepper, combine
 from . import explicit
 from .dopri8 import DOPRI8
 from .ranges import whole, within

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._numbers import Condition, Floats, Number, host
+from .._steps.numbers import Condition, Floats, Number, host
 from .krylov import gmres
 from .stages import StageEquations, factors
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import torch
 
-from .._clock import Interval
-from .._stepper import Step, Stepper
-from .._tableau import ButcherTableau
-from .._vjp import vector_jacobian
+from .._derivative.vjp import vector_jacobian
+from .._steps.clock import Interval
+from .._steps.stepper import Step, Stepper
 from .ranges import within
 from .runge_kutta import ExplicitRungeKutta
+from .tableau import ButcherTableau
 
 
 def plus(a, b):

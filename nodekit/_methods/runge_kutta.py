@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._control import constant
-from .._stepper import Step, Stepper, combine
-from .._tableau import ButcherTableau
+from .._steps.control import constant
+from .._steps.stepper import Step, Stepper, combine
+from .tableau import ButcherTableau
 
 
 def nonzero(row) -> list[tuple[int, float]]:

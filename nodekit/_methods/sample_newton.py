@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._control import host_values
-from .._failures import unsolved_equations
-from .._numbers import Tensors
-from .._samples import finite_samples, spread
-from .._stepper import Step
+from .._derivative.samples import finite_samples, spread
+from .._steps.control import host_values
+from .._steps.failures import unsolved_equations
+from .._steps.numbers import Tensors
+from .._steps.stepper import Step
 from .newton import Convergence, DenseNewton, Measure
 from .stages import StageEquations, factors
 

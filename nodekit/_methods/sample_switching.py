@@ -7,11 +7,11 @@ import itertools
 import torch
 from torch import Tensor
 
-from .._clock import Interval
-from .._control import host_values
-from .._numbers import Tensors
-from .._samples import rms, spread
-from .._stepper import Step, Stepper
+from .._derivative.samples import rms, spread
+from .._steps.clock import Interval
+from .._steps.control import host_values
+from .._steps.numbers import Tensors
+from .._steps.stepper import Step, Stepper
 from .switching import Memory, Switching, worthwhile
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import torch
 
-from .._loops import Accepted, Plan
-from .._stepper import Step, Stepper
+from .._steps.loops import Accepted, Plan
+from .._steps.stepper import Step, Stepper
 from ..errors import GradientUnavailable, SolveFailed, UnknownOption, UnsupportedCombination, nearest
 
 SOLVERS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")

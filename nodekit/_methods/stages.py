@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .._numbers import is_finite
-from .._parameters import captured, is_transformed
-from .._stepper import combine
+from .._derivative.parameters import captured, is_transformed
+from .._steps.numbers import is_finite
+from .._steps.stepper import combine
 from ..errors import GradientUnavailable, NewtonDidNotConverge, UnsupportedCombination
 from .krylov import gmres
 from .linearization import Linearization, jacobian

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._clock import Interval
-from .._control import rms_norm
-from .._numbers import Floats, Number, Tensors
-from .._stepper import Step, Stepper, combine
+from .._steps.clock import Interval
+from .._steps.control import rms_norm
+from .._steps.numbers import Floats, Number, Tensors
+from .._steps.stepper import Step, Stepper, combine
 from .explicit import TSIT5
 from .implicit import KVAERNO5
 from .implicit_runge_kutta import ImplicitRungeKutta

@@ -7,10 +7,10 @@ import itertools
 import torch
 from torch import Tensor
 
-from .._clock import Interval
-from .._numbers import host
-from .._stepper import Step, Stepper
-from .._vjp import vector_jacobian
+from .._derivative.vjp import vector_jacobian
+from .._steps.clock import Interval
+from .._steps.numbers import host
+from .._steps.stepper import Step, Stepper
 from ..errors import UnsupportedCombination
 
 _CUBE_ROOT = 2 ** (1 / 3)

@@ -247,7 +247,7 @@ def test_compiled_gradients_in_float32_are_as_near_to_those_in_float64_as_uncomp
 
 
 def test_the_compiled_tanh_of_float32_is_right_to_a_few_units_in_the_last_place():
-    from nodekit._compiled_kernels import Rewritten
+    from nodekit._compiled.kernels import Rewritten
 
     options = {"post_grad_custom_pre_pass": Rewritten(turned=True)}
     tanh = torch.compile(lambda x: torch.tanh(x), options=options)

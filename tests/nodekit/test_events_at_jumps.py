@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import nodekit
-from nodekit._flow import slope_on_one_side
+from nodekit._derivative.flow import slope_on_one_side
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 GRADIENTS = ["checkpoint", "backprop", "interpolated", "reversible", "adjoint"]

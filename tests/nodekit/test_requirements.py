@@ -10,7 +10,7 @@ from torch import nn
 import nodekit
 from docs.tables import filled
 from nodekit import errors
-from nodekit._requirements import TABLE
+from nodekit._choices.requirements import TABLE
 
 
 class Field(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 
 import nodekit
 from nodekit import ButcherTableau
-from nodekit._tableau import rooted_trees
+from nodekit._methods.tableau import rooted_trees
 from nodekit.errors import InvalidTableau
 
 TABLEAUS = {name: m.tableau for name, m in nodekit.METHODS.items() if m.tableau is not None}

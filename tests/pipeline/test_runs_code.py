@@ -5,7 +5,7 @@ import pytest
 from pipeline.runs.code import ROOT, code_files, code_of
 from pipeline.study import load_study
 
-FILES = ["nodekit/_control.py", "pipeline/models/net.py", "pipeline/fit/spiral.py", "pipeline/compute/primer.py"]
+FILES = ["nodekit/_steps/control.py", "pipeline/models/net.py", "pipeline/fit/spiral.py", "pipeline/compute/primer.py"]
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def run(**overrides):
     return load_study({"profile": "test", "experiments": ["P3"], "overrides": {"P3": overrides}}).run("P3", "main", 1)
 
 
-@pytest.mark.parametrize("name", ["nodekit/_control.py", "pipeline/models/net.py", "pipeline/compute/primer.py"])
+@pytest.mark.parametrize("name", ["nodekit/_steps/control.py", "pipeline/models/net.py", "pipeline/compute/primer.py"])
 def test_a_change_of_what_the_run_computes_with_changes_it(root, name):
     before = code_of(run(), root)
     (root / name).write_text("a = 2\n", encoding="utf-8")
@@ -42,7 +42,7 @@ def test_what_it_does_not_compute_with_changes_nothing(root, name):
 
 def test_line_ends_change_nothing(root):
     before = code_of(run(), root)
-    (root / "nodekit/_control.py").write_bytes(b"a = 1\r\n")
+    (root / "nodekit/_steps/control.py").write_bytes(b"a = 1\r\n")
     assert code_of(run(), root) == before
 
 
@@ -53,5 +53,5 @@ def test_the_run_s_own_settings_change_it_and_how_many_seeds_there_are_does_not(
 
 def test_the_files_are_those_of_this_checkout():
     names = {path.relative_to(ROOT).as_posix() for path in code_files("compute")}
-    assert {"nodekit/_control.py", "pipeline/compute/primer.py", "pipeline/train/loop.py"} <= names
+    assert {"nodekit/_steps/control.py", "pipeline/compute/primer.py", "pipeline/train/loop.py"} <= names
     assert "rscripts/runs/hand_coded_network.R" in {path.relative_to(ROOT).as_posix() for path in code_files("r")}

@@ -1,0 +1,1 @@
+"""compile=True: whole solves as compiled loops."""

@@ -1,0 +1,1 @@
+"""Events: where they happen, and the restarts they cause."""
