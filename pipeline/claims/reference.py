@@ -85,7 +85,7 @@ def read(path: Path) -> pd.DataFrame:
 def with_kept(new: Tables, kept: Tables) -> Tables:
     """The tables of these results, and what was kept of the runs that they lack or have fewer epochs of."""
     before, now = (tables["epochs"].groupby(RUN).size() for tables in (kept, new))
-    shorter = {run for run, epochs in before.items() if epochs > now.get(run, epochs)}
+    shorter = {run for run, epochs in before.items() if epochs > now.get(run, 0)}
     replaced = (runs_of(new["metrics"]) | runs_of(new["made_by"])) - shorter
     older = {name: without(table, replaced) for name, table in kept.items()}
     older |= {"history": older["epochs"], "timing": pd.DataFrame(columns=RUN)}

@@ -84,6 +84,17 @@ def test_what_was_kept_before_stays_where_another_machine_has_less(config, elsew
         pd.testing.assert_frame_equal(table[columns], after[name][columns])
 
 
+def test_what_was_kept_before_stays_where_another_machine_has_no_epoch_yet(config, tmp_path):
+    before = tables_of(keep(config, PUBLISHED, tmp_path / "kept"))
+    begun = config | {"results": str(tmp_path / "elsewhere")}
+    begin_training(begun, [], [])
+    computed = load_study(config).run("P3", "main", 1).folder
+    shutil.copytree(tmp_path / "results" / "runs" / computed, tmp_path / "elsewhere" / "runs" / computed)
+    after = tables_of(keep(begun, PUBLISHED, tmp_path / "kept"))
+    assert set(after["claims"].id) == set(before["claims"].id)
+    pd.testing.assert_frame_equal(after["history"], before["history"])
+
+
 def test_an_experiment_that_only_another_machine_ran_stays(config, tmp_path):
     before = tables_of(keep(config, PUBLISHED, tmp_path / "kept"))
     computed = load_study(config).run("P3", "main", 1).folder
