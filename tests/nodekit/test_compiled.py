@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 import nodekit
-from nodekit import _compiled_loops
+from nodekit._compiled import loops
 from nodekit.flows import HyperPlanarField
 
 DOUBLE = torch.float64
@@ -49,7 +49,7 @@ Y0 = torch.tensor([[1.0, 0.0], [0.5, -2.0]], dtype=torch.float64)
     ],
 )
 def test_compiled_solves_and_gradients_are_the_eager_ones(method, times, options, again, monkeypatch):
-    monkeypatch.setattr(_compiled_loops, "_STEPS", 8)  # more than one chunk
+    monkeypatch.setattr(loops, "_STEPS", 8)  # more than one chunk
     results, solutions = [], []
     for compile in (False, True):
         layer, y0 = Oscillator(), Y0.clone().requires_grad_()
@@ -104,7 +104,7 @@ class OfTwoTensors(nn.Module):
     ids=["chosen steps of one tensor", "given steps of two tensors"],
 )
 def test_dense_output_of_a_compiled_solve_is_the_eager_one_with_its_gradients(make, given, monkeypatch):
-    monkeypatch.setattr(_compiled_loops, "_STEPS", 3)
+    monkeypatch.setattr(loops, "_STEPS", 3)
     torch.manual_seed(4)
     (field, leaves), times = make(), torch.tensor([0.0, 1.1, 2.0], dtype=DOUBLE)
     leaves = [x.requires_grad_() for x in leaves]
