@@ -91,18 +91,18 @@ class ParameterIntegral:
         value, difference = self._panel(at, 0.0, 1.0)
         between = _sizes(weighted(self.count, [(value, 1.0), (mean, -1.0)]))
         confirmed = _excess(errors, allowed) < 10 and _excess(between, errors) < 1
-        jumps = _excess(_sizes(difference), errors) > 1  # as of ReLU's slopes, of which no rule makes much more
-        if confirmed or (jumps and _excess(_sizes(difference), means) < 0.02 and _excess(between, means) < 0.05):
+        jumps = _excess(difference, errors) > 1  # as of ReLU's slopes, of which no rule makes much more
+        if confirmed or (jumps and _excess(difference, means) < 0.02 and _excess(between, means) < 0.05):
             self._suspicion *= 4
             return value
         limits = [max(1e-3 * error, limit) for error, limit in zip(errors, allowed, strict=True)]
-        if _excess(_sizes(difference), limits) <= 1:
+        if _excess(difference, limits) <= 1:
             return value
         total, pieces = GradientSum(self.count), [(0.5, 0.5), (0.0, 0.5)]
         for _ in range(_MOST_PIECES):
             start, length = pieces.pop()
             value, difference = self._panel(at, start, length)
-            if length > _SMALLEST_PIECE and length * _excess(_sizes(difference), limits) > 1:
+            if length > _SMALLEST_PIECE and length * _excess(difference, limits) > 1:
                 pieces += [(start + length / 2, length / 2), (start, length / 2)]
                 continue
             total.add(value, length)
@@ -116,11 +116,12 @@ class ParameterIntegral:
         )
         return None
 
-    def _panel(self, at: Callable[[float], Gradients], start: float, length: float) -> tuple[Gradients, Gradients]:
-        """The mean over a piece of a step by Kronrod's rule, and its difference to that by Gauss's."""
+    def _panel(self, at: Callable[[float], Gradients], start: float, length: float) -> tuple[Gradients, list[float]]:
+        """The mean over a piece of a step by Kronrod's rule, and the sizes of its difference to that by Gauss's."""
         values = [at(start + length * node) for node, _, _ in _RULE]
         mean = weighted(self.count, ((x, weight) for x, (_, weight, _) in zip(values, _RULE, strict=True)))
-        return mean, weighted(self.count, ((x, weight) for x, (_, _, weight) in zip(values, _RULE, strict=True)))
+        difference = weighted(self.count, ((x, weight) for x, (_, _, weight) in zip(values, _RULE, strict=True)))
+        return mean, _sizes(difference)
 
 
 def weighted(count: int, terms: Iterable[tuple[Gradients, float]]) -> Gradients:
