@@ -61,6 +61,30 @@ def test_so_it_is_for_samples_with_times_of_their_own(method):
     assert p.grad.item() == pytest.approx(((1 - torch.cos(W * ends)) / W @ weights).item(), abs=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("y0", "given"),
+    [
+        (torch.ones(1, dtype=torch.complex128), TIGHT),
+        (torch.ones(1, dtype=torch.float32), {"rtol": 1e-5, "atol": 1e-7}),
+        ((torch.ones(1, dtype=torch.float64), torch.ones(2, 2, dtype=torch.float64)), TIGHT),
+        (torch.ones(1, dtype=torch.float64), {"rtol": 1e-9, "atol": 0.0}),
+    ],
+    ids=["complex", "float32", "tuple", "no atol"],
+)
+@pytest.mark.parametrize("way", [1, -1])
+def test_it_is_resolved_for_states_of_every_kind_forwards_and_backwards(y0, given, way):
+    first = y0[0] if isinstance(y0, tuple) else y0
+    p, t = nn.Parameter(torch.zeros_like(first)), torch.tensor([0.0, END][::way])
+
+    def func(t, y):
+        slope = p * torch.sin(W * t) + 0 * (y[0] if isinstance(y, tuple) else y)
+        return (slope, 0.1 * y[1]) if isinstance(y, tuple) else slope
+
+    y = nodekit.odeint_adjoint(func, y0, t.to(first.real.dtype), adjoint_params=(p,), **given)
+    (y[0] if isinstance(y, tuple) else y)[-1].real.sum().backward()
+    assert p.grad.real.item() == pytest.approx(way * OSCILLATION, abs=1e-4 if first.dtype == torch.float32 else 1e-7)
+
+
 def test_it_is_resolved_beside_a_state_that_moves_slowly():
     p = nn.Parameter(torch.zeros(()))
 
